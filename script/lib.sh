@@ -1,0 +1,80 @@
+# shellcheck shell=bash
+# What the programs of this folder share. It is sourced, never run:
+#
+#   source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+#
+# It makes the repository's root the working directory, so that every path in the scripts reads from there.
+
+set -euo pipefail
+
+ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
+# The running script, by a name that the change of folder does not spoil.
+SELF="$ROOT/script/${0##*/}"
+cd "$ROOT"
+
+# All that is built lands below target/, whatever the caller's own cargo settings say: the scripts and the tests look for it there.
+export CARGO_TARGET_DIR="$ROOT/target"
+TOOLS="$ROOT/target/tools"
+# shellcheck disable=SC2034 # read by the scripts that source this file
+LIFECYCLE="$TOOLS/lifecycle"
+# cargo finds its subcommand `libcnb` here, and script/test finds pack.
+export PATH="$TOOLS/bin:$PATH"
+
+# The user that root's tests and demos run as: the lifecycle refuses root. A number, so that it needs no entry in /etc/passwd; 65534 is
+# nobody wherever it has one.
+# shellcheck disable=SC2034
+ORDINARY_UID=65534
+
+if [[ -t 1 && -z ${NO_COLOR:-} ]]; then
+  BOLD=$'\e[1m' RED=$'\e[31m' RESET=$'\e[0m'
+else
+  BOLD='' RED='' RESET=''
+fi
+
+# say WORDS…: one line that tells the reader what happens now.
+say() {
+  printf '%s%s%s\n' "$BOLD" "$*" "$RESET"
+}
+
+# complain WORDS…: one line on stderr; the script goes on.
+complain() {
+  printf '%s%s: %s%s\n' "$RED" "${0##*/}" "$*" "$RESET" >&2
+}
+
+# die WORDS…: says what is wrong and what to do, and ends the script.
+die() {
+  complain "$@"
+  exit 1
+}
+
+# have PROGRAM: whether PROGRAM can be run by its name.
+have() {
+  command -v "$1" >/dev/null 2>&1
+}
+
+# as_ordinary_user COMMAND ARGUMENT…: runs COMMAND as it is, or, for root, as an ordinary user without root's groups.
+as_ordinary_user() {
+  if ((EUID == 0)); then
+    setpriv --reuid="$ORDINARY_UID" --regid="$ORDINARY_UID" --clear-groups -- "$@"
+  else
+    "$@"
+  fi
+}
+
+# alone LOCKFILE ARGUMENT…: starts the running script anew, with ARGUMENTs, under a lock that no two runs hold at once, and does not come
+# back; in the run that holds the lock it does nothing. The lock ends with the script, however that ends, and is not handed to
+# what the script starts.
+alone() {
+  local lock=$1
+  shift
+  if [[ ${HELD_LOCK:-} != "$lock" ]]; then
+    mkdir -p "$(dirname "$lock")"
+    HELD_LOCK=$lock exec flock --close "$lock" "$SELF" "$@"
+  fi
+  unset HELD_LOCK
+}
+
+# print_help: prints the comment block at the head of the running script, without its marks.
+print_help() {
+  sed -n '2,/^[^#]/ { s/^# \{0,1\}//p }' "$SELF"
+}
