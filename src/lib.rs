@@ -1,25 +1,124 @@
 //! The Backplane buildpack: installs the Backplane agent into a cached layer and runs it beside the app.
+//!
+//! This is the table of contents of the build side. It flows in one direction: environment → [`settings`] →
+//! [`release`] → [`download`] → [`archive`] → [`layers`], with [`sbom`] and labels at the end. What happens at launch
+//! is in the crate `backplane-launch`.
+#![cfg_attr(
+    test,
+    expect(
+        unused_crate_dependencies,
+        reason = "the lint looks at each target alone, and some dev-dependencies are the integration tests'"
+    )
+)]
 
+mod archive;
+mod cache;
+mod checksum;
+mod content;
+mod download;
+mod errors;
+mod gunzip;
+mod http;
+mod install;
+mod layers;
+mod limits;
+mod output;
+mod record;
+mod redact;
+mod release;
+mod sbom;
+mod settings;
+mod target;
+mod warnings;
+
+use std::env;
+
+// Only `src/bin/launch.rs` uses it.
+use backplane_launch as _;
+use bullet_stream::global::print;
 use libcnb::build::{BuildContext, BuildResult, BuildResultBuilder};
+use libcnb::data::launch::{Label, LaunchBuilder};
 use libcnb::detect::{DetectContext, DetectResult, DetectResultBuilder};
-use libcnb::generic::{GenericMetadata, GenericPlatform};
+use libcnb::generic::GenericPlatform;
 use libcnb::{Buildpack, libcnb_runtime};
+use serde::Deserialize;
+
+use crate::errors::BackplaneError;
+use crate::output::{BuildLog, Output};
+use crate::record::Record;
+use crate::release::{DefaultAgent, Release};
+use crate::settings::{Environment, Settings};
+use crate::target::Target;
 
 /// The buildpack, as libcnb drives it.
 struct BackplaneBuildpack;
 
+/// The `[metadata]` table of buildpack.toml.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct BuildpackMetadata {
+    agent: DefaultAgent,
+}
+
 impl Buildpack for BackplaneBuildpack {
     type Platform = GenericPlatform;
-    type Metadata = GenericMetadata;
-    type Error = std::convert::Infallible;
+    type Metadata = BuildpackMetadata;
+    type Error = BackplaneError;
 
     fn detect(&self, _context: DetectContext<Self>) -> libcnb::Result<DetectResult, Self::Error> {
+        // Whoever adds this buildpack wants it, whatever the app is.
         DetectResultBuilder::pass().build()
     }
 
-    fn build(&self, _context: BuildContext<Self>) -> libcnb::Result<BuildResult, Self::Error> {
-        BuildResultBuilder::new().build()
+    fn build(&self, context: BuildContext<Self>) -> libcnb::Result<BuildResult, Self::Error> {
+        let output = BuildLog;
+        let started = print::buildpack("Backplane");
+        print::bullet("Agent");
+
+        // The process environment, so that the platform's proxy variables count too.
+        let environment: Environment = env::vars_os().collect();
+        for (name, ours) in settings::near_misses(&environment) {
+            output.warning(&warnings::near_miss(&name, ours));
+        }
+        let settings = Settings::parse(&environment).map_err(BackplaneError::Settings)?;
+        let target = Target {
+            os: context.target.os.clone(),
+            arch: context.target.arch.clone(),
+        };
+        let default = &context.buildpack_descriptor.metadata.agent;
+        let release = Release::determine(&settings, default, target, &context.app_dir)
+            .map_err(BackplaneError::Release)?;
+        let record = layers::agent::install(&context, &settings, &release, &output)?;
+
+        print::all_done(&Some(started));
+        BuildResultBuilder::new()
+            .launch(LaunchBuilder::new().labels(labels(record.as_ref())).build())
+            .build()
     }
+
+    fn on_error(&self, error: libcnb::Error<Self::Error>) {
+        errors::on_error(error);
+    }
+}
+
+impl From<BackplaneError> for libcnb::Error<BackplaneError> {
+    fn from(error: BackplaneError) -> Self {
+        Self::BuildpackError(error)
+    }
+}
+
+/// The image labels that tell which agent is in it.
+fn labels(record: Option<&Record>) -> Vec<Label> {
+    let label = |key: &str, value: &str| Label {
+        key: format!("io.backplane.agent.{key}"),
+        value: value.to_owned(),
+    };
+    record.map_or_else(Vec::new, |record| {
+        vec![
+            label("source", &record.source),
+            label("sha256", &record.sha256.to_string()),
+        ]
+    })
 }
 
 /// Runs detect or build, picked by the name that the program is called by, and exits.

@@ -1,0 +1,321 @@
+//! Installs the agent into a folder: `libexec/` below it holds the agent's files and our own program beside them.
+//!
+//! Nothing here knows of layers or of libcnb, so that every front end can call it.
+
+use std::io;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use bytesize::ByteSize;
+
+use crate::archive::{self, ArchiveError, Files, RESERVED_NAMES};
+use crate::cache::{self, Cached, Decision};
+use crate::checksum::Checksum;
+use crate::download::{self, Download, DownloadError, Fetched, Validators};
+use crate::limits::Limits;
+use crate::output::Output;
+use crate::record::{INSTALLER, Record};
+use crate::release::{Release, Source};
+use crate::settings::Network;
+use crate::warnings;
+
+/// The folder of the agent's files, below the folder that is installed into.
+const FILES_FOLDER: &str = "libexec";
+
+/// Any user must be able to enter the folders.
+const FOLDER_MODE: u32 = 0o755;
+
+/// An installation that is asked for.
+pub(crate) struct Installation<'a> {
+    /// The folder to install into; it exists.
+    pub(crate) folder: &'a Path,
+    /// A folder to work in, on the same file system; what is in it is removed, and it is gone afterwards.
+    pub(crate) staging: &'a Path,
+    pub(crate) release: &'a Release,
+    /// Whether to go on without an agent that cannot be fetched.
+    pub(crate) optional: bool,
+    pub(crate) network: &'a Network,
+    pub(crate) limits: &'a Limits,
+    pub(crate) output: &'a dyn Output,
+}
+
+/// The record that an earlier build left beside the folder.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Previous {
+    Nothing,
+    Unreadable { reason: String },
+    Record(Record),
+}
+
+/// Errors that can occur when an agent is installed; each `source` is as it may be shown.
+#[derive(Debug)]
+pub(crate) enum InstallError {
+    /// The agent cannot be fetched.
+    Download {
+        source: String,
+        error: DownloadError,
+    },
+    /// What was fetched is not what the pin asks for.
+    Checksum {
+        source: String,
+        expected: Checksum,
+        actual: Checksum,
+    },
+    /// What was fetched holds no agent that can be installed.
+    Archive { source: String, error: ArchiveError },
+    /// The folder to work in cannot be made or removed.
+    Staging(io::Error),
+    /// The installed files cannot be read or replaced.
+    Folder(io::Error),
+}
+
+impl Installation<'_> {
+    /// Keeps, refreshes or replaces what is installed; gives the record of what is installed afterwards, or none where
+    /// the build goes on without an agent.
+    pub(crate) fn run(&self, previous: Previous) -> Result<Option<Record>, InstallError> {
+        let outcome = self.carry_out(previous);
+        let cleaned = remove_folder(self.staging).map_err(InstallError::Staging);
+        let record = outcome?;
+        cleaned?;
+        Ok(record)
+    }
+
+    fn carry_out(&self, previous: Previous) -> Result<Option<Record>, InstallError> {
+        match cache::decide(self.inspect(previous), self.release) {
+            Decision::Keep(record) => {
+                self.output.step(&format!(
+                    "Using the cached agent: it has the pinned checksum {}",
+                    record.sha256
+                ));
+                Ok(Some(record))
+            }
+            Decision::Install { reasons } => {
+                self.output
+                    .step(&format!("Installing the agent: {}", reasons.join("; ")));
+                self.install()
+            }
+            Decision::Replace { reason } => {
+                self.output.step(&format!("Replacing the agent: {reason}"));
+                self.install()
+            }
+            Decision::Refresh(record) => self.refresh(record).map(Some),
+        }
+    }
+
+    /// What is really there, file by file.
+    fn inspect(&self, previous: Previous) -> Cached {
+        let record = match previous {
+            Previous::Nothing => return Cached::Nothing,
+            Previous::Unreadable { reason } => return Cached::Unreadable { reason },
+            Previous::Record(record) => record,
+        };
+        let mut files = Files::new();
+        // What cannot be read is as good as missing or altered: it is replaced, which is no reason to stop a build.
+        let entries = fs_err::read_dir(self.files_folder());
+        for entry in entries.into_iter().flatten().flatten() {
+            let name = entry.file_name().to_string_lossy().into_owned();
+            if RESERVED_NAMES.contains(&name.as_str()) {
+                continue;
+            }
+            let checksum = match entry.file_type() {
+                Ok(kind) if kind.is_file() => Checksum::of_file(&entry.path()).ok(),
+                _ => None,
+            };
+            let altered = || Checksum::of_bytes(b"not a readable regular file");
+            files.insert(name, checksum.unwrap_or_else(altered));
+        }
+        Cached::Agent { record, files }
+    }
+
+    fn install(&self) -> Result<Option<Record>, InstallError> {
+        match self.fetch_and_replace() {
+            Ok(record) => Ok(Some(record)),
+            Err(error) if self.optional && self.is_about_fetching(&error) => {
+                self.output.warning(&warnings::going_without(&error));
+                // What is cached is not what was asked for: it may not be in the image.
+                remove_folder(&self.files_folder()).map_err(InstallError::Folder)?;
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Whether a build may go on without an agent after `error`: it could not be fetched, but nothing says that what is
+    /// asked for is wrong.
+    fn is_about_fetching(&self, error: &InstallError) -> bool {
+        match error {
+            InstallError::Download { error, .. } => matches!(
+                error,
+                DownloadError::Http(_) | DownloadError::ReadSource(_) | DownloadError::Empty
+            ),
+            // A page of a captive portal, an error with status 200, half an archive: trouble of a server.
+            InstallError::Archive { error, .. } => {
+                matches!(self.release.source, Source::Web(_))
+                    && matches!(
+                        error,
+                        ArchiveError::NotAnAgent { .. } | ArchiveError::Damaged { .. }
+                    )
+            }
+            InstallError::Checksum { .. } | InstallError::Staging(_) | InstallError::Folder(_) => {
+                false
+            }
+        }
+    }
+
+    fn fetch_and_replace(&self) -> Result<Record, InstallError> {
+        // Without validators no server may say that it has nothing newer.
+        let Some(download) = self.fetch(&Validators::default())? else {
+            return Err(InstallError::Download {
+                source: self.release.source.to_string(),
+                error: DownloadError::Empty,
+            });
+        };
+        let record = self.replace(download)?;
+        if self.release.pin.is_none() {
+            self.output.warning(&warnings::unpinned(&record.sha256));
+        }
+        Ok(record)
+    }
+
+    fn refresh(&self, cached: Record) -> Result<Record, InstallError> {
+        self.output.step(&format!(
+            "Asking {} whether there is another agent than the cached one",
+            self.release.source
+        ));
+        let outcome = self.fetch(&cached.validators()).and_then(|fetched| {
+            let Some(download) = fetched else {
+                self.output.step("Using the cached agent: it is unchanged");
+                return Ok(cached.clone());
+            };
+            if download.checksum == cached.sha256 {
+                self.output
+                    .step("Using the cached agent: the download has the same checksum");
+                return Ok(Record {
+                    etag: download.validators.etag,
+                    last_modified: download.validators.last_modified,
+                    ..cached.clone()
+                });
+            }
+            let record = self.replace(download)?;
+            self.output
+                .warning(&warnings::changed(&cached.sha256, &record.sha256));
+            Ok(record)
+        });
+        match outcome {
+            // The folder itself is in trouble, and so may be what is installed.
+            Err(error @ InstallError::Folder(_)) => Err(error),
+            Err(error) => {
+                self.output.warning(&warnings::kept(&error, &cached.sha256));
+                Ok(cached)
+            }
+            outcome => outcome,
+        }
+    }
+
+    /// Fetches the download into the folder to work in, and checks it against the pin.
+    fn fetch(&self, known: &Validators) -> Result<Option<Download>, InstallError> {
+        let source = &self.release.source;
+        remove_folder(self.staging)
+            .and_then(|()| fs_err::create_dir_all(self.staging))
+            .map_err(InstallError::Staging)?;
+        if *known == Validators::default() {
+            self.output
+                .step(&format!("Fetching {source} for {}", self.release.target));
+        }
+        let fetched = download::fetch(
+            source,
+            known,
+            &self.download_path(),
+            self.network,
+            self.limits,
+            self.output,
+        )
+        .map_err(|error| InstallError::Download {
+            source: source.to_string(),
+            error,
+        })?;
+        let Fetched::File(download) = fetched else {
+            return Ok(None);
+        };
+        let result = match &self.release.pin {
+            Some(pin) if *pin != download.checksum => {
+                return Err(InstallError::Checksum {
+                    source: source.to_string(),
+                    expected: pin.clone(),
+                    actual: download.checksum,
+                });
+            }
+            Some(_) => "which is the pinned one",
+            None => "which nothing pins",
+        };
+        self.output.step(&format!(
+            "Fetched {} with the SHA-256 checksum {}, {result}",
+            ByteSize(download.bytes),
+            download.checksum
+        ));
+        Ok(Some(download))
+    }
+
+    /// Unpacks the download beside what is installed, and only when that is complete, puts it in its place.
+    fn replace(&self, download: Download) -> Result<Record, InstallError> {
+        let scratch = self.staging.join("scratch");
+        let fresh = self.staging.join(FILES_FOLDER);
+        for folder in [&scratch, &fresh] {
+            fs_err::create_dir(folder).map_err(InstallError::Staging)?;
+        }
+        let files = archive::unpack(
+            &self.download_path(),
+            &scratch,
+            &fresh,
+            &self.release.target,
+            self.limits,
+        )
+        .map_err(|error| InstallError::Archive {
+            source: self.release.source.to_string(),
+            error,
+        })?;
+        self.swap(&fresh).map_err(InstallError::Folder)?;
+        self.output.step(&format!(
+            "Installed {}",
+            files.keys().cloned().collect::<Vec<_>>().join(", ")
+        ));
+        Ok(Record {
+            installer: INSTALLER,
+            os: self.release.target.os.clone(),
+            arch: self.release.target.arch.clone(),
+            source: self.release.source.record(),
+            sha256: download.checksum,
+            etag: download.validators.etag,
+            last_modified: download.validators.last_modified,
+            files,
+        })
+    }
+
+    fn swap(&self, fresh: &Path) -> io::Result<()> {
+        fs_err::set_permissions(fresh, PermissionsExt::from_mode(FOLDER_MODE))?;
+        let installed = self.files_folder();
+        match fs_err::rename(&installed, self.staging.join("replaced")) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        fs_err::rename(fresh, installed)
+    }
+
+    fn files_folder(&self) -> PathBuf {
+        self.folder.join(FILES_FOLDER)
+    }
+
+    fn download_path(&self) -> PathBuf {
+        self.staging.join("download")
+    }
+}
+
+fn remove_folder(path: &Path) -> io::Result<()> {
+    match fs_err::remove_dir_all(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,3 @@
+//! The layers of the image, one file each.
+
+pub(crate) mod agent;

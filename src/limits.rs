@@ -1,0 +1,51 @@
+//! Every duration and bound of the build program, in one place.
+
+use std::time::Duration;
+
+/// What the build program waits for, and what it accepts. Tests pass short and small ones.
+#[derive(Clone, Debug)]
+pub(crate) struct Limits {
+    /// To resolve a name, connect and finish the TLS handshake.
+    pub(crate) connect: Duration,
+    /// From the request to the end of the response's headers.
+    pub(crate) first_byte: Duration,
+    /// The longest silence within a response.
+    pub(crate) stall: Duration,
+    /// For the whole download, all tries and the pauses between them included.
+    pub(crate) overall: Duration,
+    /// How often a download is tried, the first time included.
+    pub(crate) tries: usize,
+    /// The pause before the second try; it doubles with each further one, and jitter is added.
+    pub(crate) first_pause: Duration,
+    /// The longest pause between two tries, whatever the server's `Retry-After` asks for.
+    pub(crate) longest_pause: Duration,
+    /// How many redirects are followed.
+    pub(crate) redirects: u32,
+    /// The time between two lines that tell how far a download is.
+    pub(crate) progress: Duration,
+    /// The size of a download, in bytes.
+    pub(crate) download_bytes: u64,
+    /// The size of all that an archive unpacks to, in bytes; bounds a decompression bomb.
+    pub(crate) unpacked_bytes: u64,
+    /// How many entries an archive may have.
+    pub(crate) entries: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connect: Duration::from_secs(15),
+            first_byte: Duration::from_secs(30),
+            stall: Duration::from_secs(30),
+            overall: Duration::from_mins(10),
+            tries: 4,
+            first_pause: Duration::from_secs(1),
+            longest_pause: Duration::from_secs(30),
+            redirects: 5,
+            progress: Duration::from_secs(5),
+            download_bytes: 2 << 30,
+            unpacked_bytes: 4 << 30,
+            entries: 10_000,
+        }
+    }
+}

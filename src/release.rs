@@ -1,0 +1,393 @@
+//! Where the archive for this channel and platform is.
+
+use std::fmt;
+use std::path::{Component, Path, PathBuf};
+
+use serde::Deserialize;
+use url::Url;
+
+use crate::checksum::Checksum;
+use crate::redact;
+use crate::settings::{Pin, Settings};
+use crate::target::Target;
+
+/// The `[metadata.agent]` table of buildpack.toml: where the agent comes from unless a user says otherwise.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct DefaultAgent {
+    /// An URL with the placeholders `{channel}`, `{os}` and `{arch}`.
+    url: String,
+    /// The platforms that have an archive there, as `os/arch`.
+    platforms: Vec<String>,
+}
+
+/// What to install: from where, for which platform, and what it must be.
+#[derive(Debug)]
+pub(crate) struct Release {
+    pub(crate) source: Source,
+    pub(crate) target: Target,
+    /// The checksum that the download must have.
+    pub(crate) pin: Option<Checksum>,
+}
+
+/// Where an agent is, in a form that can be fetched.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) enum Source {
+    /// A server; the URL may hold credentials, in its user info or its query.
+    Web(Url),
+    /// A file of the machine that builds.
+    File(PathBuf),
+    /// A file of the app, vendored with it.
+    App {
+        /// The app's folder.
+        folder: PathBuf,
+        /// The path below it, without `..`.
+        path: PathBuf,
+    },
+}
+
+/// Errors that can occur when a release is determined.
+#[derive(Debug)]
+pub(crate) enum ReleaseError {
+    /// The default source has nothing for this platform.
+    NoDefaultArchive { target: Target },
+    /// The source has a placeholder that means nothing.
+    UnknownPlaceholder { value: String, placeholder: String },
+    /// The source looks like an URL but is none.
+    MalformedUrl {
+        value: String,
+        reason: url::ParseError,
+    },
+    /// The source is an URL that nothing here can fetch.
+    UnsupportedScheme { value: String, scheme: String },
+    /// The source is a `file://` URL that names another machine.
+    FileOnOtherHost { value: String },
+    /// The source is not encrypted, and no checksum says what must come from it.
+    HttpWithoutChecksum { value: String },
+    /// The source is a path that does not start in the app's folder.
+    AbsolutePath { value: String },
+    /// The source is a path that leaves the app's folder.
+    OutsideApp { value: String },
+    /// There are checksums, but none for this architecture.
+    NoChecksumForArch { arch: String, pinned: Vec<String> },
+}
+
+impl Release {
+    /// Determines the release that `settings` ask for.
+    pub(crate) fn determine(
+        settings: &Settings,
+        default: &DefaultAgent,
+        target: Target,
+        app_folder: &Path,
+    ) -> Result<Self, ReleaseError> {
+        let pin = match &settings.pin {
+            Pin::None => None,
+            Pin::Every(checksum) => Some(checksum.clone()),
+            Pin::PerArch(pins) => Some(pins.get(&target.arch).cloned().ok_or_else(|| {
+                ReleaseError::NoChecksumForArch {
+                    arch: target.arch.clone(),
+                    pinned: pins.keys().cloned().collect(),
+                }
+            })?),
+        };
+        let template = match &settings.url {
+            Some(url) => url,
+            None if default.platforms.contains(&target.to_string()) => &default.url,
+            None => return Err(ReleaseError::NoDefaultArchive { target }),
+        };
+        let location = fill(template, &settings.channel, &target)?;
+        let source = Source::parse(&location, app_folder)?;
+        match &source {
+            Source::Web(url) if url.scheme() == "http" && pin.is_none() => {
+                Err(ReleaseError::HttpWithoutChecksum {
+                    value: redact::url(url),
+                })
+            }
+            _ => Ok(Self {
+                source,
+                target,
+                pin,
+            }),
+        }
+    }
+}
+
+impl Source {
+    fn parse(location: &str, app_folder: &Path) -> Result<Self, ReleaseError> {
+        let value = || redact::text(location);
+        if !has_scheme(location) {
+            return app_path(location, app_folder);
+        }
+        let url = Url::parse(location).map_err(|reason| ReleaseError::MalformedUrl {
+            value: value(),
+            reason,
+        })?;
+        match url.scheme() {
+            "https" | "http" => Ok(Self::Web(url)),
+            "file" => url
+                .to_file_path()
+                .map(Self::File)
+                .map_err(|()| ReleaseError::FileOnOtherHost { value: value() }),
+            scheme => Err(ReleaseError::UnsupportedScheme {
+                value: value(),
+                scheme: scheme.to_owned(),
+            }),
+        }
+    }
+
+    /// The source as an image label may show it: without user info, and with the SHA-256 of the query in its place, so
+    /// that two sources that differ in a token are still told apart.
+    pub(crate) fn record(&self) -> String {
+        match self {
+            Self::Web(url) => match url.query() {
+                Some(query) => format!(
+                    "{}?sha256={}",
+                    redact::bare_url(url),
+                    Checksum::of_bytes(query.as_bytes())
+                ),
+                None => redact::bare_url(url),
+            },
+            Self::File(path) => Url::from_file_path(path)
+                .map_or_else(|()| format!("file://{}", path.display()), String::from),
+            Self::App { path, .. } => path.display().to_string(),
+        }
+    }
+}
+
+/// The source as a log may show it: without user info, the query only hinted at.
+impl fmt::Display for Source {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Web(url) => formatter.write_str(&redact::url(url)),
+            Self::File(_) | Self::App { .. } => formatter.write_str(&self.record()),
+        }
+    }
+}
+
+fn has_scheme(location: &str) -> bool {
+    location.split_once(':').is_some_and(|(scheme, _)| {
+        scheme.starts_with(|first: char| first.is_ascii_alphabetic())
+            && scheme
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || b"+.-".contains(&byte))
+    })
+}
+
+fn app_path(location: &str, app_folder: &Path) -> Result<Source, ReleaseError> {
+    let value = || redact::text(location);
+    let mut path = PathBuf::new();
+    for component in Path::new(location).components() {
+        match component {
+            Component::Normal(name) => path.push(name),
+            Component::CurDir => {}
+            Component::ParentDir => return Err(ReleaseError::OutsideApp { value: value() }),
+            Component::RootDir | Component::Prefix(_) => {
+                return Err(ReleaseError::AbsolutePath { value: value() });
+            }
+        }
+    }
+    Ok(Source::App {
+        folder: app_folder.to_owned(),
+        path,
+    })
+}
+
+/// Fills in the placeholders of a source.
+fn fill(template: &str, channel: &str, target: &Target) -> Result<String, ReleaseError> {
+    let mut filled = String::with_capacity(template.len());
+    let mut rest = template;
+    while let Some((before, from_name)) = rest.split_once('{') {
+        let Some((name, after)) = from_name.split_once('}') else {
+            break;
+        };
+        filled.push_str(before);
+        filled.push_str(match name {
+            "channel" => channel,
+            "os" => &target.os,
+            "arch" => &target.arch,
+            _ => {
+                return Err(ReleaseError::UnknownPlaceholder {
+                    value: redact::text(template),
+                    placeholder: redact::text(name),
+                });
+            }
+        });
+        rest = after;
+    }
+    filled.push_str(rest);
+    Ok(filled)
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use crate::settings::{Environment, Settings};
+
+    const SUM: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+
+    pub(crate) fn target(arch: &str) -> Target {
+        Target {
+            os: "linux".to_owned(),
+            arch: arch.to_owned(),
+        }
+    }
+
+    fn default_agent() -> DefaultAgent {
+        DefaultAgent {
+            url: "https://releases.example/agent-{channel}-{os}-{arch}.tgz".to_owned(),
+            platforms: vec!["linux/amd64".to_owned()],
+        }
+    }
+
+    fn determine(arch: &str, pairs: &[(&str, &str)]) -> Result<Release, ReleaseError> {
+        let environment: Environment = pairs
+            .iter()
+            .map(|(name, value)| (name.into(), value.into()))
+            .collect();
+        Release::determine(
+            &Settings::parse(&environment).unwrap(),
+            &default_agent(),
+            target(arch),
+            Path::new("/app"),
+        )
+    }
+
+    fn source(url: &str) -> Result<Source, ReleaseError> {
+        determine(
+            "arm64",
+            &[
+                ("BACKPLANE_AGENT_URL", url),
+                ("BACKPLANE_AGENT_CHANNEL", "beta"),
+                ("BACKPLANE_AGENT_SHA256", SUM),
+            ],
+        )
+        .map(|release| release.source)
+    }
+
+    #[test]
+    fn default_source_is_filled_in() {
+        let release = determine("amd64", &[]).unwrap();
+        assert_eq!(
+            release.source.record(),
+            "https://releases.example/agent-stable-linux-amd64.tgz"
+        );
+        assert_eq!(release.pin, None);
+    }
+
+    #[test]
+    fn default_source_is_only_for_its_platforms() {
+        assert!(matches!(
+            determine("arm64", &[]),
+            Err(ReleaseError::NoDefaultArchive { target }) if target.arch == "arm64"
+        ));
+    }
+
+    #[test]
+    fn placeholders_are_filled_in_every_kind_of_source() {
+        for (template, expected) in [
+            (
+                "https://mirror.example/{channel}/{os}/{arch}",
+                "https://mirror.example/beta/linux/arm64",
+            ),
+            (
+                "file:///opt/{channel}/{os}-{arch}.tgz",
+                "file:///opt/beta/linux-arm64.tgz",
+            ),
+            ("./vendor/{channel}-{os}-{arch}", "vendor/beta-linux-arm64"),
+            (
+                "http://mirror.example/{arch}{arch}",
+                "http://mirror.example/arm64arm64",
+            ),
+        ] {
+            assert_eq!(source(template).unwrap().record(), expected);
+        }
+    }
+
+    #[test]
+    fn unknown_placeholder_is_refused() {
+        assert!(matches!(
+            source("https://mirror.example/{version}"),
+            Err(ReleaseError::UnknownPlaceholder { placeholder, .. }) if placeholder == "version"
+        ));
+    }
+
+    #[test]
+    fn path_stays_in_the_app() {
+        assert!(matches!(
+            source("vendor/../../etc/passwd"),
+            Err(ReleaseError::OutsideApp { .. })
+        ));
+        assert!(matches!(
+            source("/etc/passwd"),
+            Err(ReleaseError::AbsolutePath { .. })
+        ));
+    }
+
+    #[test]
+    fn urls_that_cannot_be_fetched_are_refused() {
+        assert!(matches!(
+            source("ftp://mirror.example/agent"),
+            Err(ReleaseError::UnsupportedScheme { scheme, .. }) if scheme == "ftp"
+        ));
+        assert!(matches!(
+            source("https://"),
+            Err(ReleaseError::MalformedUrl { .. })
+        ));
+        assert!(matches!(
+            source("file://server/agent"),
+            Err(ReleaseError::FileOnOtherHost { .. })
+        ));
+    }
+
+    #[test]
+    fn http_needs_a_checksum() {
+        let url = ("BACKPLANE_AGENT_URL", "http://mirror.example/agent");
+        assert!(matches!(
+            determine("amd64", &[url]),
+            Err(ReleaseError::HttpWithoutChecksum { .. })
+        ));
+        assert!(determine("amd64", &[url, ("BACKPLANE_AGENT_SHA256", SUM)]).is_ok());
+    }
+
+    #[test]
+    fn pin_of_this_architecture_is_chosen() {
+        let other = SUM.replace('e', "f");
+        let pins = format!("amd64:{SUM},arm64:{other}");
+        let url = ("BACKPLANE_AGENT_URL", "https://mirror.example/{arch}");
+        for (arch, expected) in [("amd64", SUM), ("arm64", other.as_str())] {
+            let release = determine(arch, &[url, ("BACKPLANE_AGENT_SHA256", &pins)]).unwrap();
+            assert_eq!(release.pin.unwrap().to_string(), expected);
+        }
+        let only_arm = format!("arm64:{other}");
+        assert!(matches!(
+            determine("amd64", &[url, ("BACKPLANE_AGENT_SHA256", &only_arm)]),
+            Err(ReleaseError::NoChecksumForArch { arch, pinned })
+                if arch == "amd64" && pinned == ["arm64"]
+        ));
+    }
+
+    #[test]
+    fn secrets_are_neither_shown_nor_recorded() {
+        let one = source("https://user:pass@mirror.example/a?token=one#part").unwrap();
+        let two = source("https://user:pass@mirror.example/a?token=two").unwrap();
+        assert_eq!(one.to_string(), "https://mirror.example/a?…");
+        assert_ne!(one.record(), two.record());
+        for shown in [one.to_string(), one.record()] {
+            assert!(!shown.contains("user") && !shown.contains("pass") && !shown.contains("one"));
+        }
+    }
+
+    #[test]
+    fn secrets_are_not_in_errors() {
+        for url in [
+            "ftp://user:pass@mirror.example/a?token=one",
+            "https://user:pass@[mirror/a?token=one",
+            "https://user:pass@mirror.example/{version}?token=one",
+            "file://user:pass@server/a?token=one",
+            "/user:pass@mirror.example/a?token=one",
+        ] {
+            let error = format!("{:?}", source(url).unwrap_err());
+            assert!(!error.contains("pass") && !error.contains("one"), "{error}");
+        }
+    }
+}

@@ -1,0 +1,100 @@
+//! The software bill of materials of the layer, in CycloneDX: the same for the same agent, byte for byte.
+
+use libcnb::data::sbom::SbomFormat;
+use libcnb::sbom::Sbom;
+use serde_json::{Value, json};
+
+use crate::archive::AGENT;
+use crate::record::Record;
+
+/// The bill of materials for an installed agent. Without time stamp and serial number, so that it is reproducible.
+pub(crate) fn of_agent(record: &Record) -> Sbom {
+    Sbom::from_bytes(
+        SbomFormat::CycloneDxJson,
+        format!("{:#}\n", document(record)),
+    )
+}
+
+/// The document, after [CycloneDX 1.5](https://cyclonedx.org/docs/1.5/json/).
+fn document(record: &Record) -> Value {
+    let hashes = |checksum: &_| json!([{ "alg": "SHA-256", "content": checksum }]);
+    let files: Vec<Value> = record
+        .files
+        .iter()
+        .map(|(name, checksum)| {
+            json!({
+                "type": "file",
+                "bom-ref": format!("file:{name}"),
+                "name": name,
+                "hashes": hashes(checksum),
+            })
+        })
+        .collect();
+    json!({
+        "bomFormat": "CycloneDX",
+        "specVersion": "1.5",
+        "version": 1,
+        "components": [{
+            "type": "application",
+            "bom-ref": format!("agent:{}", record.sha256),
+            "name": AGENT,
+            // The agent does not tell its version; the download's checksum is the nearest that there is.
+            "version": format!("sha256:{}", record.sha256),
+            "hashes": hashes(&record.sha256),
+            "properties": [
+                { "name": "backplane:os", "value": record.os },
+                { "name": "backplane:arch", "value": record.arch },
+            ],
+            "externalReferences": [{
+                "type": "distribution",
+                "url": record.source,
+                "hashes": hashes(&record.sha256),
+            }],
+            "components": files,
+        }],
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::tests::record;
+    use cyclonedx_bom::models::component::Classification;
+    use cyclonedx_bom::models::hash::HashAlgorithm;
+    use cyclonedx_bom::prelude::{Bom, SpecVersion, Validate};
+
+    fn read_back() -> Bom {
+        let sbom = of_agent(&record());
+        let bom =
+            Bom::parse_from_json_with_version(sbom.data.as_slice(), SpecVersion::V1_5).unwrap();
+        let validation = bom.validate_version(SpecVersion::V1_5);
+        assert!(validation.passed(), "{validation:?}");
+        bom
+    }
+
+    #[test]
+    fn library_reads_the_agent_and_its_files() {
+        let components = read_back().components.unwrap().0;
+        assert_eq!(components.len(), 1);
+        let agent = &components[0];
+        assert_eq!(agent.name.to_string(), "backplane");
+        assert_eq!(agent.component_type, Classification::Application);
+        let hashes = &agent.hashes.as_ref().unwrap().0;
+        assert_eq!(hashes[0].alg, HashAlgorithm::SHA_256);
+        assert_eq!(hashes[0].content.0, record().sha256.to_string());
+        let references = &agent.external_references.as_ref().unwrap().0;
+        assert_eq!(references[0].url.to_string(), record().source);
+        let files = &agent.components.as_ref().unwrap().0;
+        assert_eq!(files.len(), 1);
+        assert_eq!(files[0].component_type, Classification::File);
+    }
+
+    #[test]
+    fn same_agent_gives_the_same_bytes_without_time_or_serial_number() {
+        let first = of_agent(&record());
+        assert_eq!(first.data, of_agent(&record()).data);
+        let bom = read_back();
+        assert_eq!(bom.serial_number, None);
+        assert!(bom.metadata.is_none());
+    }
+}

@@ -1,0 +1,426 @@
+//! What the build environment asks for, parsed once, into types that cannot be wrong afterwards.
+
+use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
+use std::path::PathBuf;
+
+use crate::checksum::Checksum;
+
+/// The variables of one process, or the files of a classic buildpack's `ENV_DIR`.
+pub(crate) type Environment = BTreeMap<OsString, OsString>;
+
+/// The variables that a build reads.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Setting {
+    AgentUrl,
+    AgentChannel,
+    AgentSha256,
+    AgentOptional,
+}
+
+impl Setting {
+    const ALL: [Self; 4] = [
+        Self::AgentUrl,
+        Self::AgentChannel,
+        Self::AgentSha256,
+        Self::AgentOptional,
+    ];
+
+    /// The variable's name.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::AgentUrl => "BACKPLANE_AGENT_URL",
+            Self::AgentChannel => "BACKPLANE_AGENT_CHANNEL",
+            Self::AgentSha256 => "BACKPLANE_AGENT_SHA256",
+            Self::AgentOptional => "BACKPLANE_AGENT_OPTIONAL",
+        }
+    }
+}
+
+/// What a user asks of a build.
+#[derive(Debug, Eq, PartialEq)]
+pub(crate) struct Settings {
+    /// Where the agent comes from, with its placeholders; none: the buildpack's default.
+    pub(crate) url: Option<String>,
+    /// What `{channel}` stands for: letters, digits, `.`, `_` and `-`.
+    pub(crate) channel: String,
+    /// The checksum that the download must have.
+    pub(crate) pin: Pin,
+    /// Whether a build goes on without an agent that cannot be fetched.
+    pub(crate) optional: bool,
+    /// How to reach servers.
+    pub(crate) network: Network,
+}
+
+/// The checksum that the download must have.
+#[derive(Debug, Eq, PartialEq)]
+pub(crate) enum Pin {
+    /// Any will do.
+    None,
+    /// This one, on every architecture.
+    Every(Checksum),
+    /// One per architecture, by its CNB name.
+    PerArch(BTreeMap<String, Checksum>),
+}
+
+/// Proxies and certificate authorities, by the variables that everybody uses.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub(crate) struct Network {
+    /// The proxy for `https://` sources; its URL may hold a password.
+    pub(crate) https_proxy: Option<String>,
+    /// The proxy for `http://` sources; its URL may hold a password.
+    pub(crate) http_proxy: Option<String>,
+    /// The hosts that are reached without a proxy.
+    pub(crate) no_proxy: Option<String>,
+    /// A PEM file of certificate authorities, in place of the system's.
+    pub(crate) ca_file: Option<PathBuf>,
+    /// Folders of certificate authorities, in place of the system's.
+    pub(crate) ca_folder: Option<PathBuf>,
+}
+
+/// A variable whose value cannot be used.
+#[derive(Debug, Eq, PartialEq)]
+pub(crate) struct SettingsError {
+    pub(crate) setting: Setting,
+    /// The value as it may be shown.
+    pub(crate) value: String,
+    pub(crate) problem: SettingProblem,
+}
+
+/// What is wrong with a value.
+#[derive(Debug, Eq, PartialEq)]
+pub(crate) enum SettingProblem {
+    /// It is not UTF-8, or has control characters.
+    NotText,
+    /// It does not have the form that the variable wants.
+    Malformed,
+    /// It names this architecture more than once.
+    RepeatedArch(String),
+}
+
+impl Settings {
+    /// Reads all settings; the first malformed one is the error.
+    pub(crate) fn parse(environment: &Environment) -> Result<Self, SettingsError> {
+        let text = |setting| setting_text(environment, setting);
+        Ok(Self {
+            url: text(Setting::AgentUrl)?,
+            channel: text(Setting::AgentChannel)?
+                .map_or_else(|| Ok("stable".to_owned()), parse_channel)?,
+            pin: text(Setting::AgentSha256)?.map_or(Ok(Pin::None), |value| parse_pin(&value))?,
+            optional: text(Setting::AgentOptional)?
+                .map_or(Ok(false), |value| parse_switch(&value))?,
+            network: Network::read(environment),
+        })
+    }
+}
+
+impl Network {
+    fn read(environment: &Environment) -> Self {
+        // Lower case first, as curl reads them (https://everything.curl.dev/usingcurl/proxies/env.html).
+        let text = |names: &[&str]| {
+            names
+                .iter()
+                .find_map(|name| non_empty(environment, name))
+                .and_then(OsStr::to_str)
+                .map(str::to_owned)
+        };
+        let path = |name| non_empty(environment, name).map(PathBuf::from);
+        Self {
+            https_proxy: text(&["https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"]),
+            http_proxy: text(&["http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"]),
+            no_proxy: text(&["no_proxy", "NO_PROXY"]),
+            ca_file: path("SSL_CERT_FILE"),
+            ca_folder: path("SSL_CERT_DIR"),
+        }
+    }
+}
+
+/// The names in `environment` that are probably meant to be one of ours but are not, each with the one that it resembles.
+pub(crate) fn near_misses(environment: &Environment) -> Vec<(String, &'static str)> {
+    // Those of the launch program count as ours too: a build is where a user still reads the log.
+    const AT_LAUNCH: [&str; 11] = [
+        "BACKPLANE_TOKEN",
+        "BACKPLANE_LABELS",
+        "BACKPLANE_IGNORE_PROCESS_TYPE",
+        "BACKPLANE_PROCESS_ALLOW",
+        "BACKPLANE_PROCESS_TYPE",
+        "BACKPLANE_PROXY_URL",
+        "BACKPLANE_WAIT_FOR_APP",
+        "BACKPLANE_DRAIN",
+        "BACKPLANE_AGENT_ENV",
+        "BACKPLANE_LOG",
+        "BACKPLANE_DISABLED",
+    ];
+    // Two slips of the finger, or a name cut short by as much as `256`.
+    const LARGEST_DISTANCE: usize = 3;
+
+    let ours = || Setting::ALL.map(Setting::name).into_iter().chain(AT_LAUNCH);
+    environment
+        .keys()
+        .filter_map(|name| name.to_str())
+        .filter(|name| name.to_ascii_uppercase().starts_with("BACKPL"))
+        .filter(|name| !name.starts_with("BACKPLANE_LABELS_") && ours().all(|our| our != *name))
+        .filter_map(|name| {
+            let upper = name.to_ascii_uppercase();
+            ours()
+                .map(|our| (strsim::damerau_levenshtein(&upper, our), our))
+                .filter(|(distance, _)| *distance <= LARGEST_DISTANCE)
+                // A name cut short resembles its own rest most, however many letters another shares with it.
+                .min_by_key(|(distance, our)| (!our.starts_with(&upper), *distance))
+                .map(|(_, our)| (name.to_owned(), our))
+        })
+        .collect()
+}
+
+fn non_empty<'a>(environment: &'a Environment, name: &str) -> Option<&'a OsStr> {
+    environment
+        .get(OsStr::new(name))
+        .map(OsString::as_os_str)
+        .filter(|value| !value.is_empty())
+}
+
+fn setting_text(
+    environment: &Environment,
+    setting: Setting,
+) -> Result<Option<String>, SettingsError> {
+    let Some(value) = non_empty(environment, setting.name()) else {
+        return Ok(None);
+    };
+    match value.to_str() {
+        // White space at the ends is what a copied line brings along; it is never meant.
+        Some(text) if !text.trim().chars().any(char::is_control) => {
+            Ok(Some(text.trim().to_owned()).filter(|text| !text.is_empty()))
+        }
+        _ => Err(SettingsError {
+            setting,
+            value: value.to_string_lossy().escape_debug().to_string(),
+            problem: SettingProblem::NotText,
+        }),
+    }
+}
+
+fn parse_channel(value: String) -> Result<String, SettingsError> {
+    let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+    if value.bytes().all(is_allowed) && value != "." && value != ".." {
+        Ok(value)
+    } else {
+        Err(malformed(Setting::AgentChannel, value))
+    }
+}
+
+fn parse_pin(value: &str) -> Result<Pin, SettingsError> {
+    let malformed = || malformed(Setting::AgentSha256, value.to_owned());
+    if !value.contains(':') {
+        return value
+            .parse()
+            .map(Pin::Every)
+            .map_err(|_not_a_checksum| malformed());
+    }
+    let mut pins = BTreeMap::new();
+    for part in value.split(',').map(str::trim) {
+        let (arch, checksum) = part.split_once(':').ok_or_else(malformed)?;
+        let arch = arch.trim().to_owned();
+        let checksum = checksum
+            .trim()
+            .parse()
+            .map_err(|_not_a_checksum| malformed())?;
+        if arch.is_empty() {
+            return Err(malformed());
+        }
+        if pins.insert(arch.clone(), checksum).is_some() {
+            return Err(SettingsError {
+                problem: SettingProblem::RepeatedArch(arch),
+                ..malformed()
+            });
+        }
+    }
+    Ok(Pin::PerArch(pins))
+}
+
+fn parse_switch(value: &str) -> Result<bool, SettingsError> {
+    match value.to_ascii_lowercase().as_str() {
+        "1" | "true" | "yes" | "on" => Ok(true),
+        "0" | "false" | "no" | "off" => Ok(false),
+        _ => Err(malformed(Setting::AgentOptional, value.to_owned())),
+    }
+}
+
+fn malformed(setting: Setting, value: String) -> SettingsError {
+    SettingsError {
+        setting,
+        value,
+        problem: SettingProblem::Malformed,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::ffi::OsStringExt;
+
+    const SUM: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+
+    fn environment(pairs: &[(&str, &str)]) -> Environment {
+        pairs
+            .iter()
+            .map(|(name, value)| (name.into(), value.into()))
+            .collect()
+    }
+
+    fn parse(pairs: &[(&str, &str)]) -> Result<Settings, SettingsError> {
+        Settings::parse(&environment(pairs))
+    }
+
+    #[test]
+    fn defaults_where_nothing_is_set_or_everything_is_empty() {
+        let defaults = Settings {
+            url: None,
+            channel: "stable".to_owned(),
+            pin: Pin::None,
+            optional: false,
+            network: Network::default(),
+        };
+        assert_eq!(parse(&[]).as_ref(), Ok(&defaults));
+        let empty = Setting::ALL.map(|setting| (setting.name(), ""));
+        assert_eq!(parse(&empty).as_ref(), Ok(&defaults));
+        let blank = Setting::ALL.map(|setting| (setting.name(), " \n"));
+        assert_eq!(parse(&blank), Ok(defaults));
+    }
+
+    #[test]
+    fn every_setting_is_read() {
+        let settings = parse(&[
+            ("BACKPLANE_AGENT_URL", " https://mirror.example/agent.tgz\n"),
+            ("BACKPLANE_AGENT_CHANNEL", "beta-2.1"),
+            ("BACKPLANE_AGENT_SHA256", SUM),
+            ("BACKPLANE_AGENT_OPTIONAL", "Yes"),
+        ])
+        .unwrap();
+        assert_eq!(
+            settings.url.as_deref(),
+            Some("https://mirror.example/agent.tgz")
+        );
+        assert_eq!(settings.channel, "beta-2.1");
+        assert_eq!(settings.pin, Pin::Every(SUM.parse().unwrap()));
+        assert!(settings.optional);
+    }
+
+    #[test]
+    fn pin_per_architecture() {
+        let value = format!("amd64:{SUM}, arm64:{}", SUM.to_ascii_uppercase());
+        let settings = parse(&[("BACKPLANE_AGENT_SHA256", &value)]).unwrap();
+        let sum: Checksum = SUM.parse().unwrap();
+        let expected = [("amd64", sum.clone()), ("arm64", sum)];
+        assert_eq!(
+            settings.pin,
+            Pin::PerArch(
+                expected
+                    .map(|(arch, sum)| (arch.to_owned(), sum))
+                    .into_iter()
+                    .collect()
+            )
+        );
+    }
+
+    #[test]
+    fn switch_has_four_words_for_each_side() {
+        for (word, expected) in [
+            ("1", true),
+            ("true", true),
+            ("YES", true),
+            ("on", true),
+            ("0", false),
+            ("False", false),
+            ("no", false),
+            ("off", false),
+        ] {
+            let settings = parse(&[("BACKPLANE_AGENT_OPTIONAL", word)]).unwrap();
+            assert_eq!(settings.optional, expected, "{word}");
+        }
+    }
+
+    #[test]
+    fn malformed_values_name_the_variable_and_the_value() {
+        let twice = format!("amd64:{SUM},amd64:{SUM}");
+        for (setting, value) in [
+            (Setting::AgentChannel, "../beta"),
+            (Setting::AgentChannel, ".."),
+            (Setting::AgentChannel, "a b"),
+            (Setting::AgentChannel, "{arch}"),
+            (Setting::AgentSha256, "abc"),
+            (Setting::AgentSha256, "amd64:abc"),
+            (Setting::AgentSha256, "amd64:"),
+            (Setting::AgentSha256, "sha256"),
+            (Setting::AgentSha256, &twice),
+            (Setting::AgentOptional, "maybe"),
+            (Setting::AgentOptional, "2"),
+        ] {
+            let error = parse(&[(setting.name(), value)]).unwrap_err();
+            assert_eq!((error.setting, error.value.as_str()), (setting, value));
+        }
+        let empty_arch = format!(":{SUM}");
+        assert!(parse(&[("BACKPLANE_AGENT_SHA256", &empty_arch)]).is_err());
+        let error = parse(&[("BACKPLANE_AGENT_SHA256", &twice)]).unwrap_err();
+        assert_eq!(
+            error.problem,
+            SettingProblem::RepeatedArch("amd64".to_owned())
+        );
+    }
+
+    #[test]
+    fn values_that_are_not_text_are_refused() {
+        for bytes in [b"a\xff".to_vec(), b"a\x1b[31m".to_vec(), b"a\nb".to_vec()] {
+            let environment = Environment::from([(
+                "BACKPLANE_AGENT_URL".into(),
+                OsString::from_vec(bytes.clone()),
+            )]);
+            let error = Settings::parse(&environment).unwrap_err();
+            assert_eq!(error.problem, SettingProblem::NotText, "{bytes:?}");
+            assert!(!error.value.chars().any(char::is_control), "{bytes:?}");
+        }
+    }
+
+    #[test]
+    fn network_prefers_lower_case_and_falls_back_to_all_proxy() {
+        let network = |pairs| Network::read(&environment(pairs));
+        let both = network(&[
+            ("https_proxy", "a"),
+            ("HTTPS_PROXY", "b"),
+            ("ALL_PROXY", "c"),
+        ]);
+        assert_eq!(both.https_proxy.as_deref(), Some("a"));
+        assert_eq!(both.http_proxy.as_deref(), Some("c"));
+        let upper = network(&[("HTTP_PROXY", "p"), ("NO_PROXY", "n"), ("https_proxy", "")]);
+        assert_eq!(upper.http_proxy.as_deref(), Some("p"));
+        assert_eq!(upper.no_proxy.as_deref(), Some("n"));
+        assert_eq!(upper.https_proxy, None);
+        let authorities = network(&[("SSL_CERT_FILE", "/ca.pem"), ("SSL_CERT_DIR", "/ca")]);
+        assert_eq!(authorities.ca_file, Some("/ca.pem".into()));
+        assert_eq!(authorities.ca_folder, Some("/ca".into()));
+    }
+
+    #[test]
+    fn near_misses_are_found_and_real_names_are_not() {
+        for (name, expected) in [
+            ("BACKPLANE_AGENT_SHA", Some("BACKPLANE_AGENT_SHA256")),
+            ("BACKPLANE_AGENT_SHA_256", Some("BACKPLANE_AGENT_SHA256")),
+            ("BACKPLANE_AGENT_URI", Some("BACKPLANE_AGENT_URL")),
+            ("backplane_token", Some("BACKPLANE_TOKEN")),
+            ("BACKPLAN_TOKEN", Some("BACKPLANE_TOKEN")),
+            ("BACKPLANE_LABEL", Some("BACKPLANE_LABELS")),
+            ("BACKPLANE_DISABLE", Some("BACKPLANE_DISABLED")),
+            ("BACKPLANE_LABELS_WEB", None),
+            ("BACKPLANE_AGENT_SHA256", None),
+            ("BACKPLANE_LOG", None),
+            ("BACKPLANE_SOMETHING_ELSE", None),
+            ("PLANE_TOKEN", None),
+        ] {
+            let found = near_misses(&environment(&[(name, "x")]));
+            let expected: Vec<_> = expected
+                .map(|our| (name.to_owned(), our))
+                .into_iter()
+                .collect();
+            assert_eq!(found, expected, "{name}");
+        }
+    }
+}
