@@ -1,0 +1,241 @@
+//! An app to put behind the agent: what it answers, and how it starts, stops listening and ends.
+
+use crate::{log, net, signals};
+use http_body_util::channel::Channel;
+use http_body_util::combinators::BoxBody;
+use http_body_util::{BodyExt, Full};
+use hyper::body::{Bytes, Incoming};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{Method, Request, Response, StatusCode};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use std::convert::Infallible;
+use std::fmt::Write;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::time::Duration;
+use std::{io, process};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::task::JoinSet;
+use tokio::time::sleep;
+
+/// The name that log lines of the app begin with.
+pub const PROGRAM: &str = "sample-app";
+
+/// How many pieces `/slow` answers in.
+const SLOW_CHUNKS: u32 = 10;
+
+/// How long a client may take to send the header of its request: a connection without a request holds up the end this
+/// long.
+const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How often the worker says that it works.
+const WORK_INTERVAL: Duration = Duration::from_secs(1);
+
+type Body = BoxBody<Bytes, hyper::Error>;
+
+/// How the web process listens.
+#[derive(Debug)]
+pub struct WebConfig {
+    /// Where; port 0 lets the system choose, once.
+    pub listen: SocketAddr,
+    /// How long after its start, as an app that takes its time to boot.
+    pub listen_after: Duration,
+}
+
+/// Serves requests until SIGTERM or SIGINT, and then those in flight. SIGUSR1 makes it stop listening, SIGUSR2 listen
+/// again. Each time that it listens it prints `listening ADDRESS` to stdout.
+///
+/// # Errors
+///
+/// The address cannot be listened on, or the signals not be caught.
+pub async fn web(config: WebConfig) -> io::Result<()> {
+    let mut stop = pin!(signals::stop()?);
+    let mut close = signal(SignalKind::user_defined1())?;
+    let mut reopen = signal(SignalKind::user_defined2())?;
+    tokio::select! {
+        () = sleep(config.listen_after) => {}
+        _ = &mut stop => return Ok(()),
+    }
+    let (mut address, first) = listen(config.listen).await?;
+    let mut listener = Some(first);
+    let mut requests = JoinSet::new();
+    loop {
+        tokio::select! {
+            stream = accept(listener.as_ref()) => {
+                requests.spawn(serve(stream));
+            }
+            Some(_) = requests.join_next() => {}
+            _ = close.recv() => if let Some(listener) = listener.take() {
+                close_listener(listener, &mut requests)?;
+                log::line(PROGRAM, "SIGUSR1: listens no more, SIGUSR2 makes it listen again");
+            },
+            _ = reopen.recv() => if listener.is_none() {
+                let again;
+                (address, again) = listen(address).await?;
+                listener = Some(again);
+            },
+            signal = &mut stop => {
+                log::line(PROGRAM, format_args!("{signal}: finishing the requests in flight"));
+                break;
+            }
+        }
+    }
+    if let Some(listener) = listener {
+        close_listener(listener, &mut requests)?;
+    }
+    while requests.join_next().await.is_some() {}
+    Ok(())
+}
+
+/// Does what a worker does as far as anyone can see: it says so, until SIGTERM or SIGINT.
+///
+/// # Errors
+///
+/// The signals cannot be caught.
+pub async fn worker() -> io::Result<()> {
+    let mut stop = pin!(signals::stop()?);
+    loop {
+        announce("working");
+        tokio::select! {
+            () = sleep(WORK_INTERVAL) => {}
+            signal = &mut stop => {
+                log::line(PROGRAM, format_args!("{signal}: the worker ends"));
+                return Ok(());
+            }
+        }
+    }
+}
+
+async fn listen(address: SocketAddr) -> io::Result<(SocketAddr, TcpListener)> {
+    let listener = net::bind(address).await?;
+    let address = listener.local_addr()?;
+    announce(&format!("listening {address}"));
+    Ok((address, listener))
+}
+
+/// Prints a line to stdout; that nobody reads it is no reason to end.
+fn announce(line: &str) {
+    let _ = io::Write::write_all(&mut io::stdout(), format!("{line}\n").as_bytes());
+}
+
+/// The next connection; never, without a listener.
+async fn accept(listener: Option<&TcpListener>) -> TcpStream {
+    match listener {
+        Some(listener) => net::accept(listener, PROGRAM).await.0,
+        None => std::future::pending().await,
+    }
+}
+
+/// Takes in the connections that wait in the listener's queue before it is closed, because closing it would reset them.
+fn close_listener(listener: TcpListener, requests: &mut JoinSet<()>) -> io::Result<()> {
+    let listener = listener.into_std()?;
+    while let Ok((stream, _)) = listener.accept() {
+        stream.set_nonblocking(true)?;
+        requests.spawn(serve(TcpStream::from_std(stream)?));
+    }
+    Ok(())
+}
+
+/// Serves one connection, which carries one request: so no client sends another one just when the app ends.
+async fn serve(stream: TcpStream) {
+    // An error is the client's, and was told to it where that was possible.
+    let _ = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEADER_TIMEOUT)
+        .keep_alive(false)
+        .serve_connection(TokioIo::new(stream), service_fn(answer))
+        .await;
+}
+
+async fn answer(request: Request<Incoming>) -> Result<Response<Body>, Infallible> {
+    let path = request.uri().path();
+    Ok(match (request.method(), path) {
+        (&Method::GET | &Method::HEAD, "/") => text(format!(
+            "Hello from the sample app, process {}.\n",
+            process::id()
+        )),
+        (&Method::GET, "/headers") => text(headers(&request)),
+        (&Method::POST, "/echo") => Response::new(request.into_body().boxed()),
+        (&Method::GET, "/slow") => match number(request.uri().query(), "ms") {
+            Some(ms) => slow(Duration::from_millis(ms.into())),
+            None => bad_request("Say how slow, in milliseconds: /slow?ms=500\n"),
+        },
+        (&Method::GET, "/exit") => match number(request.uri().query(), "code") {
+            Some(code) => process::exit(i32::from(code.to_le_bytes()[0])),
+            None => bad_request("Say with what status: /exit?code=1\n"),
+        },
+        _ => status(StatusCode::NOT_FOUND, format!("There is no {path} here.\n")),
+    })
+}
+
+/// The request line and the header, one field a line.
+fn headers(request: &Request<Incoming>) -> String {
+    let mut lines = format!("{} {}\n", request.method(), request.uri());
+    for (name, value) in request.headers() {
+        let value = String::from_utf8_lossy(value.as_bytes());
+        // Writing to a string cannot fail.
+        let _ = writeln!(lines, "{name}: {value}");
+    }
+    lines
+}
+
+/// Answers at once, with a body that comes in pieces over this time.
+fn slow(duration: Duration) -> Response<Body> {
+    let (mut sender, body) = Channel::<Bytes, hyper::Error>::new(1);
+    tokio::spawn(async move {
+        for chunk in 1..=SLOW_CHUNKS {
+            sleep(duration / SLOW_CHUNKS).await;
+            let line = format!("{chunk}/{SLOW_CHUNKS}\n");
+            if sender.send_data(line.into()).await.is_err() {
+                return;
+            }
+        }
+    });
+    Response::new(body.boxed())
+}
+
+/// The number that the query gives this name.
+fn number(query: Option<&str>, name: &str) -> Option<u32> {
+    query?
+        .split('&')
+        .filter_map(|pair| pair.split_once('='))
+        .find(|(key, _)| *key == name)
+        .and_then(|(_, value)| value.parse().ok())
+}
+
+fn text(text: String) -> Response<Body> {
+    Response::new(Full::from(text).map_err(|never| match never {}).boxed())
+}
+
+fn status(status: StatusCode, sentence: String) -> Response<Body> {
+    let mut response = text(sentence);
+    *response.status_mut() = status;
+    response
+}
+
+fn bad_request(sentence: &str) -> Response<Body> {
+    status(StatusCode::BAD_REQUEST, sentence.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn number_is_read_from_the_query() {
+        for (query, expected) in [
+            (None, None),
+            (Some(""), None),
+            (Some("ms"), None),
+            (Some("ms=soon"), None),
+            (Some("ms=-1"), None),
+            (Some("s=1"), None),
+            (Some("ms=500"), Some(500)),
+            (Some("s=1&ms=500"), Some(500)),
+        ] {
+            assert_eq!(number(query, "ms"), expected, "{query:?}");
+        }
+    }
+}

@@ -1,0 +1,223 @@
+//! What becomes of a request whose agent cannot serve it.
+
+use crate::support::{
+    Answer, App, Program, World, backplane, bounded, eventually, get, request, send,
+};
+use backplane_standin::edge::{Edge, EdgeConfig, EdgeLimits, KeepAlive};
+use http_body_util::Empty;
+use hyper::StatusCode;
+use hyper::body::Bytes;
+use nix::sys::signal::Signal;
+use std::time::Duration;
+use tokio::net::TcpListener;
+
+/// A world with two agents for the same route, of which the first has an app that refuses connections.
+async fn half_down() -> (World, [App; 2], [Program; 2]) {
+    let (world, down, agent_of_down) = World::with_app().await;
+    let up = App::start(&[]).await;
+    let agent_of_up = world.agent("app=web", &up).await;
+    down.close().await;
+    (world, [down, up], [agent_of_down, agent_of_up])
+}
+
+#[test]
+fn request_that_no_app_got_goes_to_another_agent() {
+    bounded(async {
+        let (world, [_, up], _agents) = half_down().await;
+        for _ in 0..10 {
+            let answer = world.get("/").await;
+            assert!(up.greets_in(&answer), "{answer:?}");
+        }
+    });
+}
+
+#[test]
+fn body_goes_along_to_the_other_agent() {
+    bounded(async {
+        let (world, _apps, _agents) = half_down().await;
+        for length in [1, 1_000, 100_000, 5_000_000] {
+            let body: String = ('a'..='z').cycle().take(length).collect();
+            for _ in 0..4 {
+                let answer = world.echo(body.clone()).await;
+                assert_eq!(answer.status, StatusCode::OK);
+                assert!(answer.text == body, "{length} bytes came back as others");
+            }
+        }
+    });
+}
+
+#[test]
+fn request_that_no_app_takes_is_502() {
+    bounded(async {
+        let (world, app, agent) = World::with_app().await;
+        app.close().await;
+        let refused = Answer {
+            status: StatusCode::BAD_GATEWAY,
+            text: "No app behind myendpoint.test accepts connections at the moment.\n".into(),
+        };
+        assert_eq!(world.get("/").await, refused);
+        assert_eq!(world.get("/").await, refused);
+        agent
+            .logged("cannot connect to the app at http://127.0.0.1:")
+            .await;
+        app.program.signal(Signal::SIGUSR2);
+        eventually("the app answers again", async || {
+            app.greets_in(&world.get("/").await).then_some(())
+        })
+        .await;
+        agent.logged("the app accepts connections again").await;
+        assert_eq!(agent.log().len(), 3, "one line for each change");
+    });
+}
+
+#[test]
+fn any_number_of_refusals_leaves_the_agent_connected() {
+    bounded(async {
+        let (world, app, _agent) = World::with_app().await;
+        app.close().await;
+        let body = Bytes::from(vec![0; 200_000]);
+        for _ in 0..1_200 {
+            assert_eq!(
+                world.echo(body.clone()).await.status,
+                StatusCode::BAD_GATEWAY
+            );
+        }
+        let log = world.edge.log();
+        assert!(!log.iter().any(|line| line.contains("is gone")), "{log:?}");
+    });
+}
+
+#[test]
+fn app_that_hangs_up_without_an_answer_is_502_and_not_asked_again() {
+    bounded(async {
+        let world = World::start().await;
+        let rude = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", rude.local_addr().unwrap());
+        let mut agents = Vec::new();
+        for zone in ["zone=a", "zone=b"] {
+            let labels = format!("app=web,{zone}");
+            let arguments = ["connect", &labels, &url];
+            agents.push(Program::start(world.backplane().args(arguments)));
+            world.edge.logged(zone).await;
+        }
+        world.route("app=web").await;
+        let asked = tokio::spawn(async move {
+            let mut asked = 0;
+            loop {
+                let (stream, _) = rude.accept().await.unwrap();
+                // Only when the request is there, so that the agent has sent it.
+                stream.readable().await.unwrap();
+                asked += 1;
+                drop(stream);
+                if asked == 1 {
+                    // A second request would be the next connection; the test's own end is the first one that is not.
+                    let second = tokio::time::timeout(Duration::from_millis(300), rude.accept());
+                    return second.await.is_ok();
+                }
+            }
+        });
+        let answer = world.get("/").await;
+        assert_eq!(answer.status, StatusCode::BAD_GATEWAY);
+        assert!(
+            answer
+                .text
+                .starts_with("The app took the request and gave no answer: "),
+            "{answer:?}"
+        );
+        assert!(!asked.await.unwrap(), "the request was sent twice");
+    });
+}
+
+#[test]
+fn request_in_flight_when_its_agent_is_killed_is_502() {
+    bounded(async {
+        let (world, app, mut agent) = World::with_app().await;
+        // Stopped, the app takes the connection, by its queue, and answers nothing.
+        app.program.signal(Signal::SIGSTOP);
+        let request = request("GET", "/", Empty::<Bytes>::new());
+        let answer = tokio::spawn(send(world.public, request));
+        eventually("the request is with the app", async || {
+            waiting_bytes(app.address.port()).then_some(())
+        })
+        .await;
+        agent.signal(Signal::SIGKILL);
+        agent.ended().await;
+        assert_eq!(
+            Answer::of(answer.await.unwrap()).await,
+            Answer {
+                status: StatusCode::BAD_GATEWAY,
+                text: "The connection to agent 1 was lost before myendpoint.test answered.\n"
+                    .into(),
+            }
+        );
+        world.edge.logged("agent 1 is gone").await;
+        assert_eq!(world.get("/").await.status, StatusCode::SERVICE_UNAVAILABLE);
+    });
+}
+
+/// Whether a connection to this local port holds bytes that its process has not read: proc(5), `/proc/net/tcp`.
+fn waiting_bytes(port: u16) -> bool {
+    let table = std::fs::read_to_string("/proc/net/tcp").unwrap();
+    let local = format!("0100007F:{port:04X}");
+    table.lines().any(|line| {
+        let fields: Vec<_> = line.split_whitespace().collect();
+        fields[1] == local && fields[3] == "01" && !fields[4].ends_with(":00000000")
+    })
+}
+
+#[test]
+fn agent_that_is_gone_without_a_word_is_noticed() {
+    bounded(async {
+        let edge = Edge::bind(EdgeConfig {
+            public: ([127, 0, 0, 1], 0).into(),
+            agents: ([127, 0, 0, 1], 0).into(),
+            tokens: vec![String::from(crate::support::TOKEN).into()],
+            limits: EdgeLimits {
+                keep_alive: KeepAlive {
+                    interval: Duration::from_millis(100),
+                    timeout: Duration::from_millis(500),
+                },
+                ..EdgeLimits::default()
+            },
+        })
+        .await
+        .unwrap();
+        let public = edge.public_address().unwrap();
+        let agents = edge.agent_address().unwrap();
+        tokio::spawn(edge.run());
+        let app = App::start(&[]).await;
+        let agent = Program::start(backplane(agents).args(["connect", "app=web", &app.url()]));
+        let route = ["route", crate::support::ENDPOINT, "app=web"];
+        assert!(
+            Program::start(backplane(agents).args(route))
+                .ended()
+                .await
+                .success()
+        );
+        eventually("the agent serves", async || {
+            app.greets_in(&get(public, "/").await).then_some(())
+        })
+        .await;
+        agent.signal(Signal::SIGSTOP);
+        // In flight when the edge finds out; later ones find no agent.
+        let answer = get(public, "/").await;
+        assert_eq!(answer.status, StatusCode::BAD_GATEWAY, "{answer:?}");
+        eventually("the agent is off the list", async || {
+            (get(public, "/").await.status == StatusCode::SERVICE_UNAVAILABLE).then_some(())
+        })
+        .await;
+    });
+}
+
+#[test]
+fn agent_that_loses_the_edge_says_so_and_fails() {
+    bounded(async {
+        let (mut world, _app, mut agent) = World::with_app().await;
+        world.edge.signal(Signal::SIGKILL);
+        world.edge.ended().await;
+        assert_eq!(agent.ended().await.code(), Some(1));
+        agent
+            .logged("backplane: the connection to the edge is lost: ")
+            .await;
+    });
+}
