@@ -1,0 +1,15 @@
+//! Tier 2: the packaged buildpack under the real CNB lifecycle, on plain folders and processes.
+//!
+//! One test program, so that its tests run side by side. They are ignored by a plain `cargo test`, which stays quick and needs no tools;
+//! `script/test` runs them.
+#![expect(
+    unused_crate_dependencies,
+    reason = "the lint looks at each target alone, and most dependencies are the library's"
+)]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod agent;
+mod boot;
+mod subjects;

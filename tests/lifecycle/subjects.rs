@@ -1,0 +1,40 @@
+//! Apps and agents to test with. All of them are shell scripts, so that they run on every machine.
+
+use crate::support::{App, Build, Image};
+
+/// What the web process of [`app`] writes to stdout once it runs.
+pub(crate) const APPS_OUTPUT: &str = "the app is up\n";
+
+/// The status that the processes of [`app`] exit with when their stdin ends.
+pub(crate) const APPS_STATUS: i32 = 7;
+
+/// An agent that runs until it gets a signal.
+pub(crate) const PATIENT_AGENT: &str = "#!/bin/sh\nexec sleep 1000\n";
+
+/// An app whose processes, of many types, all do the same: say that they are up, wait for the end of stdin, and exit.
+pub(crate) fn app() -> App {
+    [
+        "web",
+        "www",
+        "worker",
+        "release",
+        "run",
+        "scheduler",
+        "two-parts",
+    ]
+    .iter()
+    .fold(App::new(), |app, process_type| {
+        // `read` and not `cat`: a shell that dies of a signal leaves its children behind, and they would be taken for ours.
+        app.process(process_type, "echo the app is up; read -r _; exit 7")
+    })
+}
+
+/// A build of `app` with this script as its vendored agent.
+pub(crate) fn build_with_agent(app: App, script: &str) -> Build {
+    Build::new(app.executable("agent", script)).env("BACKPLANE_AGENT_URL", "agent")
+}
+
+/// An image of [`app`] with this script as its agent.
+pub(crate) fn image_with_agent(script: &str) -> Image {
+    build_with_agent(app(), script).run()
+}

@@ -1,0 +1,318 @@
+//! Builds by the real detector and builder.
+
+use super::app::App;
+use super::command;
+use super::workshop::{Buildpack, workshop};
+use std::collections::{BTreeMap, BTreeSet};
+use std::env;
+use std::ffi::OsString;
+use std::fs;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitStatus};
+use std::time::Duration;
+use tempfile::TempDir;
+
+/// How long one build may take, with all retries of a download.
+const BUILD_DEADLINE: Duration = Duration::from_mins(2);
+
+/// The escaped id of the buildpack under test: the name of its folder of layers.
+const BUILDPACK: &str = "backplane_agent";
+
+/// A build that is to be: of an app, with variables as of `pack build --env`.
+///
+/// The variables start out hostile: a build has to bear them.
+pub(crate) struct Build {
+    app: App,
+    variables: BTreeMap<OsString, OsString>,
+    architecture: String,
+    with_backplane: bool,
+    folder: TempDir,
+}
+
+impl Build {
+    pub(crate) fn new(app: App) -> Self {
+        let hostile = [
+            // The lifecycle puts it in front of the PATH of the build.
+            ("PATH", "/invalid"),
+            ("HOME", "/invalid"),
+            ("LANG", "xx_YY.invalid"),
+            ("TMPDIR", "/invalid"),
+            ("RUST_BACKTRACE", "full"),
+            ("RUST_LOG", "trace"),
+            // The app's, and nothing of the build's business.
+            ("BACKPLANE_TOKEN", "token-at-build"),
+            ("BACKPLANE_LABELS", "label=at-build"),
+        ];
+        let folder = workshop().new_folder();
+        for name in ["platform", "layers"] {
+            fs::create_dir(folder.path().join(name)).unwrap();
+        }
+        Self {
+            app,
+            variables: hostile
+                .map(|(name, value)| (name.into(), value.into()))
+                .into(),
+            architecture: match env::consts::ARCH {
+                "x86_64" => "amd64",
+                "aarch64" => "arm64",
+                other => other,
+            }
+            .to_owned(),
+            with_backplane: true,
+            folder,
+        }
+    }
+
+    pub(crate) fn env(mut self, name: impl Into<OsString>, value: impl Into<OsString>) -> Self {
+        self.variables.insert(name.into(), value.into());
+        self
+    }
+
+    pub(crate) fn without_env(mut self, name: impl Into<OsString>) -> Self {
+        self.variables.remove(&name.into());
+        self
+    }
+
+    /// Changes the app between two builds.
+    pub(crate) fn app(mut self, app: App) -> Self {
+        self.app = app;
+        self
+    }
+
+    /// Builds for a run image of this architecture, by its name in the CNB specification: `amd64`, `arm64`.
+    pub(crate) fn architecture(mut self, architecture: &str) -> Self {
+        architecture.clone_into(&mut self.architecture);
+        self
+    }
+
+    /// Leaves the buildpack under test out, for comparison.
+    pub(crate) fn without_backplane(mut self) -> Self {
+        self.with_backplane = false;
+        self
+    }
+
+    pub(crate) fn with_backplane(mut self) -> Self {
+        self.with_backplane = true;
+        self
+    }
+
+    pub(crate) fn layers(&self) -> PathBuf {
+        self.folder.path().join("layers")
+    }
+
+    /// The layer that the buildpack under test makes.
+    pub(crate) fn agent_layer(&self) -> PathBuf {
+        self.layers().join(BUILDPACK).join("agent")
+    }
+
+    /// What the lifecycle keeps of the layer between two builds, its metadata with it.
+    pub(crate) fn agent_layer_toml(&self) -> PathBuf {
+        self.layers().join(BUILDPACK).join("agent.toml")
+    }
+
+    pub(crate) fn app_folder(&self) -> PathBuf {
+        self.folder.path().join("app")
+    }
+
+    /// Runs the build.
+    ///
+    /// # Panics
+    ///
+    /// When it fails.
+    #[track_caller]
+    pub(crate) fn run(self) -> Image {
+        let (status, log) = self.attempt();
+        assert!(status.success(), "the build failed:\n{log}");
+        Image { build: self, log }
+    }
+
+    /// Runs a build that is to fail, and gives what is left: the log, and a build that can be run again.
+    ///
+    /// # Panics
+    ///
+    /// When it does not fail.
+    #[track_caller]
+    pub(crate) fn run_to_failure(self) -> (String, Self) {
+        let (status, log) = self.attempt();
+        assert!(!status.success(), "the build did not fail:\n{log}");
+        (log, self)
+    }
+
+    fn attempt(&self) -> (ExitStatus, String) {
+        self.app.write_to(&self.app_folder());
+        self.write_platform();
+        let (detected, mut log) = self.run_phase("detector");
+        if !detected.success() {
+            return (detected, log);
+        }
+        let (built, build_log) = self.run_phase("builder");
+        log.push_str(&build_log);
+        (built, log)
+    }
+
+    fn run_phase(&self, phase: &str) -> (ExitStatus, String) {
+        let mut command = Command::new(workshop().lifecycle(phase));
+        command
+            .env_clear()
+            .env("PATH", "/usr/local/bin:/usr/bin:/bin")
+            .env("CNB_PLATFORM_API", "0.12")
+            .arg("-no-color")
+            .arg("-app")
+            .arg(self.app_folder())
+            .arg("-buildpacks")
+            .arg(workshop().buildpacks())
+            .arg("-layers")
+            .arg(self.layers())
+            .arg("-platform")
+            .arg(self.folder.path().join("platform"));
+        if phase == "detector" {
+            command
+                .arg("-order")
+                .arg(self.folder.path().join("order.toml"));
+        }
+        command::run(&mut command, BUILD_DEADLINE)
+    }
+
+    /// Writes what the platform hands to the lifecycle: variables, the order of buildpacks, and what the analyzer found out.
+    fn write_platform(&self) {
+        let variables = self.folder.path().join("platform/env");
+        if variables.exists() {
+            fs::remove_dir_all(&variables).unwrap();
+        }
+        fs::create_dir(&variables).unwrap();
+        for (name, value) in &self.variables {
+            fs::write(variables.join(name), value.as_bytes()).unwrap();
+        }
+
+        let mut order = "[[order]]\n".to_owned();
+        for Buildpack { id, version } in workshop().order() {
+            if self.with_backplane || id.replace('/', "_") != BUILDPACK {
+                order.push_str(&format!(
+                    "[[order.group]]\nid = \"{id}\"\nversion = \"{version}\"\n"
+                ));
+            }
+        }
+        fs::write(self.folder.path().join("order.toml"), order).unwrap();
+
+        let analyzed = format!(
+            "[run-image]\nreference = \"run-image\"\n[run-image.target]\nos = \"linux\"\narch = \"{}\"\n\
+             [run-image.target.distro]\nname = \"ubuntu\"\nversion = \"24.04\"\n",
+            self.architecture
+        );
+        fs::write(self.layers().join("analyzed.toml"), analyzed).unwrap();
+    }
+}
+
+/// A successful build: the folders that an exporter would make an image of.
+pub(crate) struct Image {
+    build: Build,
+    /// What detector and builder wrote, as a user sees it.
+    pub(crate) log: String,
+}
+
+impl Image {
+    pub(crate) fn layers(&self) -> PathBuf {
+        self.build.layers()
+    }
+
+    pub(crate) fn agent_layer(&self) -> PathBuf {
+        self.build.agent_layer()
+    }
+
+    pub(crate) fn agent_layer_toml(&self) -> PathBuf {
+        self.build.agent_layer_toml()
+    }
+
+    pub(crate) fn app_folder(&self) -> PathBuf {
+        self.build.app_folder()
+    }
+
+    /// The labels that the image would have.
+    pub(crate) fn labels(&self) -> BTreeMap<String, String> {
+        let metadata = read_toml(&self.layers().join("config/metadata.toml"));
+        let labels = metadata.get("labels").and_then(toml::Value::as_array);
+        labels
+            .into_iter()
+            .flatten()
+            .map(|label| {
+                let field = |name: &str| label[name].as_str().unwrap().to_owned();
+                (field("key"), field("value"))
+            })
+            .collect()
+    }
+
+    /// Builds once more, with what a platform would have kept.
+    #[track_caller]
+    pub(crate) fn rebuild(self) -> Self {
+        self.restored().run()
+    }
+
+    /// The next build of the app, before it runs: in its folder of layers is what the restorer puts there.
+    ///
+    /// That is, for each layer with `cache = true`, the layer and its metadata without its types; all else is gone. See the
+    /// specification, "Phase #2: Analysis" and "Layer Types":
+    /// <https://github.com/buildpacks/spec/blob/buildpack/v0.10/buildpack.md#layer-types>.
+    pub(crate) fn restored(self) -> Build {
+        for entry in fs::read_dir(self.layers()).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_file() {
+                fs::remove_file(path).unwrap();
+            } else if path.ends_with("config") || path.ends_with("sbom") {
+                fs::remove_dir_all(path).unwrap();
+            } else {
+                restore_layers(&path);
+            }
+        }
+        self.build
+    }
+}
+
+/// Keeps the cached ones of a buildpack's layers.
+fn restore_layers(folder: &Path) {
+    let paths: Vec<PathBuf> = fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
+    // A layer is the folder NAME, its descriptor NAME.toml, and NAME.sbom.EXTENSION.
+    let layer_of = |path: &Path| {
+        path.file_name()
+            .unwrap()
+            .to_str()
+            .unwrap()
+            .split('.')
+            .next()
+            .unwrap()
+            .to_owned()
+    };
+    let mut cached = BTreeSet::new();
+    for path in &paths {
+        if path
+            .extension()
+            .is_some_and(|extension| extension == "toml")
+        {
+            let mut descriptor = read_toml(path);
+            let types = descriptor.remove("types");
+            if types.is_some_and(|types| {
+                types.get("cache").and_then(toml::Value::as_bool) == Some(true)
+            }) {
+                fs::write(path, toml::to_string(&descriptor).unwrap()).unwrap();
+                cached.insert(layer_of(path));
+            }
+        }
+    }
+    for path in paths
+        .iter()
+        .filter(|path| !cached.contains(&layer_of(path)))
+    {
+        if path.is_dir() {
+            fs::remove_dir_all(path).unwrap();
+        } else {
+            fs::remove_file(path).unwrap();
+        }
+    }
+}
+
+fn read_toml(path: &Path) -> toml::Table {
+    toml::from_str(&fs::read_to_string(path).unwrap()).unwrap()
+}

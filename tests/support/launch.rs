@@ -1,0 +1,356 @@
+//! Launches by the real launcher.
+
+use super::build::Image;
+use super::process::{MARK, Process, processes_marked};
+use super::workshop::workshop;
+use super::{DEADLINE, eventually};
+use rustix::process::Signal;
+use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
+use std::io::{PipeReader, Read as _};
+use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
+use std::path::PathBuf;
+use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// The token that [`Launch::connect`] sets, unlike anything else that a process could show.
+pub(crate) const TOKEN: &str = "token-f3a9c1d7";
+
+/// A launch that is to be.
+///
+/// Apps under test end when their stdin does: so none outlives a test program that was killed.
+pub(crate) struct Launch {
+    program: PathBuf,
+    name: OsString,
+    arguments: Vec<OsString>,
+    variables: BTreeMap<OsString, OsString>,
+    stderr: Stderr,
+}
+
+/// What the container's stderr is.
+enum Stderr {
+    Captured,
+    Closed,
+    ReaderGone,
+}
+
+impl Image {
+    /// A launch of a process type, as by its link in `/cnb/process`.
+    pub(crate) fn launch(&self, process_type: &str) -> Launch {
+        self.launch_as(format!("/cnb/process/{process_type}").as_ref(), &[])
+    }
+
+    /// A launch of a command, as by `docker run IMAGE launcher COMMAND`; after `--` it is run without a shell.
+    pub(crate) fn launch_command(&self, arguments: &[&str]) -> Launch {
+        self.launch_as("/cnb/lifecycle/launcher".as_ref(), arguments)
+    }
+
+    /// A launch with this argv\[0\].
+    fn launch_as(&self, name: &OsStr, arguments: &[&str]) -> Launch {
+        Launch {
+            program: workshop().lifecycle("launcher"),
+            name: name.to_owned(),
+            arguments: arguments.iter().map(Into::into).collect(),
+            variables: [
+                ("CNB_PLATFORM_API", "0.12".into()),
+                ("CNB_LAYERS_DIR", self.layers().into()),
+                ("CNB_APP_DIR", self.app_folder().into()),
+                (
+                    "PATH",
+                    "/cnb/process:/cnb/lifecycle:/usr/local/bin:/usr/bin:/bin".into(),
+                ),
+                ("HOME", "/home/app".into()),
+                // What an app has beside us, and what none of our programs may trip over or hand on.
+                ("DATABASE_URL", "postgres://user:secret@db/app".into()),
+                ("RUST_BACKTRACE", "full".into()),
+                ("RUST_LOG", "trace".into()),
+                ("LANG", "xx_YY.invalid".into()),
+            ]
+            .map(|(name, value): (&str, OsString)| (name.into(), value))
+            .into(),
+            stderr: Stderr::Captured,
+        }
+    }
+}
+
+impl Launch {
+    pub(crate) fn env(mut self, name: impl Into<OsString>, value: impl Into<OsString>) -> Self {
+        self.variables.insert(name.into(), value.into());
+        self
+    }
+
+    pub(crate) fn without_env(mut self, name: impl Into<OsString>) -> Self {
+        self.variables.remove(&name.into());
+        self
+    }
+
+    /// Sets all that makes an agent run: a token, labels, and the port that the app is to listen on.
+    pub(crate) fn connect(self, port: u16) -> Self {
+        self.env("BACKPLANE_TOKEN", TOKEN)
+            .env("BACKPLANE_LABELS", "some=label")
+            .env("PORT", port.to_string())
+    }
+
+    /// Starts it with stderr closed.
+    pub(crate) fn with_stderr_closed(mut self) -> Self {
+        self.stderr = Stderr::Closed;
+        self
+    }
+
+    /// Starts it with a pipe as stderr that nobody reads, or ever will.
+    pub(crate) fn with_stderr_reader_gone(mut self) -> Self {
+        self.stderr = Stderr::ReaderGone;
+        self
+    }
+
+    pub(crate) fn start(self) -> Running {
+        static NUMBER: AtomicU32 = AtomicU32::new(1);
+        let mark = workshop().mark(NUMBER.fetch_add(1, Ordering::Relaxed));
+        let (stdout_reader, stdout_writer) = std::io::pipe().unwrap();
+        let (stderr_reader, stderr_writer) = std::io::pipe().unwrap();
+
+        let mut command = match self.stderr {
+            Stderr::Closed => {
+                // No way in std to start a program with a closed descriptor, so a shell closes it and becomes the program.
+                let mut shell = Command::new("/bin/bash");
+                shell.args(["-c", r#"exec -a "$1" "$2" "${@:3}" 2>&-"#, "bash"]);
+                shell.arg(&self.name).arg(&self.program);
+                shell
+            }
+            Stderr::Captured | Stderr::ReaderGone => {
+                let mut launcher = Command::new(&self.program);
+                launcher.arg0(&self.name);
+                launcher
+            }
+        };
+        let mut child = command
+            .args(&self.arguments)
+            .env_clear()
+            .envs(&self.variables)
+            .env(MARK, &mark)
+            .stdin(Stdio::piped())
+            .stdout(stdout_writer)
+            .stderr(stderr_writer)
+            // As in a container or a dyno: a signal to the test program is not one to the app.
+            .process_group(0)
+            .spawn()
+            .unwrap();
+        drop(command);
+
+        let stderr = match self.stderr {
+            Stderr::Captured | Stderr::Closed => Output::of(stderr_reader),
+            Stderr::ReaderGone => {
+                drop(stderr_reader);
+                Output::default()
+            }
+        };
+        Running {
+            stdin: child.stdin.take(),
+            child,
+            ended: None,
+            stdout: Output::of(stdout_reader),
+            stderr,
+            mark,
+        }
+    }
+}
+
+/// A launched app, with all that was started beside it. All of it is killed when this is dropped.
+pub(crate) struct Running {
+    child: Child,
+    stdin: Option<ChildStdin>,
+    ended: Option<ExitStatus>,
+    stdout: Output,
+    stderr: Output,
+    mark: OsString,
+}
+
+impl Running {
+    /// The app's pid, which was the launcher's.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// What the app wrote so far.
+    pub(crate) fn stdout(&self) -> Vec<u8> {
+        self.stdout.so_far()
+    }
+
+    /// What the app and all that runs beside it wrote so far.
+    pub(crate) fn stderr(&self) -> String {
+        String::from_utf8_lossy(&self.stderr.so_far()).into_owned()
+    }
+
+    /// The lines that our programs wrote so far.
+    pub(crate) fn our_lines(&self) -> Vec<String> {
+        let stderr = self.stderr();
+        stderr
+            .lines()
+            .filter(|line| line.starts_with("[backplane]"))
+            .map(str::to_owned)
+            .collect()
+    }
+
+    /// Waits until the app has written `text` to stdout.
+    #[track_caller]
+    pub(crate) fn wait_for_stdout(&self, text: &str) {
+        eventually(
+            DEADLINE,
+            &format!("{text:?} on stdout (stderr: {})", self.stderr()),
+            || {
+                String::from_utf8_lossy(&self.stdout())
+                    .contains(text)
+                    .then_some(())
+            },
+        );
+    }
+
+    /// Waits for a line on stderr that has `text` in it.
+    #[track_caller]
+    pub(crate) fn wait_for_stderr(&self, text: &str) {
+        eventually(DEADLINE, &format!("{text:?} on stderr"), || {
+            self.stderr().contains(text).then_some(())
+        });
+    }
+
+    /// The live processes of this launch, the app's own among them.
+    pub(crate) fn processes(&self) -> Vec<Process> {
+        processes_marked(&self.mark)
+    }
+
+    /// The app's own process.
+    #[track_caller]
+    pub(crate) fn app(&self) -> Process {
+        let mut processes = self.processes();
+        processes.retain(|process| process.id() == self.id());
+        processes.pop().expect("the app is alive")
+    }
+
+    pub(crate) fn supervisors(&self) -> Vec<Process> {
+        let mut processes = self.processes();
+        processes.retain(|process| {
+            process.executable().ends_with("exec.d/launch") && process.id() != self.id()
+        });
+        processes
+    }
+
+    /// The live agents: the children of the supervisor that are past the trampoline.
+    pub(crate) fn agents(&self) -> Vec<Process> {
+        let supervisors: Vec<i32> = self
+            .supervisors()
+            .iter()
+            .map(|supervisor| supervisor.stat().pid)
+            .collect();
+        let mut processes = self.processes();
+        processes.retain(|process| {
+            process
+                .parent()
+                .is_some_and(|parent| supervisors.contains(&parent))
+                && !process.executable().ends_with("exec.d/launch")
+        });
+        processes
+    }
+
+    #[track_caller]
+    pub(crate) fn wait_for_supervisor(&self) -> Process {
+        eventually(
+            DEADLINE,
+            &format!("a supervisor (stderr: {})", self.stderr()),
+            || self.supervisors().pop(),
+        )
+    }
+
+    #[track_caller]
+    pub(crate) fn wait_for_agent(&self) -> Process {
+        eventually(
+            DEADLINE,
+            &format!("an agent (stderr: {})", self.stderr()),
+            || self.agents().pop(),
+        )
+    }
+
+    /// Lets an app that waits for the end of its stdin go on.
+    pub(crate) fn close_stdin(&mut self) {
+        self.stdin = None;
+    }
+
+    /// Sends a signal to the app alone, as `docker stop` does.
+    pub(crate) fn signal(&self, signal: Signal) {
+        let pid = i32::try_from(self.id())
+            .ok()
+            .and_then(rustix::process::Pid::from_raw)
+            .unwrap();
+        // Its number is its own for as long as it is not waited for.
+        assert!(self.ended.is_none(), "the app has ended");
+        rustix::process::kill_process(pid, signal).unwrap();
+    }
+
+    /// Waits for the app's end.
+    #[track_caller]
+    pub(crate) fn wait(&mut self) -> ExitStatus {
+        let Self { child, ended, .. } = self;
+        *ended.get_or_insert_with(|| {
+            eventually(DEADLINE, "the app's end", || child.try_wait().unwrap())
+        })
+    }
+
+    /// Waits until no process of this launch is left, and gives the time that it took.
+    #[track_caller]
+    pub(crate) fn wait_for_nothing_left(&self) -> Duration {
+        let start = Instant::now();
+        let mut left = Vec::new();
+        eventually(DEADLINE, &format!("the end of {left:?}"), || {
+            left = self.processes();
+            left.is_empty().then_some(())
+        });
+        start.elapsed()
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let start = Instant::now();
+        // Again and again, as one may be starting another at this moment.
+        loop {
+            let left = self.processes();
+            if left.is_empty() || start.elapsed() > DEADLINE {
+                break;
+            }
+            for process in left {
+                process.signal(Signal::KILL);
+            }
+            thread::sleep(Duration::from_millis(2));
+        }
+        let _ = self.child.wait();
+    }
+}
+
+/// The bytes of a pipe, read as they come.
+#[derive(Debug, Clone, Default)]
+struct Output(Arc<Mutex<Vec<u8>>>);
+
+impl Output {
+    fn of(mut reader: PipeReader) -> Self {
+        let output = Self::default();
+        let sink = output.clone();
+        // It ends with the last process that holds the pipe.
+        thread::spawn(move || {
+            let mut buffer = [0; 4096];
+            while let Ok(length @ 1..) = reader.read(&mut buffer) {
+                sink.lock().extend_from_slice(&buffer[..length]);
+            }
+        });
+        output
+    }
+
+    fn so_far(&self) -> Vec<u8> {
+        self.lock().clone()
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<u8>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

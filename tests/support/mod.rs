@@ -1,0 +1,66 @@
+//! The harness of the tests over the real CNB lifecycle.
+//!
+//! An [`App`] is built into an [`Image`] by the real detector and builder ([`Build`]), and an image is launched by the real launcher
+//! ([`Launch`], [`Running`]): plain folders and processes, no container. All of it runs as an ordinary user, below one folder in `/tmp`
+//! that is gone when the test program is, whatever ends that.
+
+mod app;
+mod build;
+mod command;
+mod launch;
+mod port;
+mod process;
+mod workshop;
+
+pub(crate) use app::App;
+pub(crate) use build::{Build, Image};
+pub(crate) use launch::{Launch, Running, TOKEN};
+pub(crate) use port::ReservedPort;
+pub(crate) use process::{MARK, Process, zombies_of};
+pub(crate) use workshop::workshop;
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// How long anything may take that should be done at once: far longer than it takes on a slow and busy machine.
+pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
+
+/// Asks `question` until it has an answer, and gives that.
+///
+/// # Panics
+///
+/// When there is none within `deadline`; `what` completes the sentence "gave up waiting for …".
+#[track_caller]
+pub(crate) fn eventually<T>(
+    deadline: Duration,
+    what: &str,
+    mut question: impl FnMut() -> Option<T>,
+) -> T {
+    let start = Instant::now();
+    loop {
+        if let Some(answer) = question() {
+            return answer;
+        }
+        assert!(
+            start.elapsed() < deadline,
+            "gave up waiting for {what} after {deadline:?}"
+        );
+        thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// Watches for the whole of `window` that `event` does not happen.
+///
+/// The window is part of what is tested (within it, a broken program would have shown itself), not a guess at how long something takes.
+///
+/// # Panics
+///
+/// When it happens; `what` completes the sentence "it happened: …".
+#[track_caller]
+pub(crate) fn never_within(window: Duration, what: &str, mut event: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while start.elapsed() < window {
+        assert!(!event(), "it happened: {what}");
+        thread::sleep(Duration::from_millis(10));
+    }
+}

@@ -1,0 +1,239 @@
+//! What all tests of a run share: the programs under test, the CNB tools, and a folder for everything that the tests make.
+
+use super::command;
+use super::process::MARK;
+use nix::unistd::{Gid, Uid, chown, geteuid, setgroups, setresgid, setresuid};
+use std::env;
+use std::ffi::OsString;
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{ChildStdin, Command, Stdio};
+use std::sync::OnceLock;
+use std::time::Duration;
+use tempfile::TempDir;
+
+/// The user that the tests run as where they are started by root: nobody, or whoever has that number.
+const ORDINARY_ID: u32 = 65534;
+
+/// Long enough for the first build of all that the tests need, on a slow machine.
+const BUILD_DEADLINE: Duration = Duration::from_mins(20);
+
+/// The folder below which everything is, readable by every user.
+pub(crate) struct Workshop {
+    folder: PathBuf,
+    order: Vec<Buildpack>,
+    /// The janitor cleans up when this is closed: when the test program ends, by whatever means.
+    _janitor: ChildStdin,
+}
+
+/// The workshop of this run, made by the first test that asks for it.
+///
+/// Where root runs the tests, the whole test program turns into an ordinary user here: the lifecycle refuses root, and users' apps are
+/// not root either. So nothing can be written to the source tree from then on, snapshots of failed tests included.
+pub(crate) fn workshop() -> &'static Workshop {
+    static WORKSHOP: OnceLock<Result<Workshop, String>> = OnceLock::new();
+    match WORKSHOP.get_or_init(Workshop::set_up) {
+        Ok(workshop) => workshop,
+        Err(problem) => panic!("{problem}"),
+    }
+}
+
+impl Workshop {
+    /// A program of the CNB lifecycle.
+    pub(super) fn lifecycle(&self, program: &str) -> PathBuf {
+        self.folder.join("lifecycle").join(program)
+    }
+
+    /// All buildpacks that there are, as the lifecycle wants them: `ID/VERSION/`.
+    pub(super) fn buildpacks(&self) -> PathBuf {
+        self.folder.join("buildpacks")
+    }
+
+    /// The buildpacks in the order of a builder that has them all.
+    pub(super) fn order(&self) -> &[Buildpack] {
+        &self.order
+    }
+
+    /// A program of the stand-in: `backplane`, `backplane-edge` and so on.
+    pub(crate) fn standin(&self, program: &str) -> PathBuf {
+        self.folder.join("standin").join(program)
+    }
+
+    /// The value of [`MARK`] for the launch with this number: one that the janitor finds too.
+    pub(super) fn mark(&self, number: u32) -> OsString {
+        self.folder.join(number.to_string()).into()
+    }
+
+    /// A folder of a test's own, gone with its handle.
+    pub(crate) fn new_folder(&self) -> TempDir {
+        TempDir::new_in(self.folder.join("work")).expect("the workshop's folder is writable")
+    }
+
+    fn set_up() -> Result<Self, String> {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let tools = root.join("target/tools/lifecycle");
+        if !tools.join("launcher").exists() {
+            return Err("the CNB lifecycle is missing; run script/bootstrap".to_owned());
+        }
+        make(&mut Command::new(root.join("script/package")))?;
+        let programs = build_standin(root)?;
+
+        let folder = tempfile::Builder::new()
+            .prefix("backplane-test-")
+            .permissions(fs::Permissions::from_mode(0o755))
+            .tempdir_in("/tmp")
+            .map_err(|error| format!("unable to make a folder in /tmp: {error}"))?
+            .keep();
+        let mut workshop = Self {
+            _janitor: start_janitor(&folder),
+            folder,
+            order: Vec::new(),
+        };
+
+        copy(&tools, &workshop.folder.join("lifecycle"))?;
+        for source in [
+            "tests/fixtures/buildpacks/processes",
+            "target/package/backplane_agent",
+        ] {
+            let source = root.join(source);
+            let buildpack = Buildpack::of(&source);
+            let folder = workshop.buildpacks().join(buildpack.id.replace('/', "_"));
+            copy(&source, &folder.join(&buildpack.version))?;
+            workshop.order.push(buildpack);
+        }
+        copy(&programs, &workshop.folder.join("standin"))?;
+
+        let work = workshop.folder.join("work");
+        fs::create_dir(&work)
+            .map_err(|error| format!("unable to make {}: {error}", work.display()))?;
+        become_ordinary_user(&work);
+        // Orphans of a launch become children of the test program and not of a process 1 that may or may not look after them.
+        rustix::process::set_child_subreaper(Some(rustix::process::getpid()))
+            .map_err(|error| format!("unable to adopt orphans: {error}"))?;
+        Ok(workshop)
+    }
+}
+
+/// A buildpack as the lifecycle names it.
+pub(super) struct Buildpack {
+    pub(super) id: String,
+    pub(super) version: String,
+}
+
+impl Buildpack {
+    /// Reads the `buildpack.toml` in `folder`.
+    pub(super) fn of(folder: &Path) -> Self {
+        let descriptor: toml::Table =
+            toml::from_str(&fs::read_to_string(folder.join("buildpack.toml")).unwrap()).unwrap();
+        let field = |name: &str| descriptor["buildpack"][name].as_str().unwrap().to_owned();
+        Self {
+            id: field("id"),
+            version: field("version"),
+        }
+    }
+}
+
+/// Builds the stand-in in the folder that this test program was built in, and gives the folder of its programs.
+fn build_standin(root: &Path) -> Result<PathBuf, String> {
+    // The test program is TARGET/debug/deps/NAME.
+    let program =
+        env::current_exe().map_err(|error| format!("unable to find the test program: {error}"))?;
+    let profile = program
+        .ancestors()
+        .nth(2)
+        .expect("cargo puts tests into deps/");
+    let target = profile
+        .parent()
+        .expect("cargo puts profiles into its target folder");
+    make(
+        Command::new(env!("CARGO"))
+            .args([
+                "build",
+                "--quiet",
+                "--locked",
+                "--package",
+                "backplane-standin",
+                "--bins",
+            ])
+            .arg("--target-dir")
+            .arg(target)
+            .current_dir(root),
+    )?;
+    Ok(profile.to_owned())
+}
+
+/// Runs a command that builds something, in the environment that the tests were started in.
+fn make(command: &mut Command) -> Result<(), String> {
+    // Without what cargo sets for its tests: build scripts look at some of it, and would be run anew each time.
+    for (name, _) in env::vars_os() {
+        let name = name.to_string_lossy();
+        let is_cargos = name.starts_with("CARGO_PKG_")
+            || name.starts_with("CARGO_BIN_")
+            || name.starts_with("CARGO_MANIFEST_");
+        if is_cargos || ["CARGO", "CARGO_CRATE_NAME", "LD_LIBRARY_PATH"].contains(&&*name) {
+            command.env_remove(&*name);
+        }
+    }
+    let (status, output) = command::run(command, BUILD_DEADLINE);
+    if status.success() {
+        Ok(())
+    } else {
+        Err(format!("{command:?} failed ({status}):\n{output}"))
+    }
+}
+
+/// Copies a file or folder to a place where every user can read it.
+fn copy(from: &Path, to: &Path) -> Result<(), String> {
+    make(
+        Command::new("mkdir")
+            .arg("-p")
+            .arg(to.parent().expect("it is below the workshop")),
+    )?;
+    make(
+        Command::new("cp")
+            .args(["--recursive", "--no-dereference", "--preserve=mode,links"])
+            .args([from, to]),
+    )?;
+    make(Command::new("chmod").args(["--recursive", "a+rX"]).arg(to))
+}
+
+fn become_ordinary_user(work: &Path) {
+    if !geteuid().is_root() {
+        return;
+    }
+    let (user, group) = (Uid::from_raw(ORDINARY_ID), Gid::from_raw(ORDINARY_ID));
+    chown(work, Some(user), Some(group)).expect("root may");
+    setgroups(&[]).expect("root may");
+    setresgid(group, group, group).expect("root may");
+    setresuid(user, user, user).expect("root may");
+}
+
+/// Starts a process that waits for the end of the test program, and then ends what a test that was cut short (Ctrl-C, a kill) left
+/// running, and removes the folder.
+fn start_janitor(folder: &Path) -> ChildStdin {
+    const SCRIPT: &str = r#"
+        trap '' INT TERM HUP
+        while read -r _; do :; done
+        for environment in /proc/[0-9]*/environ; do
+            if grep -qsF "$1=$2/" "$environment"; then
+                pid=${environment#/proc/}
+                kill -KILL "${pid%/environ}"
+            fi
+        done
+        rm -rf "$2"
+    "#;
+    Command::new("/bin/sh")
+        .args(["-c", SCRIPT, "janitor", MARK])
+        .arg(folder)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        // A Ctrl-C on the terminal is for the test program's group.
+        .process_group(0)
+        .spawn()
+        .expect("every machine has a shell")
+        .stdin
+        .expect("it is piped")
+}
