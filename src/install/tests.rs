@@ -1,1 +1,255 @@
+//! Installations from files of this machine; those from servers are in the integration tests.
 
+use std::os::unix::fs::MetadataExt;
+
+use tempfile::TempDir;
+
+use super::*;
+use crate::output::Recorded;
+use crate::release::tests::target;
+
+const OLD: &[u8] = b"#!/bin/sh\n# old\n";
+const NEW: &[u8] = b"#!/bin/sh\n# new\n";
+
+/// A source file, a folder to install into, and what is said meanwhile.
+struct Bench {
+    folder: TempDir,
+    release: Release,
+    optional: bool,
+}
+
+impl Bench {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let source = Source::File(folder.path().join("source"));
+        fs_err::create_dir(folder.path().join("layer")).unwrap();
+        let bench = Self {
+            folder,
+            release: Release {
+                source,
+                target: target("amd64"),
+                pin: None,
+            },
+            optional: false,
+        };
+        bench.publish(OLD);
+        bench
+    }
+
+    fn publish(&self, content: &[u8]) {
+        fs_err::write(self.folder.path().join("source"), content).unwrap();
+    }
+
+    fn unpublish(&self) {
+        fs_err::remove_file(self.folder.path().join("source")).unwrap();
+    }
+
+    fn pin(&mut self, content: &[u8]) {
+        self.release.pin = Some(Checksum::of_bytes(content));
+    }
+
+    fn installed_path(&self) -> PathBuf {
+        self.folder.path().join("layer/libexec/backplane")
+    }
+
+    fn installed(&self) -> Option<Vec<u8>> {
+        fs_err::read(self.installed_path()).ok()
+    }
+
+    fn run(&self, previous: Previous) -> (Result<Option<Record>, InstallError>, String) {
+        let output = Recorded::default();
+        let staging = self.folder.path().join("staging");
+        let outcome = Installation {
+            folder: &self.folder.path().join("layer"),
+            staging: &staging,
+            release: &self.release,
+            optional: self.optional,
+            network: &Network::default(),
+            limits: &Limits::default(),
+            output: &output,
+        }
+        .run(previous);
+        assert!(!staging.exists());
+        (outcome, output.lines().join("\n"))
+    }
+
+    fn install(&self) -> Record {
+        self.run(Previous::Nothing).0.unwrap().unwrap()
+    }
+}
+
+#[test]
+fn first_install_is_complete_and_says_how_to_pin() {
+    let bench = Bench::new();
+    let (outcome, said) = bench.run(Previous::Nothing);
+    let record = outcome.unwrap().unwrap();
+    assert_eq!(bench.installed().unwrap(), OLD);
+    let mode = |path: &Path| fs_err::metadata(path).unwrap().mode() & 0o7777;
+    assert_eq!(mode(&bench.installed_path()), 0o755);
+    assert_eq!(mode(bench.installed_path().parent().unwrap()), 0o755);
+    assert_eq!(record.sha256, Checksum::of_bytes(OLD));
+    assert!(said.contains("no agent is cached"), "{said}");
+    assert!(said.contains(&format!("BACKPLANE_AGENT_SHA256={}", record.sha256)));
+}
+
+#[test]
+fn pinned_install_needs_no_advice() {
+    let mut bench = Bench::new();
+    bench.pin(OLD);
+    let (outcome, said) = bench.run(Previous::Nothing);
+    assert!(outcome.is_ok());
+    assert!(!said.contains("warning"), "{said}");
+}
+
+#[test]
+fn pinned_and_cached_does_not_touch_the_source() {
+    let mut bench = Bench::new();
+    let record = bench.install();
+    bench.pin(OLD);
+    bench.unpublish();
+    let (outcome, said) = bench.run(Previous::Record(record.clone()));
+    assert_eq!(outcome.unwrap(), Some(record));
+    assert!(said.contains("Using the cached agent"), "{said}");
+}
+
+#[test]
+fn pinned_to_another_never_falls_back() {
+    let mut bench = Bench::new();
+    let record = bench.install();
+    bench.pin(NEW);
+    let (outcome, _) = bench.run(Previous::Record(record.clone()));
+    assert!(matches!(outcome, Err(InstallError::Checksum { .. })));
+    // What was usable is still there: the next build may ask for it again.
+    assert_eq!(bench.installed().unwrap(), OLD);
+    bench.unpublish();
+    let (outcome, _) = bench.run(Previous::Record(record.clone()));
+    assert!(matches!(outcome, Err(InstallError::Download { .. })));
+    bench.publish(NEW);
+    let (outcome, _) = bench.run(Previous::Record(record));
+    assert!(outcome.is_ok());
+    assert_eq!(bench.installed().unwrap(), NEW);
+}
+
+#[test]
+fn other_source_never_falls_back() {
+    let mut bench = Bench::new();
+    let record = bench.install();
+    bench.release.source = Source::File(bench.folder.path().join("elsewhere"));
+    let (outcome, said) = bench.run(Previous::Record(record));
+    assert!(matches!(outcome, Err(InstallError::Download { .. })));
+    assert!(said.contains("the source has changed"), "{said}");
+}
+
+#[test]
+fn same_source_is_kept_replaced_or_survived() {
+    let bench = Bench::new();
+    let record = bench.install();
+    let (outcome, said) = bench.run(Previous::Record(record.clone()));
+    assert_eq!(outcome.unwrap().as_ref(), Some(&record));
+    assert!(said.contains("the same checksum"), "{said}");
+
+    for unusable in [&b"<html>Please log in"[..], b""] {
+        bench.publish(unusable);
+        let (outcome, said) = bench.run(Previous::Record(record.clone()));
+        assert_eq!(outcome.unwrap().as_ref(), Some(&record));
+        assert_eq!(bench.installed().unwrap(), OLD);
+        assert!(said.contains("warning: Using the cached agent"), "{said}");
+    }
+    bench.unpublish();
+    let (outcome, said) = bench.run(Previous::Record(record.clone()));
+    assert_eq!(outcome.unwrap().as_ref(), Some(&record));
+    assert!(said.contains("warning: Using the cached agent"), "{said}");
+
+    bench.publish(NEW);
+    let (outcome, said) = bench.run(Previous::Record(record.clone()));
+    let changed = outcome.unwrap().unwrap();
+    assert_eq!(bench.installed().unwrap(), NEW);
+    let expected = format!("changed {} → {}", record.sha256, changed.sha256);
+    assert!(said.contains(&expected), "{said}");
+}
+
+#[test]
+fn altered_missing_and_strange_files_are_replaced() {
+    let bench = Bench::new();
+    let record = bench.install();
+    let libexec = bench.folder.path().join("layer/libexec");
+    let damages: [(&str, &dyn Fn()); 4] = [
+        ("backplane is altered", &|| {
+            fs_err::write(bench.installed_path(), "changed").unwrap();
+        }),
+        ("backplane is missing", &|| {
+            fs_err::remove_file(bench.installed_path()).unwrap();
+        }),
+        ("backplane is missing", &|| {
+            fs_err::remove_dir_all(&libexec).unwrap();
+        }),
+        ("stranger is not ours", &|| {
+            fs_err::create_dir(libexec.join("stranger")).unwrap();
+        }),
+    ];
+    for (reason, damage) in damages {
+        damage();
+        let (outcome, said) = bench.run(Previous::Record(record.clone()));
+        assert_eq!(outcome.unwrap().as_ref(), Some(&record));
+        assert!(said.contains(reason), "{said}");
+        assert_eq!(bench.installed().unwrap(), OLD);
+        assert_eq!(fs_err::read_dir(&libexec).unwrap().count(), 1);
+    }
+}
+
+#[test]
+fn unreadable_record_is_a_reason_to_install() {
+    let bench = Bench::new();
+    bench.install();
+    let reason = "unknown field".to_owned();
+    let (outcome, said) = bench.run(Previous::Unreadable { reason });
+    assert!(outcome.is_ok());
+    assert!(said.contains("unreadable (unknown field)"), "{said}");
+}
+
+#[test]
+fn optional_goes_on_without_what_cannot_be_fetched() {
+    let mut bench = Bench::new();
+    bench.optional = true;
+    bench.unpublish();
+    let (outcome, said) = bench.run(Previous::Nothing);
+    assert_eq!(outcome.unwrap(), None);
+    assert!(
+        said.contains("warning: This image has no Backplane agent"),
+        "{said}"
+    );
+}
+
+#[test]
+fn optional_does_not_ship_what_was_not_asked_for() {
+    let mut bench = Bench::new();
+    let record = bench.install();
+    bench.optional = true;
+    bench.pin(NEW);
+    bench.unpublish();
+    let (outcome, _) = bench.run(Previous::Record(record));
+    assert_eq!(outcome.unwrap(), None);
+    assert_eq!(bench.installed(), None);
+}
+
+#[test]
+fn optional_stops_for_what_is_wrong() {
+    let mut bench = Bench::new();
+    bench.optional = true;
+    bench.publish(&crate::content::tests::elf_header(elf::abi::EM_AARCH64));
+    let (outcome, _) = bench.run(Previous::Nothing);
+    assert!(matches!(outcome, Err(InstallError::Archive { .. })));
+    bench.pin(NEW);
+    let (outcome, _) = bench.run(Previous::Nothing);
+    assert!(matches!(outcome, Err(InstallError::Checksum { .. })));
+}
+
+#[test]
+fn leftovers_of_a_killed_build_are_removed() {
+    let bench = Bench::new();
+    let leftover = bench.folder.path().join("staging/libexec");
+    fs_err::create_dir_all(&leftover).unwrap();
+    fs_err::write(leftover.join("half"), "half").unwrap();
+    bench.install();
+    assert_eq!(bench.installed().unwrap(), OLD);
+}

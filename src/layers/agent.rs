@@ -24,7 +24,8 @@ use crate::release::Release;
 use crate::sbom;
 use crate::settings::Settings;
 
-/// Any user must be able to run the launch program: one that cannot be run aborts the boot.
+/// Any user must be able to reach and run the launch program, whatever the umask of the build: one that cannot be run
+/// aborts the boot.
 const PROGRAM_MODE: u32 = 0o755;
 
 /// Keeps, refreshes or replaces the agent of the layer, and rewrites our own program in it; gives the record of the
@@ -70,9 +71,13 @@ pub(crate) fn install(
     let program = additional_buildpack_binary_path!("launch");
     // At every build, so that a fixed supervisor reaches every cached app.
     layer.write_exec_d_programs([("launch", program)])?;
-    let installed = layer.path().join("exec.d/launch");
-    fs_err::set_permissions(installed, PermissionsExt::from_mode(PROGRAM_MODE))
+    for path in ["", "exec.d", "exec.d/launch"] {
+        fs_err::set_permissions(
+            layer.path().join(path),
+            PermissionsExt::from_mode(PROGRAM_MODE),
+        )
         .map_err(BackplaneError::LaunchProgram)?;
+    }
     layer.write_sboms(&record.iter().map(sbom::of_agent).collect::<Vec<_>>())?;
     // Last, so that a build that dies before leaves a record that does not fit, and the next one installs anew.
     match &record {
