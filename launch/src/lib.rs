@@ -1,6 +1,74 @@
 //! Everything that the Backplane buildpack does at launch.
+//!
+//! One program with several roles, each a process of its own:
+//!
+//! ```text
+//! exec.d ──▶ supervise ──▶ start-agent ═▶ the agent
+//!                 └──────▶ connect-once (targets on other hosts only)
+//! ```
+//!
+//! exec.d decides whether this process of the app gets an agent (`decision`) and returns within milliseconds; the supervisor
+//! (`supervisor`, `event_loop`) stays as long as the app does.
+
+mod agent;
+mod agent_file;
+mod app;
+mod backoff;
+mod binding;
+mod decision;
+mod environment;
+mod event_loop;
+mod exec_d;
+mod labels;
+mod limits;
+mod lock;
+mod log;
+mod messages;
+mod orders;
+mod process_type;
+mod readiness;
+mod settings;
+mod supervise;
+mod supervisor;
+mod target;
+mod trampoline;
+
+use crate::log::{Level, Log, Verbosity};
+use crate::messages::Message;
+use crate::readiness::connect;
+use std::env;
+use std::ffi::{OsStr, OsString};
+use std::panic;
+use std::process::ExitCode;
 
 /// The launch program: picks the role from the arguments and plays it.
-pub fn main() -> std::process::ExitCode {
-    std::process::ExitCode::SUCCESS
+#[must_use = "it is the exit status of the process"]
+pub fn main() -> ExitCode {
+    panic::set_hook(Box::new(|panicked| {
+        let details = panicked.to_string();
+        Log::new(Verbosity::Info).say(Level::Warning, &Message::Panicked { details });
+    }));
+    let arguments: Vec<OsString> = env::args_os().skip(1).collect();
+    match arguments.split_first() {
+        None => exec_d(),
+        Some((role, arguments)) if role == supervise::ROLE => supervise::run(arguments),
+        Some((role, arguments)) if role == trampoline::ROLE => trampoline::run(arguments),
+        Some((role, arguments)) if role == connect::ROLE => connect::run(arguments),
+        Some((role, _)) => unknown_role(role),
+    }
+}
+
+/// Any exit status but zero would abort the app's boot.
+fn exec_d() -> ExitCode {
+    // The launcher waits until nobody can write to descriptor 3 any more, and takes what was written as variables for the app.
+    // Nothing has been opened yet, so the number is the launcher's or nobody's.
+    let _unless_it_is_closed = nix::unistd::close(3);
+    let _reported_by_the_hook = panic::catch_unwind(exec_d::run);
+    ExitCode::SUCCESS
+}
+
+fn unknown_role(role: &OsStr) -> ExitCode {
+    let role = role.to_string_lossy().into_owned();
+    Log::new(Verbosity::Info).say(Level::Warning, &Message::UnknownRole { role });
+    ExitCode::FAILURE
 }

@@ -1,0 +1,147 @@
+//! The app: the process that the exec.d program's parent is, or is about to become.
+
+use crate::orders::AppReference;
+use rustix::io::Errno;
+use rustix::process::{self, Pid, PidfdFlags};
+use std::fs;
+use std::io;
+use std::os::fd::OwnedFd;
+
+/// A hold on the app that no reuse of its pid can fool, if the kernel gives one.
+#[derive(Debug)]
+pub(crate) struct AppHold {
+    /// What the supervisor is told.
+    pub(crate) reference: AppReference,
+    /// What the supervisor is given.
+    pub(crate) pidfd: Option<OwnedFd>,
+    /// Why there is no pidfd.
+    pub(crate) refusal: Option<Errno>,
+}
+
+/// The parent cannot be told from a process that came after it.
+#[derive(Debug)]
+pub(crate) struct ParentGone;
+
+/// Takes hold of the parent. The launcher waits for its exec.d programs, so it is there, unless it was killed meanwhile.
+pub(crate) fn hold_parent() -> Result<AppHold, ParentGone> {
+    let parent = process::getppid().ok_or(ParentGone)?;
+    let hold = hold(parent)?;
+    // Had the parent ended before it was held, this process would have another one by now.
+    (process::getppid() == Some(parent))
+        .then_some(hold)
+        .ok_or(ParentGone)
+}
+
+fn hold(pid: Pid) -> Result<AppHold, ParentGone> {
+    match process::pidfd_open(pid, PidfdFlags::empty()) {
+        Ok(pidfd) => Ok(AppHold {
+            reference: AppReference::Pidfd,
+            pidfd: Some(pidfd),
+            refusal: None,
+        }),
+        Err(Errno::SRCH) => Err(ParentGone),
+        Err(refusal) => Ok(AppHold {
+            reference: AppReference::Pid {
+                pid: pid.as_raw_nonzero(),
+                started: start_of(pid).ok().map(|(_, started)| started),
+            },
+            pidfd: None,
+            refusal: Some(refusal),
+        }),
+    }
+}
+
+/// Whether the app that was referred to by its pid still lives. A pidfd is polled instead.
+pub(crate) fn is_alive(pid: Pid, started: Option<u64>) -> bool {
+    match (start_of(pid), started) {
+        (Ok((state, now)), Some(then)) => now == then && !has_ended(state),
+        (Ok((state, _)), None) => !has_ended(state),
+        // Without a readable /proc there is only the null signal, which a reused pid fools. EPERM means alive, as another user.
+        (Err(_), _) => process::test_kill_process(pid) != Err(Errno::SRCH),
+    }
+}
+
+/// Zombie and dead, by `proc_pid_stat(5)`.
+fn has_ended(state: char) -> bool {
+    matches!(state, 'Z' | 'X' | 'x')
+}
+
+/// A process's state, and when it was started in clock ticks since boot.
+fn start_of(pid: Pid) -> io::Result<(char, u64)> {
+    let stat = fs::read(format!("/proc/{pid}/stat"))?;
+    parse_stat(&String::from_utf8_lossy(&stat))
+        .ok_or_else(|| io::Error::from(io::ErrorKind::InvalidData))
+}
+
+/// Fields 3 and 22 of `proc_pid_stat(5)`. The second one is the program's name in parentheses, which may itself hold spaces and
+/// parentheses.
+fn parse_stat(stat: &str) -> Option<(char, u64)> {
+    let (_, fields) = stat.rsplit_once(')')?;
+    let mut fields = fields.split_ascii_whitespace();
+    let state = fields.next()?.chars().next()?;
+    let started = fields.nth(18)?.parse().ok()?;
+    Some((state, started))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rustix::event::{PollFd, PollFlags, Timespec, poll};
+    use std::process::{Child, Command, Stdio};
+
+    /// A process that ends when its standard input does.
+    fn cat() -> Child {
+        Command::new("cat").stdin(Stdio::piped()).spawn().unwrap()
+    }
+
+    #[test]
+    fn stat_is_parsed_whatever_the_program_is_called() {
+        let tail = "S 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 987654 20 21";
+        for name in ["cat", "a b", "x) S 1 (y", ""] {
+            let stat = format!("4711 ({name}) {tail}");
+            assert_eq!(parse_stat(&stat), Some(('S', 987_654)), "{stat}");
+        }
+        assert_eq!(parse_stat("4711 (cat) S 1 2"), None);
+        assert_eq!(parse_stat("nonsense"), None);
+    }
+
+    #[test]
+    fn parent_is_held_and_lives() {
+        let hold = hold_parent().unwrap();
+        assert_eq!(hold.reference, AppReference::Pidfd);
+        let pidfd = hold.pidfd.unwrap();
+        let mut descriptors = [PollFd::new(&pidfd, PollFlags::IN)];
+        assert_eq!(poll(&mut descriptors, Some(&Timespec::default())), Ok(0));
+    }
+
+    #[test]
+    fn process_is_alive_until_it_ends_even_if_nobody_reaps_it() {
+        let mut child = cat();
+        let pid = Pid::from_child(&child);
+        let pidfd = hold(pid).unwrap().pidfd.unwrap();
+        let (_, started) = start_of(pid).unwrap();
+        assert!(is_alive(pid, Some(started)));
+        assert!(is_alive(pid, None));
+        assert!(
+            !is_alive(pid, Some(started + 1)),
+            "another process has the pid now"
+        );
+
+        drop(child.stdin.take());
+        let mut descriptors = [PollFd::new(&pidfd, PollFlags::IN)];
+        let deadline = Timespec {
+            tv_sec: 10,
+            tv_nsec: 0,
+        };
+        assert_eq!(
+            poll(&mut descriptors, Some(&deadline)),
+            Ok(1),
+            "the pidfd says when it ends"
+        );
+        assert!(!is_alive(pid, Some(started)), "a zombie is not alive");
+        assert!(!is_alive(pid, None));
+        child.wait().unwrap();
+        assert!(!is_alive(pid, Some(started)));
+        assert!(matches!(hold(pid), Err(ParentGone)));
+    }
+}

@@ -1,0 +1,397 @@
+//! The supervisor's one thread: it waits for what happens, tells the state machine, and does what that answers.
+
+use crate::agent::Agent;
+use crate::app;
+use crate::backoff::Jitter;
+use crate::limits::Limits;
+use crate::log::Log;
+use crate::messages::{Exit, Message, Note};
+use crate::orders::{AppReference, Orders};
+use crate::readiness::{Sight, connect};
+use crate::supervisor::{Action, Event, Moment, Supervisor};
+use crate::target::{Host, Loopback};
+use nix::sys::signal::SigSet;
+use nix::sys::signalfd::{SfdFlags, SignalFd};
+use nix::sys::wait::{Id, WaitPidFlag};
+use rustix::event::{PollFd, PollFlags, Timespec};
+use rustix::io::Errno;
+use rustix::net::SocketFlags;
+use rustix::process::{self, Pid, Signal, WaitOptions};
+use std::fs::File;
+use std::io;
+use std::os::fd::AsFd as _;
+use std::time::{Duration, Instant};
+
+/// A supervisor at work.
+pub(crate) struct EventLoop {
+    orders: Orders,
+    limits: Limits,
+    log: Log,
+    mind: Supervisor,
+    started: Instant,
+    signals: SignalFd,
+    /// How this host's listeners are seen; none where the target is another host.
+    sight: Option<Sight>,
+    last_look: Option<Moment>,
+    connection: Option<Connection>,
+    agent: Option<Agent>,
+    app_has_ended: bool,
+    holds_lock: bool,
+    is_finished: bool,
+}
+
+/// A running attempt to connect to another host.
+struct Connection {
+    pid: Pid,
+    since: Moment,
+}
+
+impl EventLoop {
+    pub(crate) fn new(orders: Orders, limits: Limits, log: Log) -> io::Result<Self> {
+        // Every signal becomes something to read: none kills the supervisor before the app has ended.
+        let all = SigSet::all();
+        all.thread_block()?;
+        let signals = SignalFd::with_flags(&all, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)?;
+        let sight = match orders.target.host() {
+            Host::Foreign(_) => None,
+            Host::Local(_) | Host::Localhost => {
+                let (sight, problem) = Sight::open();
+                if let Some(problem) = problem {
+                    log.note(&Note::debug(problem));
+                }
+                Some(sight)
+            }
+        };
+        let holds_lock =
+            orders.has_lock && rustix::io::ioctl_fionbio(rustix::stdio::stdin(), true).is_ok();
+        Ok(Self {
+            mind: Supervisor::new(
+                limits.clone(),
+                orders.labels.clone(),
+                orders.target.clone(),
+                orders.wait_for_app,
+                orders.drain,
+            ),
+            orders,
+            limits,
+            log,
+            started: Instant::now(),
+            signals,
+            sight,
+            last_look: None,
+            connection: None,
+            agent: None,
+            app_has_ended: false,
+            holds_lock,
+            is_finished: false,
+        })
+    }
+
+    /// Runs until the app has ended and the agent with it.
+    pub(crate) fn run(mut self) -> Result<(), Errno> {
+        if self.orders.wait_for_app {
+            let target = self.orders.target.to_string();
+            self.log.note(&Note::debug(Message::Waiting { target }));
+        }
+        while !self.is_finished {
+            self.wait()?;
+            self.read_signals();
+            self.notice_app();
+            self.refuse_clients();
+            self.keep_time();
+        }
+        self.sweep();
+        Ok(())
+    }
+
+    fn now(&self) -> Moment {
+        self.started.elapsed()
+    }
+
+    /// Tells the state machine of an event, and does what it answers.
+    fn tell(&mut self, event: Event) {
+        let mut events = vec![event];
+        while let Some(event) = events.pop() {
+            for action in self.mind.handle(event, self.now()) {
+                match action {
+                    Action::Say(note) => self.log.note(&note),
+                    Action::Start(loopback) => events.push(self.start(loopback)),
+                    Action::Terminate => self.signal(Signal::TERM),
+                    Action::Kill => self.signal(Signal::KILL),
+                    Action::Reap => {
+                        if let Some(agent) = self.agent.take() {
+                            agent.reap();
+                        }
+                        self.kill_orphans();
+                    }
+                    Action::Finish => self.is_finished = true,
+                }
+            }
+        }
+    }
+
+    fn start(&mut self, loopback: Loopback) -> Event {
+        let url = self.orders.target.url(loopback);
+        match Agent::start(&self.orders, &url) {
+            Ok(agent) => {
+                self.agent = Some(agent);
+                Event::AgentStarted { url }
+            }
+            Err(error) => Event::AgentExited {
+                exit: Exit::NotStarted(error.to_string()),
+                group_is_empty: true,
+                jitter: Jitter::draw(),
+            },
+        }
+    }
+
+    fn signal(&self, signal: Signal) {
+        if let Some(agent) = &self.agent {
+            agent.signal(signal);
+        }
+    }
+
+    /// Sleeps until something happens or the time of the next look or timer has come.
+    fn wait(&mut self) -> Result<(), Errno> {
+        let timeout = self.next_wake().map(|moment| {
+            let left = moment.saturating_sub(self.now());
+            Timespec::try_from(left).unwrap_or(Timespec {
+                tv_sec: 60,
+                tv_nsec: 0,
+            })
+        });
+        let stdin = rustix::stdio::stdin();
+        let stdout = rustix::stdio::stdout();
+        let mut descriptors = vec![PollFd::from_borrowed_fd(
+            self.signals.as_fd(),
+            PollFlags::IN,
+        )];
+        if self.holds_lock {
+            descriptors.push(PollFd::from_borrowed_fd(stdin, PollFlags::IN));
+        }
+        if !self.app_has_ended && self.orders.app == AppReference::Pidfd {
+            descriptors.push(PollFd::from_borrowed_fd(stdout, PollFlags::IN));
+        }
+        match rustix::event::poll(&mut descriptors, timeout.as_ref()) {
+            Ok(_) | Err(Errno::INTR) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn next_wake(&self) -> Option<Moment> {
+        let wake = self.mind.wake();
+        let look_at = wake.look_at.map(|at| self.earliest_look(at));
+        let app_poll = (!self.app_has_ended && self.orders.app != AppReference::Pidfd)
+            .then(|| self.now() + self.limits.app_poll);
+        [look_at, wake.timer_at, app_poll]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+
+    /// When a look that is wanted at a moment can be taken: dear ones are not taken as often as cheap ones.
+    fn earliest_look(&self, wanted: Moment) -> Moment {
+        let pause = match (&self.sight, &self.connection) {
+            // Its end is a signal; only its time limit needs a wake.
+            (_, Some(connection)) => return connection.since + self.limits.connect_timeout * 2,
+            (None, None) => self.limits.pause_of_connect,
+            (Some(Sight::ProcNet), None) => self.limits.pause_of_proc_net,
+            (Some(Sight::SockDiag(_) | Sight::Blind), None) => Duration::ZERO,
+        };
+        self.last_look
+            .map_or(wanted, |last| wanted.max(last + pause))
+    }
+
+    fn keep_time(&mut self) {
+        if self.is_finished {
+            return;
+        }
+        let wake = self.mind.wake();
+        if wake.timer_at.is_some_and(|at| self.now() >= at) {
+            self.tell(Event::TimeIsUp);
+        }
+        if wake
+            .look_at
+            .is_some_and(|at| self.now() >= self.earliest_look(at))
+        {
+            self.look();
+        }
+    }
+
+    fn look(&mut self) {
+        self.last_look = Some(self.now());
+        let port = self.orders.target.port();
+        match (&mut self.sight, self.orders.target.host()) {
+            (Some(sight), host) => {
+                let found = sight.look(host, port);
+                for problem in found.problems {
+                    self.log.note(&match problem {
+                        Message::Blind { .. } => Note::warning(problem),
+                        _ => Note::debug(problem),
+                    });
+                }
+                self.tell(Event::Looked(found.loopback));
+            }
+            (None, Host::Foreign(host)) => {
+                if let Some(connection) = self.connection.take() {
+                    // Overdue. It is reaped like any other child.
+                    let _gone = process::kill_process(connection.pid, Signal::KILL);
+                }
+                let limit = self.limits.connect_timeout;
+                match connect::start(&self.orders.program, host, port, limit) {
+                    Ok(child) => {
+                        self.connection = Some(Connection {
+                            pid: Pid::from_child(&child),
+                            since: self.now(),
+                        });
+                    }
+                    Err(_) => self.tell(Event::Looked(None)),
+                }
+            }
+            (None, Host::Local(_) | Host::Localhost) => {}
+        }
+    }
+
+    fn read_signals(&mut self) {
+        while let Ok(Some(signal)) = self.signals.read_signal() {
+            // SIGINT of a terminal, SIGHUP of its end and all others are the app's affair.
+            if i32::try_from(signal.ssi_signo) == Ok(Signal::TERM.as_raw()) {
+                self.tell(Event::ToldToEnd);
+            }
+        }
+        // Asked at every wake, not only after SIGCHLD, which is not sent where it was ignored before we were started.
+        self.notice_agent();
+        self.reap_others();
+    }
+
+    fn notice_agent(&mut self) {
+        let Some(agent) = &self.agent else {
+            return;
+        };
+        if let Some(exit) = agent.exit(&self.orders.agent) {
+            let group_is_empty = agent.group_is_empty();
+            self.tell(Event::AgentExited {
+                exit,
+                group_is_empty,
+                jitter: Jitter::draw(),
+            });
+        }
+    }
+
+    /// Reaps the children that are not the agent: its orphans, and attempts to connect.
+    fn reap_others(&mut self) {
+        loop {
+            // The agent itself is not reaped here, but when the state machine says so.
+            let flags = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
+            let pid = match nix::sys::wait::waitid(Id::All, flags) {
+                Ok(status) => match status.pid().and_then(|pid| Pid::from_raw(pid.as_raw())) {
+                    Some(pid) => pid,
+                    None => return,
+                },
+                Err(_) => return,
+            };
+            if self
+                .agent
+                .as_ref()
+                .is_some_and(|agent| agent.leader() == pid)
+            {
+                return;
+            }
+            let Ok(Some((_, status))) = process::waitpid(Some(pid), WaitOptions::NOHANG) else {
+                return;
+            };
+            if self
+                .connection
+                .as_ref()
+                .is_some_and(|connection| connection.pid == pid)
+            {
+                self.connection = None;
+                let connected = status.exit_status() == Some(0);
+                self.tell(Event::Looked(connected.then_some(Loopback::V4)));
+            }
+        }
+    }
+
+    fn notice_app(&mut self) {
+        if self.app_has_ended {
+            return;
+        }
+        self.app_has_ended = match self.orders.app {
+            AppReference::Pidfd => is_readable(rustix::stdio::stdout()),
+            AppReference::Pid { pid, started } => {
+                !Pid::from_raw(pid.get()).is_some_and(|pid| app::is_alive(pid, started))
+            }
+        };
+        if self.app_has_ended {
+            // The app may be started again at once, by something that watches it, and then wants an agent of its own.
+            self.release_lock();
+            self.tell(Event::AppEnded);
+        }
+    }
+
+    fn release_lock(&mut self) {
+        self.holds_lock = false;
+        if let Ok(null) = File::open("/dev/null") {
+            let _kept_if_it_fails = rustix::stdio::dup2_stdin(&null);
+        }
+    }
+
+    /// Closes connections to the lock.
+    fn refuse_clients(&mut self) {
+        while self.holds_lock
+            && rustix::net::accept_with(rustix::stdio::stdin(), SocketFlags::CLOEXEC).is_ok()
+        {
+        }
+    }
+
+    /// Kills what the agent left behind outside its process group: as their reaper, the supervisor has become its parent.
+    fn kill_orphans(&self) -> usize {
+        let connection = self.connection.as_ref().map(|connection| connection.pid);
+        let mut orphans = children();
+        orphans.retain(|orphan| Some(*orphan) != connection);
+        for orphan in &orphans {
+            let _gone = process::kill_process(*orphan, Signal::KILL);
+        }
+        orphans.len()
+    }
+
+    /// Stays until the last orphan has ended, as the next ones appear only when their parents have.
+    fn sweep(&mut self) {
+        self.connection = None;
+        self.agent = None;
+        let deadline = Instant::now() + self.limits.farewell;
+        loop {
+            self.reap_others();
+            if self.kill_orphans() == 0 || Instant::now() >= deadline {
+                return;
+            }
+            let mut descriptors = [PollFd::from_borrowed_fd(
+                self.signals.as_fd(),
+                PollFlags::IN,
+            )];
+            let _until_a_child_ends = rustix::event::poll(
+                &mut descriptors,
+                Some(&Timespec {
+                    tv_sec: 0,
+                    tv_nsec: 10_000_000,
+                }),
+            );
+            while let Ok(Some(_)) = self.signals.read_signal() {}
+        }
+    }
+}
+
+/// This process's living or unreaped children, as far as the kernel tells (`proc_pid_task_children(5)`).
+fn children() -> Vec<Pid> {
+    let own = process::getpid();
+    std::fs::read_to_string(format!("/proc/self/task/{own}/children"))
+        .unwrap_or_default()
+        .split_ascii_whitespace()
+        .filter_map(|pid| Pid::from_raw(pid.parse().ok()?))
+        .collect()
+}
+
+fn is_readable(descriptor: std::os::fd::BorrowedFd<'_>) -> bool {
+    let mut descriptors = [PollFd::from_borrowed_fd(descriptor, PollFlags::IN)];
+    rustix::event::poll(&mut descriptors, Some(&Timespec::default())) == Ok(1)
+}

@@ -1,0 +1,63 @@
+//! Every duration and bound of the launch program, in one place.
+
+use std::time::Duration;
+
+/// The durations and bounds that the supervisor works by. [`Limits::default`] holds the real ones; tests pass short ones.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Limits {
+    /// How often to look for the app's listener during [`boot`](Self::boot).
+    pub(crate) look_at_boot: Duration,
+    /// How long after the start of a wait an app is taken to be booting.
+    pub(crate) boot: Duration,
+    /// How often to look after that.
+    pub(crate) look_later: Duration,
+    /// How often to look while the agent runs: the supervisor's only periodic work.
+    pub(crate) look_while_running: Duration,
+    /// The shortest pause between two looks through `/proc/net/tcp`, which cost fifty times as much as by netlink.
+    pub(crate) pause_of_proc_net: Duration,
+    /// The shortest pause between two connection attempts to another host.
+    pub(crate) pause_of_connect: Duration,
+    /// How long one connection attempt to another host may take, its name's resolution included.
+    pub(crate) connect_timeout: Duration,
+    /// After how many looks in a row without a listener the app counts as no longer listening.
+    pub(crate) missed_looks: u32,
+    /// The pause before the first restart, without jitter; it doubles with every further quick exit.
+    pub(crate) first_restart: Duration,
+    /// The longest pause before a restart, with jitter.
+    pub(crate) longest_restart: Duration,
+    /// How long an agent has to run for its earlier exits to be forgotten.
+    pub(crate) healthy: Duration,
+    /// After how many quick exits in a row the user is told what that usually means.
+    pub(crate) quick_exits: u32,
+    /// The shortest pause between two lines about further quick exits.
+    pub(crate) repeat_line: Duration,
+    /// How long the agent may take to end after SIGTERM, once the app has ended.
+    pub(crate) grace: Duration,
+    /// How long to wait after SIGKILL for the kernel to end the agent.
+    pub(crate) farewell: Duration,
+    /// How often to ask whether the app lives, where the kernel gives no pidfd.
+    pub(crate) app_poll: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            look_at_boot: Duration::from_millis(20),
+            boot: Duration::from_secs(10),
+            look_later: Duration::from_millis(200),
+            look_while_running: Duration::from_secs(1),
+            pause_of_proc_net: Duration::from_millis(250),
+            pause_of_connect: Duration::from_secs(2),
+            connect_timeout: Duration::from_secs(3),
+            missed_looks: 2,
+            first_restart: Duration::from_millis(250),
+            longest_restart: Duration::from_mins(1),
+            healthy: Duration::from_mins(1),
+            quick_exits: 5,
+            repeat_line: Duration::from_mins(1),
+            grace: Duration::from_secs(2),
+            farewell: Duration::from_millis(500),
+            app_poll: Duration::from_millis(500),
+        }
+    }
+}

@@ -1,0 +1,213 @@
+//! Lines to the user, on standard error.
+//!
+//! That descriptor is shared with the app, so its flags are never changed; and it may be closed, a pipe that nobody
+//! reads, or a full one, so a line that cannot be written at once is dropped: the app's boot and the agent's restart
+//! matter more than our words.
+
+use crate::messages::{Message, Note};
+use rustix::event::{self, PollFd, PollFlags, Timespec};
+use rustix::io::{self, Errno, IoSlice, ReadWriteFlags};
+use std::os::fd::{AsFd, BorrowedFd};
+
+/// How important a line is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Level {
+    /// Something is wrong and the user can do something about it.
+    Warning,
+    /// A change of state that a user wants to see in the app's log.
+    Info,
+    /// Why the program does what it does.
+    Debug,
+}
+
+/// What is written and what is kept quiet: `BACKPLANE_LOG`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Verbosity {
+    /// Warnings only; the agent's own output is dropped too.
+    Quiet,
+    /// Warnings and changes of state.
+    #[default]
+    Info,
+    /// Everything.
+    Debug,
+}
+
+impl Verbosity {
+    fn shows(self, level: Level) -> bool {
+        match self {
+            Self::Quiet => level <= Level::Warning,
+            Self::Info => level <= Level::Info,
+            Self::Debug => true,
+        }
+    }
+}
+
+/// Writes the notes that the user asked to see.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Log {
+    verbosity: Verbosity,
+}
+
+impl Log {
+    pub(crate) fn new(verbosity: Verbosity) -> Self {
+        Self { verbosity }
+    }
+
+    pub(crate) fn verbosity(self) -> Verbosity {
+        self.verbosity
+    }
+
+    pub(crate) fn note(self, note: &Note) {
+        self.say(note.level, &note.message);
+    }
+
+    pub(crate) fn say(self, level: Level, message: &Message) {
+        if self.verbosity.shows(level) {
+            write_at_once(rustix::stdio::stderr(), &line(&message.to_string()));
+        }
+    }
+}
+
+/// The longest line in bytes: POSIX promises that a write of up to `PIPE_BUF` (4096 on Linux, pipe(7)) to a pipe is not
+/// mixed with others'.
+const LONGEST_LINE: usize = 4096;
+
+/// One line as it is written: prefixed, free of control characters, ended by the only newline in it, and short enough
+/// for one atomic write.
+fn line(text: &str) -> Vec<u8> {
+    const PREFIX: &str = "[backplane] ";
+    let mut line = String::from(PREFIX);
+    for character in text.chars() {
+        let length = line.len();
+        if is_plain(character) {
+            line.push(character);
+        } else {
+            line.extend(character.escape_default());
+        }
+        if line.len() >= LONGEST_LINE {
+            line.truncate(length);
+            break;
+        }
+    }
+    line.push('\n');
+    line.into_bytes()
+}
+
+/// Whether a character can stand in a log as it is: it neither moves the cursor, nor ends the line, nor reorders text.
+fn is_plain(character: char) -> bool {
+    let reorders_text = matches!(character, '\u{200e}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    !character.is_control() && !reorders_text && !matches!(character, '\u{2028}' | '\u{2029}')
+}
+
+/// Writes `line` if that needs no waiting, and drops it otherwise.
+fn write_at_once(descriptor: BorrowedFd<'_>, line: &[u8]) {
+    // RWF_NOWAIT makes this one write non-blocking without changing the descriptor that we share (pwritev2(2); an offset
+    // of -1 means an ordinary write). Pipes and sockets know it on newer kernels.
+    let written = io::pwritev2(
+        descriptor,
+        &[IoSlice::new(line)],
+        u64::MAX,
+        ReadWriteFlags::NOWAIT,
+    );
+    match written {
+        Err(Errno::PIPE | Errno::BADF) | Ok(_) => {}
+        // The kernel or the kind of file does not know the flag, or it is a regular file that would have to wait for its
+        // disk. A pipe that has been full a moment ago is dropped by `poll`.
+        Err(_) => {
+            let mut descriptors = [PollFd::from_borrowed_fd(descriptor.as_fd(), PollFlags::OUT)];
+            let ready = event::poll(&mut descriptors, Some(&Timespec::default()));
+            if ready.is_ok() && descriptors[0].revents().contains(PollFlags::OUT) {
+                let _dropped_if_it_fails = io::write(descriptor, line);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+    use std::io::{Read as _, Write as _};
+    use std::os::unix::net::UnixStream;
+
+    #[test]
+    fn verbosity_shows_its_level_and_all_above() {
+        let shown = |verbosity: Verbosity| {
+            [Level::Warning, Level::Info, Level::Debug].map(|level| verbosity.shows(level))
+        };
+        assert_eq!(shown(Verbosity::Quiet), [true, false, false]);
+        assert_eq!(shown(Verbosity::Info), [true, true, false]);
+        assert_eq!(shown(Verbosity::Debug), [true, true, true]);
+    }
+
+    #[test]
+    fn line_escapes_what_could_forge_or_hide_text() {
+        for (text, expected) in [
+            ("plain, ünïcode", "[backplane] plain, ünïcode\n"),
+            ("a\nb\r\tc", "[backplane] a\\nb\\r\\tc\n"),
+            ("\u{1b}[2J", "[backplane] \\u{1b}[2J\n"),
+            ("\u{202e}txt\u{9b}", "[backplane] \\u{202e}txt\\u{9b}\n"),
+            ("\u{2028}", "[backplane] \\u{2028}\n"),
+        ] {
+            assert_eq!(String::from_utf8(line(text)).unwrap(), expected);
+        }
+    }
+
+    #[test]
+    fn line_stays_within_one_atomic_write() {
+        for text in [
+            "x".repeat(10_000),
+            "ü".repeat(10_000),
+            "\u{1b}".repeat(10_000),
+        ] {
+            let line = line(&text);
+            assert!(line.len() <= LONGEST_LINE, "{}", line.len());
+            assert!(line.len() > LONGEST_LINE - 10, "{}", line.len());
+            assert!(String::from_utf8(line).unwrap().ends_with('\n'));
+        }
+    }
+
+    #[test]
+    fn write_at_once_writes_to_pipe_socket_and_file() {
+        let (mut reader, writer) = std::io::pipe().unwrap();
+        write_at_once(writer.as_fd(), b"one\n");
+        drop(writer);
+        let mut text = String::new();
+        reader.read_to_string(&mut text).unwrap();
+        assert_eq!(text, "one\n");
+
+        let (mut reader, writer) = UnixStream::pair().unwrap();
+        write_at_once(writer.as_fd(), b"two\n");
+        drop(writer);
+        let mut text = String::new();
+        reader.read_to_string(&mut text).unwrap();
+        assert_eq!(text, "two\n");
+
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("log");
+        let mut file = fs::File::options()
+            .append(true)
+            .create(true)
+            .open(&path)
+            .unwrap();
+        file.write_all(b"zero\n").unwrap();
+        write_at_once(file.as_fd(), b"one\n");
+        write_at_once(file.as_fd(), b"two\n");
+        assert_eq!(fs::read_to_string(&path).unwrap(), "zero\none\ntwo\n");
+    }
+
+    #[test]
+    fn write_at_once_drops_the_line_when_a_pipe_or_socket_is_full() {
+        // A write that waited would hang this test: nobody reads.
+        let (reader, writer) = std::io::pipe().unwrap();
+        let (peer, socket) = UnixStream::pair().unwrap();
+        for _ in 0..2_000 {
+            write_at_once(writer.as_fd(), &[b'x'; 4096]);
+            write_at_once(socket.as_fd(), &[b'x'; 4096]);
+        }
+        drop((reader, peer));
+        // Nobody will ever read.
+        write_at_once(writer.as_fd(), b"x");
+        write_at_once(socket.as_fd(), b"x");
+    }
+}

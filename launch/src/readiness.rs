@@ -1,0 +1,204 @@
+//! Whether something listens on the target port of this host, asked of the kernel: a connection would be a request that the app
+//! did not expect, and would be answered by its backlog before the app is ready.
+
+mod proc_net;
+mod sock_diag;
+
+pub(crate) mod connect;
+
+use crate::messages::Message;
+use crate::target::{Host, Loopback};
+use sock_diag::SockDiag;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::num::NonZeroU16;
+use std::path::Path;
+
+/// A listening TCP socket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Listener {
+    pub(crate) address: IpAddr,
+    /// Whether an IPv6 one takes no IPv4 connections (`IPV6_V6ONLY`, ipv6(7)).
+    pub(crate) only_v6: bool,
+}
+
+impl Listener {
+    /// Whether it takes connections to this address, one of this host's loopback addresses.
+    fn serves(self, wanted: IpAddr) -> bool {
+        if self.address.to_canonical() == wanted {
+            return true;
+        }
+        match (self.address, wanted) {
+            (IpAddr::V4(Ipv4Addr::UNSPECIFIED), IpAddr::V4(_))
+            | (IpAddr::V6(Ipv6Addr::UNSPECIFIED), IpAddr::V6(_)) => true,
+            (IpAddr::V6(Ipv6Addr::UNSPECIFIED), IpAddr::V4(_)) => !self.only_v6,
+            _ => false,
+        }
+    }
+}
+
+/// By which loopback address the host can be reached through these listeners, if by any. IPv4 comes first: containers often
+/// have no `::1`.
+fn reachable_by(host: &Host, listeners: &[Listener]) -> Option<Loopback> {
+    let serves = |address: IpAddr| listeners.iter().any(|listener| listener.serves(address));
+    match host {
+        Host::Local(address) => serves(*address).then_some(match address {
+            IpAddr::V4(_) => Loopback::V4,
+            IpAddr::V6(_) => Loopback::V6,
+        }),
+        Host::Localhost if serves(IpAddr::V4(Ipv4Addr::LOCALHOST)) => Some(Loopback::V4),
+        Host::Localhost if serves(IpAddr::V6(Ipv6Addr::LOCALHOST)) => Some(Loopback::V6),
+        // The kernel of this host knows nothing of others.
+        Host::Localhost | Host::Foreign(_) => None,
+    }
+}
+
+/// Sees the listeners of this network namespace, by the cheapest way that the kernel allows.
+#[derive(Debug)]
+pub(crate) enum Sight {
+    /// The kernel answers questions over netlink.
+    SockDiag(SockDiag),
+    /// It does not, but shows tables.
+    ProcNet,
+    /// It does neither.
+    Blind,
+}
+
+/// What a look found.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Found {
+    /// The address by which the target can be reached.
+    pub(crate) loopback: Option<Loopback>,
+    /// Said once, when a way to look turned out not to work.
+    pub(crate) problems: Vec<Message>,
+}
+
+impl Sight {
+    pub(crate) fn open() -> (Self, Option<Message>) {
+        match SockDiag::open() {
+            Ok(socket) => (Self::SockDiag(socket), None),
+            Err(error) => (Self::ProcNet, Some(slow(&error))),
+        }
+    }
+
+    /// Looks for a listener by which the host can be reached on this port. Where nothing can be seen at all, it is taken to
+    /// be there.
+    pub(crate) fn look(&mut self, host: &Host, port: NonZeroU16) -> Found {
+        let mut problems = Vec::new();
+        loop {
+            let listeners = match self {
+                Self::SockDiag(socket) => socket.listeners(port),
+                Self::ProcNet => proc_net::listeners(Path::new("/proc/net"), port),
+                Self::Blind => {
+                    let loopback = Some(Loopback::V4);
+                    return Found { loopback, problems };
+                }
+            };
+            match listeners {
+                Ok(listeners) => {
+                    let loopback = reachable_by(host, &listeners);
+                    return Found { loopback, problems };
+                }
+                Err(error) => problems.push(self.give_up(&error)),
+            }
+        }
+    }
+
+    fn give_up(&mut self, error: &io::Error) -> Message {
+        match self {
+            Self::SockDiag(_) => {
+                *self = Self::ProcNet;
+                slow(error)
+            }
+            Self::ProcNet | Self::Blind => {
+                *self = Self::Blind;
+                let error = error.to_string();
+                Message::Blind { error }
+            }
+        }
+    }
+}
+
+fn slow(error: &io::Error) -> Message {
+    let error = error.to_string();
+    Message::SlowLooks { error }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn listener(address: &str) -> Listener {
+        // As `ss` writes it: `*` is the dual-stack wildcard.
+        Listener {
+            address: address.replace('*', "::").parse().unwrap(),
+            only_v6: address == "::",
+        }
+    }
+
+    fn local(address: &str) -> Host {
+        Host::Local(address.parse().unwrap())
+    }
+
+    #[test]
+    fn listeners_make_a_host_reachable() {
+        use Loopback::{V4, V6};
+        for (host, listeners, expected) in [
+            (Host::Localhost, &[][..], None),
+            (Host::Localhost, &["127.0.0.1"], Some(V4)),
+            (Host::Localhost, &["0.0.0.0"], Some(V4)),
+            (Host::Localhost, &["*"], Some(V4)),
+            (Host::Localhost, &["::ffff:127.0.0.1"], Some(V4)),
+            (Host::Localhost, &["::"], Some(V6)),
+            (Host::Localhost, &["::1"], Some(V6)),
+            (Host::Localhost, &["::1", "127.0.0.1"], Some(V4)),
+            (Host::Localhost, &["::", "0.0.0.0"], Some(V4)),
+            (Host::Localhost, &["127.0.0.2"], None),
+            (Host::Localhost, &["10.0.0.1"], None),
+            (Host::Localhost, &["2001:db8::1"], None),
+            (local("127.0.0.1"), &["::", "::1"], None),
+            (local("127.0.0.1"), &["*"], Some(V4)),
+            (local("127.0.0.2"), &["127.0.0.1"], None),
+            (local("127.0.0.2"), &["127.0.0.2"], Some(V4)),
+            (local("127.0.0.2"), &["0.0.0.0"], Some(V4)),
+            (local("::1"), &["0.0.0.0", "127.0.0.1"], None),
+            (local("::1"), &["::"], Some(V6)),
+            (local("::1"), &["*"], Some(V6)),
+            (local("::1"), &["::1"], Some(V6)),
+            (Host::Foreign("app".to_owned()), &["0.0.0.0", "*"], None),
+        ] {
+            let sockets: Vec<Listener> =
+                listeners.iter().map(|address| listener(address)).collect();
+            assert_eq!(
+                reachable_by(&host, &sockets),
+                expected,
+                "{host:?} by {listeners:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn blind_sight_takes_the_app_to_listen_and_says_so_once() {
+        let mut sight = Sight::ProcNet;
+        let error = io::Error::other("no");
+        assert!(matches!(sight.give_up(&error), Message::Blind { .. }));
+        let port = NonZeroU16::new(1).unwrap();
+        let found = sight.look(&Host::Localhost, port);
+        assert_eq!(
+            found,
+            Found {
+                loopback: Some(Loopback::V4),
+                problems: Vec::new()
+            }
+        );
+    }
+
+    #[test]
+    fn netlink_that_fails_is_replaced_by_tables() {
+        let (mut sight, problem) = Sight::open();
+        assert_eq!(problem, None, "this kernel has netlink");
+        let error = io::Error::other("no");
+        assert!(matches!(sight.give_up(&error), Message::SlowLooks { .. }));
+        assert!(matches!(sight, Sight::ProcNet));
+    }
+}

@@ -1,0 +1,67 @@
+//! The supervisor's start: cuts itself off from what it came from, then runs the event loop.
+
+use crate::event_loop::EventLoop;
+use crate::limits::Limits;
+use crate::log::{Level, Log, Verbosity};
+use crate::messages::Message;
+use crate::orders::{Orders, OrdersError};
+use rustix::process;
+use std::ffi::OsString;
+use std::fs;
+use std::process::ExitCode;
+
+/// The role's name on the command line.
+pub(crate) const ROLE: &str = "supervise";
+
+/// The arguments after the role are [`Orders`].
+pub(crate) fn run(arguments: &[OsString]) -> ExitCode {
+    close_inherited_descriptors();
+    let orders = match Orders::from_arguments(arguments) {
+        Ok(orders) => orders,
+        Err(OrdersError { name }) => {
+            let argument = name;
+            Log::new(Verbosity::Info).say(Level::Warning, &Message::MalformedOrders { argument });
+            return ExitCode::FAILURE;
+        }
+    };
+    let log = Log::new(orders.verbosity);
+    let _best_effort = detach();
+    let result = EventLoop::new(orders, Limits::default(), log)
+        .map_err(|error| ("its start", error.to_string()))
+        .and_then(|event_loop| {
+            event_loop
+                .run()
+                .map_err(|error| ("poll", error.to_string()))
+        });
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err((what, error)) => {
+            log.say(Level::Warning, &Message::SupervisorFailed { what, error });
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Leaves the terminal and the process group of the app, and its folder, which may be unmounted; adopts the agent's orphans.
+fn detach() -> rustix::io::Result<()> {
+    process::setsid()?;
+    process::set_child_subreaper(Some(process::getpid()))?;
+    process::chdir("/")
+}
+
+/// Closes everything but standard input, output and error: who started the app may have left something open in it, such as the
+/// write end of a pipe whose reader waits for its end.
+fn close_inherited_descriptors() {
+    const FIRST: i32 = 3;
+    let listed: Option<Vec<i32>> = fs::read_dir("/proc/self/fd").ok().map(|entries| {
+        entries
+            .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
+            .collect()
+    });
+    // Without /proc, the numbers that are likely.
+    let open = listed.unwrap_or_else(|| (FIRST..1024).collect());
+    for descriptor in open.into_iter().filter(|descriptor| *descriptor >= FIRST) {
+        // EBADF: the folder's own, closed since.
+        let _closed_already = nix::unistd::close(descriptor);
+    }
+}
