@@ -1,1 +1,707 @@
+//! The rules of the decision, each as a table: variables and facts, and what comes of them.
 
+use super::*;
+use crate::binding::Unreadable;
+use crate::target::ProxyUrlError;
+use std::cell::Cell;
+use std::io;
+use std::os::unix::ffi::OsStrExt as _;
+
+/// A process for which every rule says yes, changed case by case.
+struct Case {
+    environment: Environment,
+    argv0: Option<&'static str>,
+    is_pid_1: bool,
+    has_terminal: bool,
+    binding: fn() -> Binding,
+    agent: Option<&'static str>,
+    agent_is_installed: bool,
+}
+
+const BOOTABLE: [(&str, &str); 4] = [
+    ("BACKPLANE_TOKEN", "sesame"),
+    ("BACKPLANE_LABELS", "app=shop"),
+    ("BACKPLANE_PROCESS_TYPE", "web"),
+    ("PORT", "8080"),
+];
+
+/// The bootable process with these variables changed; an empty value unsets one.
+fn with(changes: &[(&str, &str)]) -> Case {
+    let mut variables = BOOTABLE.to_vec();
+    variables.retain(|(name, _)| changes.iter().all(|(changed, _)| changed != name));
+    variables.extend(changes.iter().filter(|(_, value)| !value.is_empty()));
+    Case {
+        environment: Environment::of(&variables),
+        argv0: None,
+        is_pid_1: false,
+        has_terminal: false,
+        binding: Binding::default,
+        agent: Some("/layers/agent/libexec/backplane"),
+        agent_is_installed: true,
+    }
+}
+
+impl Case {
+    fn decide(&self) -> Decision {
+        decide(&Facts {
+            environment: &self.environment,
+            parent_argv0: self.argv0.map(OsStr::new),
+            process_exists: &|name| name == "web",
+            app_is_pid_1: self.is_pid_1,
+            has_terminal: self.has_terminal,
+            read_binding: &|_| (self.binding)(),
+            agent: self.agent.map(Path::new),
+            is_file: &|_| self.agent_is_installed,
+        })
+    }
+
+    /// The notes of a case that must be skipped.
+    fn skipped(&self) -> Vec<Note> {
+        let decision = self.decide();
+        assert_eq!(
+            decision.plan, None,
+            "an agent is started with {:?}",
+            self.environment
+        );
+        decision.notes
+    }
+
+    /// The plan of a case that must be started, and what is said beyond a debug line.
+    fn started(&self) -> (Plan, Vec<Note>) {
+        let Decision {
+            plan, mut notes, ..
+        } = self.decide();
+        let plan = plan.unwrap_or_else(|| panic!("no agent is started: {notes:?}"));
+        notes.retain(|note| note.level < Level::Debug);
+        (plan, notes)
+    }
+
+    fn labels(&self) -> String {
+        self.started().0.labels
+    }
+
+    fn target(&self) -> String {
+        self.started().0.target.url(crate::target::Loopback::V4)
+    }
+}
+
+/// One kind of process for which nobody wants to read a warning.
+const WORKER: (&str, &str) = ("BACKPLANE_PROCESS_TYPE", "worker");
+
+#[test]
+fn web_process_with_token_labels_and_port_is_started() {
+    let (plan, notes) = with(&[]).started();
+    assert_eq!(notes, []);
+    assert_eq!(
+        plan,
+        Plan {
+            process_type: "web".to_owned(),
+            labels: "app=shop".to_owned(),
+            target: Target::from_port(OsStr::new("8080")).unwrap(),
+            agent: PathBuf::from("/layers/agent/libexec/backplane"),
+            wait_for_app: true,
+            drain: Drain::Keep,
+            environment: Environment::of(&[
+                ("BACKPLANE_LABELS", "app=shop"),
+                ("BACKPLANE_PROCESS_TYPE", "web"),
+            ])
+            .for_agent(
+                Path::new("/layers/agent/libexec"),
+                &[],
+                OsStr::new("sesame")
+            ),
+        }
+    );
+    assert_eq!(
+        plan.environment.get("BACKPLANE_TOKEN"),
+        Some(OsStr::new("sesame"))
+    );
+}
+
+#[test]
+fn choices_reach_the_plan() {
+    let (plan, _) = with(&[
+        ("BACKPLANE_WAIT_FOR_APP", "no"),
+        ("BACKPLANE_DRAIN", "stop"),
+    ])
+    .started();
+    assert!(!plan.wait_for_app);
+    assert_eq!(plan.drain, Drain::Stop);
+    for (word, verbosity) in [
+        ("quiet", Verbosity::Quiet),
+        ("debug", Verbosity::Debug),
+        ("", Verbosity::Info),
+    ] {
+        assert_eq!(
+            with(&[("BACKPLANE_LOG", word)]).decide().verbosity,
+            verbosity
+        );
+    }
+    let (plan, _) = with(&[
+        ("BACKPLANE_AGENT_ENV", "MINE"),
+        ("MINE", "x"),
+        ("OTHER", "y"),
+    ])
+    .started();
+    assert_eq!(plan.environment.get("MINE"), Some(OsStr::new("x")));
+    assert_eq!(plan.environment.get("OTHER"), None);
+}
+
+#[test]
+fn rule_1_disabled_wins_over_everything_and_is_silent() {
+    for value in ["1", "true", "yes", "on", "TRUE"] {
+        let notes = with(&[
+            ("BACKPLANE_DISABLED", value),
+            ("BACKPLANE_PROXY_URL", "nonsense"),
+            ("BACKPLANE_DRAIN", "nonsense"),
+        ])
+        .skipped();
+        assert_eq!(notes.last(), Some(&Note::debug(Message::Disabled)));
+        assert!(
+            notes.iter().all(|note| note.level == Level::Debug),
+            "{notes:?}"
+        );
+    }
+    for value in ["0", "false", "no", "off", ""] {
+        with(&[("BACKPLANE_DISABLED", value)]).started();
+    }
+    let (_, notes) = with(&[("BACKPLANE_DISABLED", "ture")]).started();
+    assert!(matches!(
+        &notes[..],
+        [Note {
+            level: Level::Warning,
+            message: Message::MalformedSetting {
+                name: "BACKPLANE_DISABLED",
+                ..
+            }
+        }]
+    ));
+}
+
+#[test]
+fn rule_2_process_type_is_the_stated_one_else_the_dynos_else_the_launchers() {
+    let type_unset = ("BACKPLANE_PROCESS_TYPE", "");
+    for (changes, argv0, expected) in [
+        (
+            &[("BACKPLANE_PROCESS_TYPE", "a"), ("DYNO", "b.1")][..],
+            Some("/cnb/process/c"),
+            "a",
+        ),
+        (&[type_unset, ("DYNO", "b.1")], Some("/cnb/process/c"), "b"),
+        (
+            &[type_unset, ("DYNO", "my-b-12a34b56d-e78f9")],
+            None,
+            "my-b",
+        ),
+        (&[type_unset], Some("/cnb/process/c"), "c"),
+        (&[type_unset], Some("web"), "web"),
+    ] {
+        let case = Case {
+            argv0,
+            ..with(changes)
+        };
+        assert_eq!(case.started().0.process_type, expected);
+    }
+    for argv0 in [None, Some("bash"), Some("launcher")] {
+        let case = Case {
+            argv0,
+            ..with(&[type_unset])
+        };
+        assert_eq!(
+            case.skipped(),
+            [Note::debug(Message::OneOff { process_type: None })]
+        );
+    }
+}
+
+#[test]
+fn rule_3_ignored_type_is_skipped_by_whole_word() {
+    let ignored = |list| with(&[("BACKPLANE_IGNORE_PROCESS_TYPE", list)]);
+    for list in ["web", "worker,web", "worker web", " worker , web "] {
+        let process_type = "web".to_owned();
+        assert_eq!(
+            ignored(list).skipped(),
+            [Note::debug(Message::IgnoredType { process_type })],
+            "{list}"
+        );
+    }
+    for list in ["worker", "webs", "we", "Web", "web.1", " , "] {
+        ignored(list).started();
+    }
+}
+
+#[test]
+fn rule_4_allow_list_lets_only_its_types_through_and_ignore_wins() {
+    let allowed = |list, process_type| {
+        with(&[
+            ("BACKPLANE_PROCESS_ALLOW", list),
+            ("BACKPLANE_PROCESS_TYPE", process_type),
+        ])
+    };
+    for (list, process_type) in [
+        ("web", "web"),
+        ("www,worker", "worker"),
+        ("run", "run"),
+        ("release web", "release"),
+    ] {
+        allowed(list, process_type).started();
+    }
+    for (list, process_type) in [("www", "web"), ("webs,we", "web"), ("web", "run")] {
+        let reason = Message::NotAllowedType {
+            process_type: Some(process_type.to_owned()),
+        };
+        assert_eq!(allowed(list, process_type).skipped(), [Note::debug(reason)]);
+    }
+    let reason = Message::NotAllowedType { process_type: None };
+    assert_eq!(allowed("web", "").skipped(), [Note::debug(reason)]);
+    let both = [
+        ("BACKPLANE_PROCESS_ALLOW", "web"),
+        ("BACKPLANE_IGNORE_PROCESS_TYPE", "web"),
+    ];
+    let process_type = "web".to_owned();
+    assert_eq!(
+        with(&both).skipped(),
+        [Note::debug(Message::IgnoredType { process_type })]
+    );
+}
+
+#[test]
+fn rule_5_one_off_is_skipped_silently() {
+    for process_type in ["run", "release", "scheduler"] {
+        let notes = with(&[
+            ("BACKPLANE_PROCESS_TYPE", process_type),
+            ("BACKPLANE_TOKEN", ""),
+            ("BACKPLANE_LOG", "nonsense"),
+        ])
+        .skipped();
+        let reason = Message::OneOff {
+            process_type: Some(process_type.to_owned()),
+        };
+        assert_eq!(notes.last(), Some(&Note::debug(reason)));
+        assert!(
+            notes.iter().all(|note| note.level == Level::Debug),
+            "{notes:?}"
+        );
+    }
+    assert_eq!(
+        with(&[("HEROKU_TEST_RUN_ID", "x")]).skipped(),
+        [Note::debug(Message::TestRun)]
+    );
+    with(&[
+        ("HEROKU_TEST_RUN_ID", "x"),
+        ("BACKPLANE_PROCESS_ALLOW", "web"),
+    ])
+    .started();
+    for process_type in ["runner", "web", "worker", "Release"] {
+        with(&[("BACKPLANE_PROCESS_TYPE", process_type)]).started();
+    }
+}
+
+#[test]
+fn rule_5_unknown_type_is_told_once_it_looks_like_a_server() {
+    let unknown = |changes: &[(&str, &str)], is_pid_1, has_terminal, binding| {
+        let mut all = vec![("BACKPLANE_PROCESS_TYPE", "")];
+        all.extend(changes);
+        let case = Case {
+            is_pid_1,
+            has_terminal,
+            binding,
+            ..with(&all)
+        };
+        case.skipped()
+    };
+    let told = [Note::info(Message::UnknownType)];
+    let silent = [Note::debug(Message::OneOff { process_type: None })];
+    let no_token = ("BACKPLANE_TOKEN", "");
+    let bound: fn() -> Binding = || Binding {
+        token: Some("T".into()),
+        ..Binding::default()
+    };
+    assert_eq!(unknown(&[], true, false, Binding::default), told);
+    assert_eq!(unknown(&[no_token], true, false, bound), told);
+    assert_eq!(unknown(&[], false, false, Binding::default), silent);
+    assert_eq!(unknown(&[], true, true, Binding::default), silent);
+    assert_eq!(unknown(&[no_token], true, false, Binding::default), silent);
+}
+
+#[test]
+fn rule_6_no_token_is_skipped() {
+    let no_token = ("BACKPLANE_TOKEN", "");
+    assert_eq!(
+        with(&[no_token]).skipped(),
+        [Note::warning(Message::NoToken)]
+    );
+    assert_eq!(
+        with(&[("BACKPLANE_TOKEN", " \n")]).skipped(),
+        [Note::warning(Message::NoToken)]
+    );
+    assert_eq!(
+        with(&[no_token, WORKER]).skipped(),
+        [Note::debug(Message::NoToken)]
+    );
+}
+
+#[test]
+fn rule_7_no_labels_is_skipped() {
+    let no_labels = ("BACKPLANE_LABELS", "");
+    let reason = |variable: &str| Message::NoLabels {
+        variable_of_type: variable.to_owned(),
+    };
+    for changes in [
+        &[no_labels][..],
+        &[("BACKPLANE_LABELS", " ,")],
+        &[no_labels, ("DYNO", "web.1")],
+    ] {
+        assert_eq!(
+            with(changes).skipped(),
+            [Note::warning(reason("BACKPLANE_LABELS_WEB"))]
+        );
+    }
+    let notes = with(&[no_labels, WORKER, ("BACKPLANE_LABELS_WEB", "a=b")]).skipped();
+    assert_eq!(notes, [Note::debug(reason("BACKPLANE_LABELS_WORKER"))]);
+}
+
+#[test]
+fn rule_7_labels_are_joined() {
+    let of_type = ("BACKPLANE_LABELS_WEB", "tier=front");
+    for (changes, expected) in [
+        (&[][..], "app=shop"),
+        (&[of_type], "app=shop,tier=front"),
+        (
+            &[of_type, ("DYNO", "web.1")],
+            "app=shop,tier=front,heroku=true",
+        ),
+        (&[of_type, ("BACKPLANE_LABELS", "")], "tier=front"),
+        (&[("DYNO", "anything")], "app=shop,heroku=true"),
+        (&[("BACKPLANE_LABELS_WORKER", "x=y")], "app=shop"),
+    ] {
+        assert_eq!(with(changes).labels(), expected, "{changes:?}");
+    }
+    let dashed = [
+        ("BACKPLANE_PROCESS_TYPE", "my-web"),
+        ("BACKPLANE_LABELS_MY_WEB", "x=y"),
+    ];
+    assert_eq!(with(&dashed).labels(), "app=shop,x=y");
+}
+
+#[test]
+fn rule_7_labels_that_an_agent_could_misread_are_warned_of_and_skipped() {
+    for (labels, expected) in [
+        (
+            "a=b,-x",
+            Message::LabelStartsWithDash {
+                label: "-x".to_owned(),
+            },
+        ),
+        (
+            "a=\u{7}",
+            Message::LabelWithControlCharacter {
+                label: "a=\u{7}".to_owned(),
+            },
+        ),
+    ] {
+        for process_type in ["web", "worker"] {
+            for variable in ["BACKPLANE_LABELS", &labels::variable_of_type(process_type)] {
+                let case = with(&[("BACKPLANE_PROCESS_TYPE", process_type), (variable, labels)]);
+                assert_eq!(case.skipped(), [Note::warning(expected.clone())]);
+            }
+        }
+    }
+    let mut case = with(&[("BACKPLANE_LABELS", "")]);
+    case.environment = case.environment.with_bytes(b"BACKPLANE_LABELS", b"\xff=b");
+    let label = "\u{fffd}=b".to_owned();
+    assert_eq!(
+        case.skipped(),
+        [Note::warning(Message::LabelNotUtf8 { label })]
+    );
+
+    let (plan, notes) = with(&[("BACKPLANE_LABELS", "blue,a=b")]).started();
+    assert_eq!(plan.labels, "blue,a=b");
+    let label = "blue".to_owned();
+    assert_eq!(notes, [Note::warning(Message::LabelWithoutValue { label })]);
+}
+
+#[test]
+fn rule_8_target_is_the_url_else_the_port() {
+    for (changes, expected) in [
+        (&[][..], "http://127.0.0.1:8080"),
+        (
+            &[("BACKPLANE_PROXY_URL", "http://app:1/x")],
+            "http://app:1/x",
+        ),
+        (
+            &[("BACKPLANE_PROXY_URL", "https://app"), ("PORT", "nonsense")],
+            "https://app",
+        ),
+        (
+            &[("BACKPLANE_PROXY_URL", ""), ("PORT", "1")],
+            "http://127.0.0.1:1",
+        ),
+    ] {
+        assert_eq!(with(changes).target(), expected, "{changes:?}");
+    }
+    assert_eq!(
+        with(&[("PORT", "")]).skipped(),
+        [Note::warning(Message::NoTarget)]
+    );
+    assert_eq!(
+        with(&[("PORT", ""), WORKER]).skipped(),
+        [Note::debug(Message::NoTarget)]
+    );
+}
+
+#[test]
+fn rule_8_malformed_target_is_warned_of_and_skipped_for_every_type() {
+    for process_type in ["web", "worker"] {
+        let process_type = ("BACKPLANE_PROCESS_TYPE", process_type);
+        let value = "80 80".to_owned();
+        let notes = with(&[process_type, ("PORT", &value)]).skipped();
+        assert_eq!(notes, [Note::warning(Message::MalformedPort { value })]);
+
+        let url = "ftp://me:secret@app".to_owned();
+        let notes = with(&[process_type, ("BACKPLANE_PROXY_URL", &url)]).skipped();
+        let expected = Message::MalformedProxyUrl {
+            url: "ftp://***@app".to_owned(),
+            error: ProxyUrlError::Scheme,
+        };
+        assert_eq!(notes, [Note::warning(expected)]);
+    }
+}
+
+#[test]
+fn rule_9_no_installed_agent_is_skipped() {
+    let missing = |changes| Case {
+        agent_is_installed: false,
+        ..with(changes)
+    };
+    let path = PathBuf::from("/layers/agent/libexec/backplane");
+    let reason = Message::NoAgent { path };
+    assert_eq!(missing(&[]).skipped(), [Note::warning(reason.clone())]);
+    assert_eq!(missing(&[WORKER]).skipped(), [Note::debug(reason)]);
+    let nowhere = Case {
+        agent: None,
+        ..with(&[])
+    };
+    assert_eq!(nowhere.skipped(), [Note::warning(Message::UnknownLayer)]);
+}
+
+#[test]
+fn skips_warn_for_web_www_and_types_on_the_allow_list_only() {
+    for (process_type, allow, expected) in [
+        ("web", "", Level::Warning),
+        ("www", "", Level::Warning),
+        ("worker", "worker", Level::Warning),
+        ("run", "run", Level::Warning),
+        ("worker", "", Level::Debug),
+        ("webs", "", Level::Debug),
+    ] {
+        let kind = [
+            ("BACKPLANE_PROCESS_TYPE", process_type),
+            ("BACKPLANE_PROCESS_ALLOW", allow),
+        ];
+        for lacking in ["BACKPLANE_TOKEN", "BACKPLANE_LABELS", "PORT"] {
+            let notes = with(&[kind[0], kind[1], (lacking, "")]).skipped();
+            assert_eq!(notes[0].level, expected, "{process_type} without {lacking}");
+        }
+        let notes = Case {
+            agent_is_installed: false,
+            ..with(&kind)
+        }
+        .skipped();
+        assert_eq!(notes[0].level, expected, "{process_type} without an agent");
+    }
+}
+
+#[test]
+fn rules_are_tried_in_their_order() {
+    // Each case breaks one rule more than the one after it; the first broken one is named.
+    let everything = [
+        ("BACKPLANE_DISABLED", "1"),
+        ("BACKPLANE_IGNORE_PROCESS_TYPE", "web"),
+        ("BACKPLANE_PROCESS_ALLOW", "www"),
+        ("HEROKU_TEST_RUN_ID", "x"),
+        ("BACKPLANE_TOKEN", ""),
+        ("BACKPLANE_LABELS", ""),
+        ("PORT", ""),
+    ];
+    let expected: [fn(&Message) -> bool; 8] = [
+        |message| matches!(message, Message::Disabled),
+        |message| matches!(message, Message::IgnoredType { .. }),
+        |message| matches!(message, Message::NotAllowedType { .. }),
+        |message| matches!(message, Message::TestRun),
+        |message| matches!(message, Message::NoToken),
+        |message| matches!(message, Message::NoLabels { .. }),
+        |message| matches!(message, Message::NoTarget),
+        |message| matches!(message, Message::NoAgent { .. }),
+    ];
+    for (repaired, is_expected) in expected.iter().enumerate() {
+        let case = Case {
+            agent_is_installed: false,
+            ..with(&everything[repaired..])
+        };
+        let notes = case.skipped();
+        assert!(is_expected(&notes[0].message), "{repaired}: {notes:?}");
+    }
+}
+
+#[test]
+fn binding_stands_in_for_variables_one_by_one() {
+    let bound: fn() -> Binding = || Binding {
+        token: Some("bound".into()),
+        labels: Some("from=binding".into()),
+        unreadable: Vec::new(),
+    };
+    for (changes, token, labels) in [
+        (&[][..], "sesame", "app=shop"),
+        (&[("BACKPLANE_TOKEN", "")], "bound", "app=shop"),
+        (&[("BACKPLANE_LABELS", "")], "sesame", "from=binding"),
+        (
+            &[("BACKPLANE_TOKEN", ""), ("BACKPLANE_LABELS", "")],
+            "bound",
+            "from=binding",
+        ),
+    ] {
+        let (plan, _) = Case {
+            binding: bound,
+            ..with(changes)
+        }
+        .started();
+        assert_eq!(
+            plan.environment.get("BACKPLANE_TOKEN"),
+            Some(OsStr::new(token))
+        );
+        assert_eq!(plan.labels, labels);
+    }
+}
+
+#[test]
+fn binding_is_read_only_where_needed_and_from_the_stated_root() {
+    for (changes, expected) in [
+        (&[][..], None),
+        (&[("BACKPLANE_TOKEN", "")], Some("/bindings")),
+        (
+            &[
+                ("BACKPLANE_TOKEN", ""),
+                ("SERVICE_BINDING_ROOT", "/platform"),
+            ],
+            Some("/platform"),
+        ),
+        (
+            &[("BACKPLANE_TOKEN", ""), ("BACKPLANE_PROCESS_TYPE", "run")],
+            None,
+        ),
+        (
+            &[("BACKPLANE_TOKEN", ""), ("BACKPLANE_DISABLED", "1")],
+            None,
+        ),
+    ] {
+        let read = Cell::new(None);
+        let case = with(changes);
+        decide(&Facts {
+            environment: &case.environment,
+            parent_argv0: None,
+            process_exists: &|_| false,
+            app_is_pid_1: false,
+            has_terminal: false,
+            read_binding: &|root| {
+                assert_eq!(read.replace(Some(root.to_owned())), None, "it is read once");
+                Binding::default()
+            },
+            agent: None,
+            is_file: &|_| true,
+        });
+        assert_eq!(read.take(), expected.map(PathBuf::from), "{changes:?}");
+    }
+}
+
+#[test]
+fn unreadable_binding_is_a_warning_of_its_own() {
+    let unreadable: fn() -> Binding = || Binding {
+        unreadable: vec![Unreadable {
+            path: PathBuf::from("/bindings/b/token"),
+            error: io::Error::from(io::ErrorKind::PermissionDenied),
+        }],
+        ..Binding::default()
+    };
+    let no_token = ("BACKPLANE_TOKEN", "");
+    let expected = Note::warning(Message::BindingUnreadable {
+        path: PathBuf::from("/bindings/b/token"),
+        error: "permission denied".to_owned(),
+    });
+    let case = Case {
+        binding: unreadable,
+        ..with(&[no_token])
+    };
+    assert_eq!(
+        case.skipped(),
+        [expected.clone(), Note::warning(Message::NoToken)]
+    );
+    let case = Case {
+        binding: unreadable,
+        ..with(&[no_token, WORKER])
+    };
+    assert_eq!(case.skipped(), [expected, Note::debug(Message::NoToken)]);
+}
+
+#[test]
+fn no_bytes_in_any_variable_make_it_panic() {
+    let names = [
+        "BACKPLANE_TOKEN",
+        "BACKPLANE_LABELS",
+        "BACKPLANE_LABELS_WEB",
+        "BACKPLANE_IGNORE_PROCESS_TYPE",
+        "BACKPLANE_PROCESS_ALLOW",
+        "BACKPLANE_PROCESS_TYPE",
+        "BACKPLANE_PROXY_URL",
+        "BACKPLANE_WAIT_FOR_APP",
+        "BACKPLANE_DRAIN",
+        "BACKPLANE_AGENT_ENV",
+        "BACKPLANE_LOG",
+        "BACKPLANE_DISABLED",
+        "PORT",
+        "DYNO",
+        "HEROKU_TEST_RUN_ID",
+        "SERVICE_BINDING_ROOT",
+        "PATH",
+    ];
+    let garbage: [&[u8]; 9] = [
+        b"\xff\xfe",
+        b"\xc3",
+        b"=",
+        b"-",
+        b"\x1b[2J",
+        b"://",
+        b"http://[",
+        b",",
+        b"a.b-c-\xff",
+    ];
+    for name in names {
+        for value in garbage {
+            let mut case = with(&[(name, "")]);
+            case.environment = case.environment.with_bytes(name.as_bytes(), value);
+            let decision = case.decide();
+            for note in decision.notes {
+                assert!(!note.message.to_string().contains("sesame"));
+            }
+        }
+    }
+    let mut all = Environment::default();
+    for name in names {
+        all = all.with_bytes(name.as_bytes(), b"\xff\x01");
+    }
+    let mut case = with(&[]);
+    case.environment = all;
+    case.argv0 = Some("/cnb/process/web");
+    case.decide();
+}
+
+#[test]
+fn token_of_any_bytes_reaches_the_agent_as_it_is() {
+    let mut case = with(&[("BACKPLANE_TOKEN", "")]);
+    case.environment = case.environment.with_bytes(b"BACKPLANE_TOKEN", b"\xff\xfe");
+    let (plan, _) = case.started();
+    assert_eq!(
+        plan.environment.get("BACKPLANE_TOKEN"),
+        Some(OsStr::from_bytes(b"\xff\xfe"))
+    );
+}

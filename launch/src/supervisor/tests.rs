@@ -1,1 +1,515 @@
+//! The state machine over scripts of events with a fake clock: what it answers, and when it wants to be woken.
 
+use super::*;
+use crate::log::Level;
+use crate::messages::AgentFault;
+use std::ffi::OsStr;
+
+/// Events by short names.
+const LISTENS: Event = Event::Looked(Some(Loopback::V4));
+const SILENT: Event = Event::Looked(None);
+
+fn exited(status: i32) -> Event {
+    Event::AgentExited {
+        exit: Exit::Status(status),
+        group_is_empty: true,
+        jitter: Jitter::NONE,
+    }
+}
+
+fn not_run() -> Event {
+    Event::AgentExited {
+        exit: Exit::NotRun(AgentFault::NotExecutable),
+        group_is_empty: true,
+        jitter: Jitter::NONE,
+    }
+}
+
+/// The leader has ended, others of its group live.
+fn exited_with_others_left() -> Event {
+    Event::AgentExited {
+        exit: Exit::Status(0),
+        group_is_empty: false,
+        jitter: Jitter::NONE,
+    }
+}
+
+/// A supervisor and its clock, in milliseconds.
+struct Script {
+    supervisor: Supervisor,
+    now: u64,
+}
+
+impl Script {
+    fn new(wait_for_app: bool, drain: Drain) -> Self {
+        Self {
+            supervisor: Supervisor::new(
+                Limits::default(),
+                "a=b".to_owned(),
+                Target::from_port(OsStr::new("8080")).unwrap(),
+                wait_for_app,
+                drain,
+            ),
+            now: 0,
+        }
+    }
+
+    /// One that waits for the app and leaves the agent alone while the app drains.
+    fn keep() -> Self {
+        Self::new(true, Drain::Keep)
+    }
+
+    /// The same, with the agent running since this moment.
+    fn running(drain: Drain) -> Self {
+        let mut script = Self::new(true, drain);
+        script.tell(LISTENS);
+        script
+    }
+
+    fn after(&mut self, milliseconds: u64) -> &mut Self {
+        self.now += milliseconds;
+        self
+    }
+
+    /// What the supervisor answers, each action in a few words; lines in full, after their level.
+    fn tell(&mut self, event: Event) -> Vec<String> {
+        let actions = self
+            .supervisor
+            .handle(event, Duration::from_millis(self.now));
+        actions
+            .into_iter()
+            .map(|action| match action {
+                Action::Say(note) => match note.level {
+                    Level::Warning => format!("warning: {}", note.message),
+                    Level::Info => format!("info: {}", note.message),
+                    Level::Debug => format!("debug: {}", note.message),
+                },
+                Action::Start(loopback) => format!("start {loopback:?}"),
+                Action::Terminate => "terminate".to_owned(),
+                Action::Kill => "kill".to_owned(),
+                Action::Reap => "reap".to_owned(),
+                Action::Finish => "finish".to_owned(),
+            })
+            .collect()
+    }
+
+    /// Milliseconds until the next look and until the timer.
+    fn wake(&self) -> (Option<u64>, Option<u64>) {
+        let wake = self.supervisor.wake();
+        let from_now = |at: Option<Moment>| {
+            Some(
+                u64::try_from(at?.as_millis())
+                    .unwrap()
+                    .saturating_sub(self.now),
+            )
+        };
+        (from_now(wake.look_at), from_now(wake.timer_at))
+    }
+
+    /// An agent that ends `lived` milliseconds after its start, and is started again after its pause. Gives what was said of its end.
+    fn crash(&mut self, lived: u64, event: Event) -> Vec<String> {
+        let mut answer = self.after(lived).tell(event);
+        assert_eq!(answer[..2], ["kill", "reap"]);
+        let (look, timer) = self.wake();
+        self.after(look.or(timer).unwrap());
+        let answer_to_look = self.tell(LISTENS);
+        assert_eq!(answer_to_look, ["start V4"]);
+        answer.split_off(2)
+    }
+}
+
+#[test]
+fn agent_is_started_when_the_app_listens_and_not_before() {
+    let mut script = Script::keep();
+    assert_eq!(script.wake(), (Some(0), None));
+    for _ in 0..100 {
+        assert_eq!(script.tell(SILENT), [""; 0]);
+        script.after(20);
+    }
+    assert_eq!(script.tell(LISTENS), ["start V4"]);
+    assert_eq!(script.wake(), (Some(1000), None));
+    let mut script = Script::keep();
+    assert_eq!(script.tell(Event::Looked(Some(Loopback::V6))), ["start V6"]);
+}
+
+#[test]
+fn start_is_told() {
+    let mut script = Script::running(Drain::Keep);
+    let url = "http://u:p@127.0.0.1:8080".to_owned();
+    assert_eq!(
+        script.tell(Event::AgentStarted { url }),
+        ["info: The agent is started: a=b to http://***@127.0.0.1:8080."]
+    );
+}
+
+#[test]
+fn looks_come_every_20_ms_during_the_boot_and_every_200_ms_later() {
+    let mut script = Script::keep();
+    for (now, next_look) in [(0, 20), (9_999, 20), (10_000, 200), (3_600_000, 200)] {
+        script.now = now;
+        script.tell(SILENT);
+        assert_eq!(script.wake(), (Some(next_look), None), "{now}");
+    }
+}
+
+#[test]
+fn agent_is_started_at_once_and_nobody_looks_without_waiting_for_the_app() {
+    let mut script = Script::new(false, Drain::Stop);
+    assert_eq!(script.wake(), (None, Some(0)));
+    assert_eq!(script.tell(Event::TimeIsUp), ["start V4"]);
+    assert_eq!(script.wake(), (None, None));
+    script.after(10).tell(exited(1));
+    assert_eq!(script.wake(), (None, Some(250)));
+    assert_eq!(script.after(249).tell(Event::TimeIsUp), [""; 0]);
+    assert_eq!(script.after(1).tell(Event::TimeIsUp), ["start V4"]);
+}
+
+#[test]
+fn exit_is_told_with_its_status_and_pause_which_doubles() {
+    let mut script = Script::running(Drain::Keep);
+    for (status, pause) in [(1, "250 ms"), (0, "500 ms"), (127, "1.0 s"), (3, "2.0 s")] {
+        assert_eq!(
+            script.crash(10, exited(status)),
+            [format!(
+                "warning: The agent ended with status {status}. It is started again in {pause}."
+            )]
+        );
+    }
+}
+
+#[test]
+fn restart_waits_for_its_pause_and_for_the_app() {
+    let mut script = Script::running(Drain::Keep);
+    script.after(10).tell(exited(1));
+    assert_eq!(script.wake(), (Some(250), None));
+    assert_eq!(script.after(249).tell(LISTENS), [""; 0], "too early");
+    assert_eq!(
+        script.after(1).tell(SILENT),
+        ["debug: The agent starts when the app listens on port 8080."]
+    );
+    assert_eq!(script.wake(), (Some(20), None));
+    assert_eq!(script.after(20).tell(LISTENS), ["start V4"]);
+}
+
+#[test]
+fn fifth_quick_exit_is_explained_and_later_ones_are_told_once_a_minute() {
+    let mut script = Script::running(Drain::Keep);
+    for _ in 1..5 {
+        assert_eq!(script.crash(10, exited(1)).len(), 1);
+    }
+    let mut last_told = script.now + 10;
+    let fifth = script.crash(10, exited(1));
+    assert_eq!(fifth.len(), 2);
+    assert!(
+        fifth[1].starts_with("warning: The agent has now ended 5 times in a row"),
+        "{fifth:?}"
+    );
+    assert!(fifth[1].contains("BACKPLANE_TOKEN"));
+
+    let mut told = 0;
+    for _ in 0..50 {
+        let before = script.now + 10;
+        let lines = script.crash(10, exited(1));
+        let url = "http://127.0.0.1:8080".to_owned();
+        assert!(script.tell(Event::AgentStarted { url })[0].starts_with("debug: "));
+        assert!(lines.len() <= 1);
+        if !lines.is_empty() {
+            assert!(before - last_told >= 60_000, "{lines:?}");
+            last_told = before;
+            told += 1;
+        }
+    }
+    assert!(told > 10, "but they are told");
+}
+
+#[test]
+fn minute_of_health_forgives_earlier_exits() {
+    let mut script = Script::running(Drain::Keep);
+    for _ in 0..8 {
+        script.crash(10, exited(1));
+    }
+    script.crash(59_999, exited(1));
+    let lines = script.crash(60_000, exited(1));
+    assert_eq!(
+        lines,
+        ["warning: The agent ended with status 1. It is started again in 250 ms."]
+    );
+    for _ in 2..5 {
+        assert_eq!(script.crash(10, exited(1)).len(), 1);
+    }
+    assert_eq!(
+        script.crash(10, exited(1)).len(),
+        2,
+        "five more are explained again"
+    );
+}
+
+#[test]
+fn agent_that_cannot_be_run_is_told_once_a_minute_and_not_blamed_on_the_token() {
+    let mut script = Script::running(Drain::Keep);
+    let first = script.crash(1, not_run());
+    assert_eq!(
+        first,
+        [
+            "warning: The agent cannot be run: its file is not executable for this user. It is started again in 250 ms."
+        ]
+    );
+    let lines: Vec<String> = (0..8).flat_map(|_| script.crash(1, not_run())).collect();
+    assert_eq!(lines.len(), 1, "{lines:?}");
+    assert!(lines[0].contains("cannot be run"));
+}
+
+#[test]
+fn app_that_no_longer_listens_is_told_after_two_looks() {
+    for drain in [Drain::Keep, Drain::Stop] {
+        let mut script = Script::running(drain);
+        assert_eq!(
+            script.after(1000).tell(SILENT),
+            [""; 0],
+            "one may be missed"
+        );
+        assert_eq!(script.after(1000).tell(LISTENS), [""; 0]);
+        assert_eq!(script.after(1000).tell(SILENT), [""; 0]);
+        assert_eq!(script.wake(), (Some(1000), None));
+        let told = script.after(1000).tell(SILENT);
+        match drain {
+            Drain::Keep => assert_eq!(
+                told,
+                [
+                    "info: The app no longer listens on port 8080. The agent goes on, so that requests in flight can finish."
+                ]
+            ),
+            Drain::Stop => {
+                assert!(told[0].starts_with("info: The app no longer listens on port 8080."));
+                assert_eq!(told[1..], ["terminate"]);
+            }
+        }
+        assert_eq!(script.after(1000).tell(SILENT), [""; 0], "it is told once");
+        assert_eq!(script.wake(), (Some(1000), None));
+    }
+}
+
+#[test]
+fn keep_goes_on_when_the_app_listens_again() {
+    let mut script = Script::running(Drain::Keep);
+    for _ in 0..5 {
+        script.after(1000).tell(SILENT);
+    }
+    let again = ["info: The app listens on port 8080 again."];
+    assert_eq!(script.after(1000).tell(LISTENS), again);
+    assert_eq!(script.after(1000).tell(LISTENS), [""; 0]);
+}
+
+#[test]
+fn keep_starts_an_agent_that_ended_meanwhile_only_when_the_app_listens_again() {
+    let mut script = Script::running(Drain::Keep);
+    for _ in 0..2 {
+        script.after(1000).tell(SILENT);
+    }
+    assert_eq!(
+        script.after(10).tell(exited(1)),
+        [
+            "kill",
+            "reap",
+            "warning: The agent ended with status 1. It is started again when the app listens again."
+        ]
+    );
+    assert_eq!(script.after(250).tell(SILENT).len(), 1);
+    assert_eq!(script.after(20).tell(LISTENS), ["start V4"]);
+}
+
+#[test]
+fn stop_starts_the_agent_again_when_the_app_listens_again() {
+    let drained =
+        "info: The agent ended with status 0. It is started again when the app listens again.";
+    let waiting = "debug: The agent starts when the app listens on port 8080.";
+    let draining = || {
+        let mut script = Script::running(Drain::Stop);
+        script.after(1000).tell(SILENT);
+        script.after(1000).tell(SILENT);
+        script
+    };
+
+    let mut script = draining();
+    assert_eq!(
+        script.after(30_000).tell(exited(0)),
+        ["kill", "reap", drained, waiting]
+    );
+    assert_eq!(script.wake(), (Some(20), None));
+    assert_eq!(script.after(20).tell(LISTENS), ["start V4"]);
+
+    // Listener back before the agent has drained.
+    let mut script = draining();
+    assert_eq!(script.after(1000).tell(LISTENS), [""; 0]);
+    assert_eq!(
+        script.after(10).tell(exited(0)),
+        ["kill", "reap", drained, "start V4"]
+    );
+
+    // Back, and gone again.
+    let mut script = draining();
+    script.after(1000).tell(LISTENS);
+    script.after(1000).tell(SILENT);
+    assert_eq!(
+        script.after(10).tell(exited(0)),
+        ["kill", "reap", drained, waiting]
+    );
+}
+
+#[test]
+fn draining_is_no_quick_exit() {
+    let mut script = Script::running(Drain::Stop);
+    for _ in 0..6 {
+        script.after(1000).tell(SILENT);
+        script.after(1000).tell(SILENT);
+        script.after(1).tell(exited(0));
+        script.after(20).tell(LISTENS);
+    }
+    let first = script.crash(10, exited(1));
+    assert_eq!(
+        first,
+        ["warning: The agent ended with status 1. It is started again in 250 ms."]
+    );
+}
+
+#[test]
+fn nothing_is_started_after_sigterm() {
+    let told = [
+        "debug: Told to end (SIGTERM): the agent goes on while the app does, but is not started again.",
+    ];
+    let app_ended = ["debug: The app has ended.", "finish"];
+
+    // While nothing runs: the app may still listen, but no agent comes.
+    let mut waiting = Script::keep();
+    let mut pausing = Script::running(Drain::Keep);
+    pausing.after(10).tell(exited(1));
+    let mut without_wait = Script::new(false, Drain::Keep);
+    for script in [&mut waiting, &mut pausing, &mut without_wait] {
+        assert_eq!(script.tell(Event::ToldToEnd), told);
+        assert_eq!(script.wake(), (None, None));
+        assert_eq!(script.after(60_000).tell(LISTENS), [""; 0]);
+        assert_eq!(script.tell(Event::TimeIsUp), [""; 0]);
+        assert_eq!(script.tell(Event::AppEnded), app_ended);
+    }
+
+    // While the agent runs: it goes on, is not signalled, and its end is the last.
+    let mut script = Script::running(Drain::Keep);
+    assert_eq!(script.tell(Event::ToldToEnd), told);
+    assert_eq!(script.tell(Event::ToldToEnd), [""; 0]);
+    assert_eq!(script.wake(), (Some(1000), None));
+    assert_eq!(
+        script.after(10).tell(exited(0)),
+        ["kill", "reap", "info: The agent ended with status 0."]
+    );
+    assert_eq!(script.wake(), (None, None));
+    assert_eq!(script.after(10).tell(LISTENS), [""; 0]);
+    assert_eq!(script.tell(Event::AppEnded), app_ended);
+
+    // While it drains.
+    let mut script = Script::running(Drain::Stop);
+    script.tell(SILENT);
+    script.tell(SILENT);
+    script.tell(Event::ToldToEnd);
+    script.tell(LISTENS);
+    assert_eq!(
+        script.tell(exited(0)),
+        ["kill", "reap", "info: The agent ended with status 0."]
+    );
+    assert_eq!(script.wake(), (None, None));
+}
+
+#[test]
+fn app_that_ends_before_an_agent_runs_ends_the_supervisor() {
+    let app_ended = ["debug: The app has ended.", "finish"];
+    assert_eq!(Script::keep().tell(Event::AppEnded), app_ended);
+    assert_eq!(
+        Script::new(false, Drain::Keep).tell(Event::AppEnded),
+        app_ended
+    );
+    let mut script = Script::running(Drain::Keep);
+    script.tell(exited(1));
+    assert_eq!(script.tell(Event::AppEnded), app_ended);
+    assert_eq!(script.tell(Event::AppEnded), [""; 0]);
+    assert_eq!(script.wake(), (None, None));
+}
+
+#[test]
+fn agent_ends_with_the_app() {
+    let mut draining = Script::running(Drain::Stop);
+    draining.tell(SILENT);
+    draining.tell(SILENT);
+    for mut script in [Script::running(Drain::Keep), draining] {
+        script.after(5000);
+        assert_eq!(
+            script.tell(Event::AppEnded),
+            [
+                "info: The app has ended; the agent is stopped.",
+                "terminate"
+            ]
+        );
+        assert_eq!(script.wake(), (None, Some(2000)));
+        assert_eq!(script.tell(LISTENS), [""; 0], "another app may have come");
+        assert_eq!(script.after(1999).tell(Event::TimeIsUp), [""; 0]);
+        assert_eq!(
+            script.tell(exited(0)),
+            [
+                "kill",
+                "reap",
+                "debug: The agent ended with status 0.",
+                "finish"
+            ]
+        );
+        assert_eq!(script.wake(), (None, None));
+    }
+}
+
+#[test]
+fn agent_that_ignores_sigterm_is_killed_after_two_seconds() {
+    let mut script = Script::running(Drain::Keep);
+    script.tell(Event::AppEnded);
+    assert_eq!(
+        script.after(2000).tell(Event::TimeIsUp),
+        [
+            "warning: The agent has not ended in time after SIGTERM and is killed.",
+            "kill"
+        ]
+    );
+    assert_eq!(script.wake(), (None, Some(500)));
+    assert_eq!(script.after(1).tell(exited(0)).last().unwrap(), "finish");
+
+    // Not even SIGKILL helps against a process that the kernel does not let go of.
+    let mut script = Script::running(Drain::Keep);
+    script.tell(Event::AppEnded);
+    script.after(2000).tell(Event::TimeIsUp);
+    assert_eq!(script.after(499).tell(Event::TimeIsUp), [""; 0]);
+    assert_eq!(script.after(1).tell(Event::TimeIsUp), ["reap", "finish"]);
+}
+
+#[test]
+fn agents_children_have_the_same_grace_and_the_leader_is_reaped_last() {
+    let mut script = Script::running(Drain::Keep);
+    script.tell(Event::AppEnded);
+    assert_eq!(script.after(10).tell(exited_with_others_left()), [""; 0]);
+    assert_eq!(script.after(10).tell(exited_with_others_left()), [""; 0]);
+    assert_eq!(script.wake(), (None, Some(1980)));
+    assert_eq!(script.after(10).tell(exited(0)).last().unwrap(), "finish");
+
+    let mut script = Script::running(Drain::Keep);
+    script.tell(Event::AppEnded);
+    script.after(10).tell(exited_with_others_left());
+    assert_eq!(
+        script.after(1990).tell(Event::TimeIsUp).last().unwrap(),
+        "kill"
+    );
+    assert_eq!(script.after(1).tell(exited_with_others_left()), [""; 0]);
+    assert_eq!(script.after(1).tell(exited(0)).last().unwrap(), "finish");
+}
+
+#[test]
+fn what_a_crashed_agent_leaves_behind_is_killed_before_it_is_reaped() {
+    let mut script = Script::running(Drain::Keep);
+    assert_eq!(
+        script.tell(exited_with_others_left())[..2],
+        ["kill", "reap"]
+    );
+}
