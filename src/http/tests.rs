@@ -1,14 +1,11 @@
 //! Downloads over real sockets from a server that misbehaves on demand.
 
-#[path = "../../tests/support/release_server.rs"]
-mod release_server;
-
 use std::time::Instant;
 
 use super::*;
 use crate::checksum::Checksum;
 use crate::output::Recorded;
-use release_server::{Answer, Authority, ReleaseServer};
+use backplane_test_server::{Answer, Authority, ReleaseServer};
 use tempfile::TempDir;
 
 const CONTENT: &[u8] = b"the content of a release archive, or so one may think";
@@ -96,7 +93,7 @@ fn file_is_fetched_with_its_validators() {
     };
     assert_eq!(
         download.validators.etag,
-        Some(release_server::etag(CONTENT))
+        Some(backplane_test_server::etag(CONTENT))
     );
     let requests = server.take_requests();
     assert_eq!(requests.len(), 1);
@@ -108,7 +105,7 @@ fn file_is_fetched_with_its_validators() {
 fn known_version_is_not_sent_again() {
     let server = ReleaseServer::http([Answer::File(CONTENT.to_vec())]);
     let known = Validators {
-        etag: Some(release_server::etag(CONTENT)),
+        etag: Some(backplane_test_server::etag(CONTENT)),
         last_modified: Some("Wed, 21 Oct 2015 07:28:00 GMT".to_owned()),
     };
     let attempt = Attempt::with(&server.url("/"), &known, &Network::default(), &quick());

@@ -11,5 +11,9 @@
 mod support;
 
 mod agent;
+mod binding;
 mod boot;
+mod build;
+mod decision;
+mod lifetime;
 mod subjects;

@@ -19,6 +19,7 @@ pub(crate) use port::ReservedPort;
 pub(crate) use process::{MARK, Process, zombies_of};
 pub(crate) use workshop::workshop;
 
+use std::fmt::Display;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -33,7 +34,7 @@ pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
 #[track_caller]
 pub(crate) fn eventually<T>(
     deadline: Duration,
-    what: &str,
+    what: impl Display,
     mut question: impl FnMut() -> Option<T>,
 ) -> T {
     let start = Instant::now();

@@ -1,4 +1,6 @@
 //! A release server that misbehaves on demand, over real sockets and real TLS.
+//!
+//! It panics where it cannot work: it is for tests only.
 
 use std::collections::VecDeque;
 use std::io::{self, BufRead, BufReader, Read, Write};
@@ -13,48 +15,65 @@ use rustls::pki_types::PrivatePkcs8KeyDer;
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
 /// A certificate authority made for one test.
-pub(crate) struct Authority(CertifiedIssuer<'static, KeyPair>);
+#[derive(Debug)]
+pub struct Authority(CertifiedIssuer<'static, KeyPair>);
+
+impl Default for Authority {
+    fn default() -> Self {
+        Self::new()
+    }
+}
 
 impl Authority {
-    pub(crate) fn new() -> Self {
+    /// Makes an authority with a key of its own.
+    ///
+    /// # Panics
+    ///
+    /// When the machine has no randomness to give.
+    #[must_use]
+    pub fn new() -> Self {
         let mut params = CertificateParams::default();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let key = KeyPair::generate().unwrap();
-        Self(CertifiedIssuer::self_signed(params, key).unwrap())
+        let key = KeyPair::generate().expect("the machine can do that");
+        Self(CertifiedIssuer::self_signed(params, key).expect("the machine can do that"))
     }
 
     /// The certificate that a client must trust.
-    pub(crate) fn pem(&self) -> String {
+    #[must_use]
+    pub fn pem(&self) -> String {
         self.0.pem()
     }
 
     fn server_config(&self, host: &str) -> Arc<ServerConfig> {
-        let key = KeyPair::generate().unwrap();
+        let key = KeyPair::generate().expect("the machine can do that");
         let certificate = CertificateParams::new([host.to_owned()])
-            .unwrap()
+            .expect("the machine can do that")
             .signed_by(&key, &self.0)
-            .unwrap();
+            .expect("the machine can do that");
         let private_key = PrivatePkcs8KeyDer::from(key.serialize_der()).into();
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let config = ServerConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
-            .unwrap()
+            .expect("the machine can do that")
             .with_no_client_auth()
             .with_single_cert(vec![certificate.der().clone()], private_key)
-            .unwrap();
+            .expect("the machine can do that");
         Arc::new(config)
     }
 }
 
 /// How the server answers one request.
 #[derive(Clone, Debug)]
-pub(crate) enum Answer {
+pub enum Answer {
     /// A file; with its entity tag, so that a conditional request for it is answered with 304.
     File(Vec<u8>),
     /// A status with headers and a body.
     Status {
+        /// The status code.
         status: u16,
+        /// Names and values of further headers.
         headers: Vec<(String, String)>,
+        /// The content.
         body: Vec<u8>,
     },
     /// These bytes, whatever they are, and the end of the connection.
@@ -64,7 +83,9 @@ pub(crate) enum Answer {
 }
 
 impl Answer {
-    pub(crate) fn status(status: u16) -> Self {
+    /// A status with a body that is no file.
+    #[must_use]
+    pub fn status(status: u16) -> Self {
         Self::Status {
             status,
             headers: Vec::new(),
@@ -72,12 +93,15 @@ impl Answer {
         }
     }
 
-    pub(crate) fn redirect(to: &str) -> Self {
+    /// A redirect to another URL.
+    #[must_use]
+    pub fn redirect(to: &str) -> Self {
         Self::status(302).header("Location", to)
     }
 
     /// A file of which only the first half arrives.
-    pub(crate) fn cut(content: &[u8]) -> Self {
+    #[must_use]
+    pub fn cut(content: &[u8]) -> Self {
         let head = format!(
             "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n",
             content.len()
@@ -86,7 +110,8 @@ impl Answer {
     }
 
     /// A file in chunks, without its size being told.
-    pub(crate) fn chunked(content: &[u8]) -> Self {
+    #[must_use]
+    pub fn chunked(content: &[u8]) -> Self {
         let mut raw = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n".to_vec();
         for chunk in content.chunks(7) {
             raw.extend(format!("{:x}\r\n", chunk.len()).bytes());
@@ -98,7 +123,8 @@ impl Answer {
     }
 
     /// With one more header, where the answer is a status.
-    pub(crate) fn header(mut self, name: &str, value: &str) -> Self {
+    #[must_use]
+    pub fn header(mut self, name: &str, value: &str) -> Self {
         if let Self::Status { headers, .. } = &mut self {
             headers.push((name.to_owned(), value.to_owned()));
         }
@@ -108,15 +134,16 @@ impl Answer {
 
 /// A request as the server saw it.
 #[derive(Clone, Debug)]
-pub(crate) struct Request {
+pub struct Request {
     /// Method, target and version.
-    pub(crate) line: String,
+    pub line: String,
     headers: Vec<(String, String)>,
 }
 
 impl Request {
     /// A header's value; names are told apart without case.
-    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+    #[must_use]
+    pub fn header(&self, name: &str) -> Option<&str> {
         self.headers
             .iter()
             .find(|(known, _)| known.eq_ignore_ascii_case(name))
@@ -124,7 +151,7 @@ impl Request {
     }
 }
 
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct Script {
     /// Answers to the next requests, one each; then the last one is given again and again.
     answers: VecDeque<Answer>,
@@ -132,7 +159,8 @@ struct Script {
 }
 
 /// A server on a port of its own, until it is dropped.
-pub(crate) struct ReleaseServer {
+#[derive(Debug)]
+pub struct ReleaseServer {
     address: SocketAddr,
     host: &'static str,
     is_tls: bool,
@@ -141,18 +169,20 @@ pub(crate) struct ReleaseServer {
 }
 
 impl ReleaseServer {
-    pub(crate) fn http(answers: impl IntoIterator<Item = Answer>) -> Self {
+    /// Starts a server without encryption, which gives the answers one after the other, and the last again and again.
+    pub fn http(answers: impl IntoIterator<Item = Answer>) -> Self {
         Self::start(None, answers)
     }
 
-    pub(crate) fn https(authority: &Authority, answers: impl IntoIterator<Item = Answer>) -> Self {
+    /// Starts a server with a certificate of `authority` for `localhost`.
+    pub fn https(authority: &Authority, answers: impl IntoIterator<Item = Answer>) -> Self {
         Self::start(Some(authority.server_config("localhost")), answers)
     }
 
     fn start(tls: Option<Arc<ServerConfig>>, answers: impl IntoIterator<Item = Answer>) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").expect("the machine can do that");
         let server = Self {
-            address: listener.local_addr().unwrap(),
+            address: listener.local_addr().expect("the machine can do that"),
             host: if tls.is_some() {
                 "localhost"
             } else {
@@ -178,23 +208,26 @@ impl ReleaseServer {
     }
 
     /// Replaces what is left of the script.
-    pub(crate) fn will_answer(&self, answers: impl IntoIterator<Item = Answer>) {
+    pub fn will_answer(&self, answers: impl IntoIterator<Item = Answer>) {
         lock(&self.script).answers = answers.into_iter().collect();
     }
 
     /// The address as `HOST:PORT`.
-    pub(crate) fn authority(&self) -> String {
+    #[must_use]
+    pub fn authority(&self) -> String {
         format!("{}:{}", self.host, self.address.port())
     }
 
     /// The URL of a path, which begins with a slash.
-    pub(crate) fn url(&self, path: &str) -> String {
+    #[must_use]
+    pub fn url(&self, path: &str) -> String {
         let scheme = if self.is_tls { "https" } else { "http" };
         format!("{scheme}://{}{path}", self.authority())
     }
 
     /// The requests since the last time that this was asked.
-    pub(crate) fn take_requests(&self) -> Vec<Request> {
+    #[must_use]
+    pub fn take_requests(&self) -> Vec<Request> {
         std::mem::take(&mut lock(&self.script).requests)
     }
 }
@@ -281,7 +314,8 @@ fn read_request(connection: &mut dyn Connection) -> io::Result<Request> {
 }
 
 /// An entity tag that fits the content.
-pub(crate) fn etag(content: &[u8]) -> String {
+#[must_use]
+pub fn etag(content: &[u8]) -> String {
     // Good enough to tell the files of a test apart.
     let sum = content.iter().fold(content.len() as u64, |sum, byte| {
         sum.wrapping_mul(31).wrapping_add(u64::from(*byte))
@@ -309,15 +343,17 @@ fn write_response(
     headers: &[(String, String)],
     body: &[u8],
 ) -> io::Result<()> {
-    let mut head = format!("HTTP/1.1 {status} Status\r\nConnection: close\r\n");
+    write!(
+        connection,
+        "HTTP/1.1 {status} Status\r\nConnection: close\r\n"
+    )?;
     if status != 304 {
-        head.push_str(&format!("Content-Length: {}\r\n", body.len()));
+        write!(connection, "Content-Length: {}\r\n", body.len())?;
     }
     for (name, value) in headers {
-        head.push_str(&format!("{name}: {value}\r\n"));
+        write!(connection, "{name}: {value}\r\n")?;
     }
-    head.push_str("\r\n");
-    connection.write_all(head.as_bytes())?;
+    connection.write_all(b"\r\n")?;
     connection.write_all(body)?;
     connection.flush()
 }

@@ -1,0 +1,658 @@
+//! What a build installs, records and says, and what stops it.
+
+use crate::subjects::{PATIENT_AGENT, app, build_with_agent};
+use crate::support::{Build, Image};
+use backplane_test_server::{Answer, Authority, ReleaseServer, Request};
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use indoc::formatdoc;
+use sha2::{Digest, Sha256};
+use std::collections::BTreeSet;
+use std::fs;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::path::Path;
+
+const OTHER_AGENT: &str = "#!/bin/sh\nexec sleep 2000\n";
+
+/// A release archive: the agent, its configuration beside it, and what else people pack.
+fn archive(agent: &str) -> Vec<u8> {
+    let mut tar = tar::Builder::new(GzEncoder::new(Vec::new(), Compression::default()));
+    for (path, mode, content) in [
+        ("README.md", 0o644, "read me"),
+        ("dist/backplane", 0o700, agent),
+        ("dist/tunnel.toml", 0o600, "edge = true"),
+    ] {
+        let mut header = tar::Header::new_gnu();
+        header.set_mode(mode);
+        header.set_size(content.len() as u64);
+        tar.append_data(&mut header, path, content.as_bytes())
+            .unwrap();
+    }
+    tar.into_inner().unwrap().finish().unwrap()
+}
+
+fn sha256(content: &[u8]) -> String {
+    hex::encode(Sha256::digest(content))
+}
+
+fn file(content: &[u8]) -> Answer {
+    Answer::File(content.to_vec())
+}
+
+/// A build from a server with a certificate of a private authority, which the app brings along.
+fn build_from(server: &ReleaseServer, authority: &Authority) -> Build {
+    let build = Build::new(app().file("ca.pem", authority.pem()));
+    let certificate = build.app_folder().join("ca.pem");
+    build.env("SSL_CERT_FILE", certificate).env(
+        "BACKPLANE_AGENT_URL",
+        server.url("/{channel}-{os}-{arch}.tgz"),
+    )
+}
+
+/// A server of one archive, and a build from it.
+fn served(content: &[u8]) -> (ReleaseServer, Build) {
+    let authority = Authority::new();
+    let server = ReleaseServer::https(&authority, [file(content)]);
+    let build = build_from(&server, &authority);
+    (server, build)
+}
+
+fn installed(image: &Image) -> String {
+    fs::read_to_string(image.agent_layer().join("libexec/backplane")).unwrap()
+}
+
+/// The part of the log that is ours.
+fn ours(log: &str) -> &str {
+    log.split_once("## Backplane\n").expect("our heading").1
+}
+
+#[track_caller]
+fn assert_says(log: &str, expected: &str) {
+    // The log wraps what is long and marks what is a warning.
+    let unmarked = log.replace("\n! ", "\n").replace("\n!\n", "\n\n");
+    assert!(
+        unmarked.contains(expected),
+        "«{expected}» is not in:\n{unmarked}"
+    );
+}
+
+fn conditional(requests: &[Request]) -> Vec<Option<&str>> {
+    requests
+        .iter()
+        .map(|request| request.header("If-None-Match"))
+        .collect()
+}
+
+#[test]
+#[ignore = "tier 2: needs the CNB lifecycle; script/test runs it"]
+fn first_build_installs_the_agent_and_records_it() {
+    let content = archive(PATIENT_AGENT);
+    let (server, build) = served(&content);
+    let image = build.run();
+
+    let (url, sum) = (server.url("/stable-linux-amd64.tgz"), sha256(&content));
+    let size = content.len();
+    assert!(
+        ours(&image.log).starts_with(&formatdoc! {"
+
+            - Agent
+              - Installing the agent: no agent is cached
+              - Fetching {url} for linux/amd64
+              - Fetched {size} B with the SHA-256 checksum {sum}, which nothing pins
+              - Installed backplane, tunnel.toml
+
+            ! The agent isn't pinned
+            !
+            ! Whatever its source serves is installed. To accept this download and
+            ! no other, and to build without asking the source again, set:
+            !
+            ! BACKPLANE_AGENT_SHA256={sum}
+
+            - Done (finished in "}),
+        "{}",
+        image.log
+    );
+    assert_eq!(server.take_requests().len(), 1);
+
+    let layer = image.agent_layer();
+    let mode = |path: &str| fs::metadata(layer.join(path)).unwrap().mode() & 0o7777;
+    assert_eq!(mode("libexec/backplane"), 0o755);
+    assert_eq!(mode("libexec/tunnel.toml"), 0o644);
+    assert_eq!(mode("exec.d/launch"), 0o755);
+    for folder in ["", "libexec", "exec.d"] {
+        assert_eq!(mode(folder), 0o755, "{folder}");
+    }
+    assert_eq!(installed(&image), PATIENT_AGENT);
+
+    let labels = image.labels();
+    assert_eq!(labels["io.backplane.agent.source"], url);
+    assert_eq!(labels["io.backplane.agent.sha256"], sum);
+}
+
+#[test]
+#[ignore = "tier 2: needs the CNB lifecycle; script/test runs it"]
+fn layer_brings_nothing_into_the_apps_environment() {
+    let image = build_with_agent(app(), PATIENT_AGENT).run();
+    let names: BTreeSet<_> = fs::read_dir(image.agent_layer())
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    assert_eq!(
+        names,
+        BTreeSet::from(["exec.d", "libexec"].map(str::to_owned))
+    );
+    let descriptor = fs::read_to_string(image.agent_layer_toml()).unwrap();
+    for expected in ["launch = true", "build = false", "cache = true"] {
+        assert!(descriptor.contains(expected), "{descriptor}");
+    }
+}
+
+#[test]
+#[ignore = "tier 2: needs the CNB lifecycle; script/test runs it"]
+fn nothing_secret_is_written_down() {
+    let authority = Authority::new();
+    let server = ReleaseServer::https(&authority, [file(PATIENT_AGENT.as_bytes())]);
+    let url = format!(
+        "https://us3r:s3cret@{}/agent?key=s3cret",
+        server.authority()
+    );
+    let build = build_from(&server, &authority).env("BACKPLANE_AGENT_URL", url);
+    let image = build.run();
+    assert_eq!(
+        server.take_requests()[0].line,
+        "GET /agent?key=s3cret HTTP/1.1"
+    );
+    assert!(
+        !image.log.contains("s3cret") && !image.log.contains("us3r"),
+        "{}",
+        image.log
+    );
+    // The harness sets a token for the build, as careless users do.
+    assert_no_file_contains(&image.layers(), &["s3cret", "us3r", "token-at-build"]);
+}
+
+fn assert_no_file_contains(folder: &Path, secrets: &[&str]) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            assert_no_file_contains(&path, secrets);
+            continue;
+        }
+        let content = fs::read(&path).unwrap();
+        for secret in secrets {
+            let found = content
+                .windows(secret.len())
+                .any(|part| part == secret.as_bytes());
+            assert!(!found, "{secret} is in {}", path.display());
+        }
+    }
+}
+
+#[test]
+#[ignore = "tier 2: needs the CNB lifecycle; script/test runs it"]
+fn pinned_rebuild_makes_no_request() {
+    let content = archive(PATIENT_AGENT);
+    let server = ReleaseServer::http([file(&content)]);
+    let image = Build::new(app())
+        .env("BACKPLANE_AGENT_URL", server.url("/agent.tgz"))
+        .env("BACKPLANE_AGENT_SHA256", sha256(&content))
+        .run();
+    assert!(!image.log.contains("isn't pinned"), "{}", image.log);
+    assert_eq!(server.take_requests().len(), 1);
+    let rebuilt = image.rebuild();
+    assert_says(
+        &rebuilt.log,
+        &format!(
+            "Using the cached agent: it has the pinned checksum {}",
+            sha256(&content)
+        ),
+    );
+    assert_eq!(installed(&rebuilt), PATIENT_AGENT);
+    // Whatever the source.
+    let build = rebuilt
+        .restored()
+        .env("BACKPLANE_AGENT_URL", server.url("/elsewhere"));
+    let rebuilt = build.run();
+    assert_eq!(
+        rebuilt.labels()["io.backplane.agent.sha256"],
+        sha256(&content)
+    );
+    assert!(server.take_requests().is_empty());
+}
+
+#[test]
+#[ignore = "tier 2: needs the CNB lifecycle; script/test runs it"]
+fn pin_that_changed_is_never_served_from_the_cache() {
+    let (content, other) = (archive(PATIENT_AGENT), archive(OTHER_AGENT));
+    let (server, build) = served(&content);
+    let image = build.env("BACKPLANE_AGENT_SHA256", sha256(&content)).run();
+
+    let repinned = image
+        .restored()
+        .env("BACKPLANE_AGENT_SHA256", sha256(&other));
+    let (log, build) = repinned.run_to_failure();
+    assert_says(&log, "The agent's checksum isn't the pinned one");
+    assert_says(&log, &format!("expected {}", sha256(&other)));
+    assert_says(&log, &format!("actual   {}", sha256(&content)));
+
+    server.will_answer([file(&other)]);
+    let image = build.run();
+    assert_says(
+        &image.log,
+        "Replacing the agent: the pinned checksum has changed",
+    );
+    assert_eq!(installed(&image), OTHER_AGENT);
+}
+
+#[test]
+#[ignore = "tier 2: needs the CNB lifecycle; script/test runs it"]
+fn unchanged_release_is_kept_by_a_conditional_request() {
+    let content = archive(PATIENT_AGENT);
+    let (server, build) = served(&content);
+    let image = build.run();
+    assert_eq!(conditional(&server.take_requests()), [None]);
+    let rebuilt = image.rebuild();
+    assert_says(&rebuilt.log, "Using the cached agent: it is unchanged");
+    assert!(!rebuilt.log.contains("isn't pinned"), "{}", rebuilt.log);
+    let requests = server.take_requests();
+    assert_eq!(requests.len(), 1);
+    assert!(requests[0].header("If-None-Match").is_some());
+    assert_eq!(
+        rebuilt.labels()["io.backplane.agent.sha256"],
+        sha256(&content)
+    );
+
+    // A server that knows nothing of conditions sends all of it.
+    server.will_answer([Answer::chunked(&content)]);
+    let rebuilt = rebuilt.rebuild();
+    assert_says(&rebuilt.log, "the download has the same checksum");
+    assert!(!rebuilt.log.contains("isn't pinned"), "{}", rebuilt.log);
+}
+
+#[test]
+#[ignore = "tier 2: needs the CNB lifecycle; script/test runs it"]
+fn changed_release_is_installed_and_told() {
+    let (content, other) = (archive(PATIENT_AGENT), archive(OTHER_AGENT));
+    let (server, build) = served(&content);
+    let image = build.run();
+    server.will_answer([file(&other)]);
+    let rebuilt = image.rebuild();
+    assert_says(
+        &rebuilt.log,
+        &format!("changed {} → {}", sha256(&content), sha256(&other)),
+    );
+    assert_says(
+        &rebuilt.log,
+        &format!("BACKPLANE_AGENT_SHA256={}", sha256(&other)),
+    );
+    assert_eq!(installed(&rebuilt), OTHER_AGENT);
+    assert_eq!(
+        rebuilt.labels()["io.backplane.agent.sha256"],
+        sha256(&other)
+    );
+}
+
+#[test]
+#[ignore = "tier 2: needs the CNB lifecycle; script/test runs it"]
+fn source_in_trouble_does_not_stop_a_rebuild() {
+    let content = archive(PATIENT_AGENT);
+    let (server, build) = served(&content);
+    let mut image = build.run();
+    for (trouble, reason) in [
+        (Answer::status(404), "status 404"),
+        (file(b"<!DOCTYPE html>Please log in"), "of type text/html"),
+        (file(&content[..content.len() / 2]), "truncated or damaged"),
+        (file(b""), "it is empty"),
+    ] {
+        server.will_answer([trouble]);
+        image = image.rebuild();
+        assert_says(
+            &image.log,
+            "Using the cached agent, as its source can't be used",
+        );
+        assert_says(&image.log, reason);
+        assert_eq!(installed(&image), PATIENT_AGENT);
+        assert_eq!(
+            image.labels()["io.backplane.agent.sha256"],
+            sha256(&content)
+        );
+    }
+}
+
+#[test]
+#[ignore = "tier 2: needs the CNB lifecycle; script/test runs it"]
+fn source_in_trouble_stops_a_first_build_with_advice() {
+    let authority = Authority::new();
+    let server = ReleaseServer::https(&authority, [Answer::status(404)]);
+    let (log, build) = build_from(&server, &authority).run_to_failure();
+    assert_says(&log, "Unable to fetch the agent");
+    assert_says(&log, &server.url("/stable-linux-amd64.tgz"));
+    assert_says(&log, "Reason: the server answered with status 404.");
+    assert_says(&log, "Error: backplane/download/not-found");
+    assert!(!build.agent_layer().join("libexec").exists());
+
+    server.will_answer([file(b"<!DOCTYPE html>Please log in")]);
+    let (log, _) = build.run_to_failure();
+    assert_says(
+        &log,
+        "neither an archive nor an executable, but of type text/html",
+    );
+}
+
+#[test]
+#[ignore = "tier 2: needs the CNB lifecycle; script/test runs it"]
+fn short_trouble_is_waited_for() {
+    let content = archive(PATIENT_AGENT);
+    let (server, build) = served(&content);
+    server.will_answer([
+        Answer::status(503).header("Retry-After", "0"),
+        Answer::cut(&content),
+        file(&content),
+    ]);
+    let image = build.run();
+    assert_says(
+        &image.log,
+        "Trying again in 0.0 s: the server answered with status 503",
+    );
+    assert_eq!(server.take_requests().len(), 3);
+    assert_eq!(installed(&image), PATIENT_AGENT);
+}
+
+#[test]
+#[ignore = "tier 2: needs the CNB lifecycle; script/test runs it"]
+fn other_source_is_never_replaced_by_the_cache() {
+    let content = archive(PATIENT_AGENT);
+    let (server, build) = served(&content);
+    let image = build.run();
+    server.will_answer([Answer::status(404)]);
+    let moved = image.restored().env("BACKPLANE_AGENT_CHANNEL", "beta");
+    let (log, build) = moved.run_to_failure();
+    let old = server.url("/stable-linux-amd64.tgz");
+    assert_says(
+        &log,
+        &format!("Replacing the agent: the source has changed from {old}"),
+    );
+    // The cached one was not lost by that.
+    server.will_answer([file(&content)]);
+    let image = build.env("BACKPLANE_AGENT_CHANNEL", "stable").run();
+    assert_says(&image.log, "Using the cached agent: it is unchanged");
+}
+
+#[test]
+#[ignore = "tier 2: needs the CNB lifecycle; script/test runs it"]
+fn damaged_cache_is_replaced_and_named() {
+    let build = build_with_agent(app(), PATIENT_AGENT);
+    let agent = build.agent_layer().join("libexec/backplane");
+    let descriptor = build.agent_layer_toml();
+    let edit = |from: &str, to: &str| {
+        let text = fs::read_to_string(&descriptor).unwrap();
+        assert!(text.contains(from), "{text}");
+        fs::write(&descriptor, text.replace(from, to)).unwrap();
+    };
+    let damages: [(&str, &dyn Fn()); 8] = [
+        ("the cached file backplane is altered", &|| {
+            fs::write(&agent, "#!/bin/sh\nexec evil\n").unwrap();
+        }),
+        ("the cached file backplane is missing", &|| {
+            fs::remove_file(&agent).unwrap();
+        }),
+        ("the cached file extra is not ours", &|| {
+            fs::write(agent.with_file_name("extra"), "extra").unwrap();
+        }),
+        ("the installer has changed from 0 to 1", &|| {
+            edit("installer = 1", "installer = 0");
+        }),
+        (
+            "the operating system has changed from plan9 to linux",
+            &|| {
+                edit("os = \"linux\"", "os = \"plan9\"");
+            },
+        ),
+        ("the architecture has changed from arm64 to amd64", &|| {
+            edit("arch = \"amd64\"", "arch = \"arm64\"");
+        }),
+        ("the cached agent's record is unreadable", &|| {
+            edit(
+                "installer = 1",
+                "installer = \"one\"\nfrom_the_future = true",
+            );
+        }),
+        ("the cached agent's description, which is damaged", &|| {
+            let text = fs::read_to_string(&descriptor).unwrap();
+            fs::write(&descriptor, &text[..text.len() / 2]).unwrap();
+        }),
+    ];
+    let mut image = build.run();
+    for (reason, damage) in damages {
+        let restored = image.restored();
+        damage();
+        image = restored.run();
+        assert_says(&image.log, reason);
+        assert_eq!(installed(&image), PATIENT_AGENT, "{reason}");
+        let names = fs::read_dir(agent.parent().unwrap()).unwrap().count();
+        assert_eq!(names, 1, "{reason}");
+    }
+}
+
+#[test]
+#[ignore = "tier 2: needs the CNB lifecycle; script/test runs it"]
+fn lost_cache_is_a_first_build() {
+    let image = build_with_agent(app(), PATIENT_AGENT).run();
+    let layer = image.agent_layer();
+    // The files without their description, and the description without its files.
+    let restored = image.restored();
+    fs::remove_file(restored.agent_layer_toml()).unwrap();
+    let image = restored.run();
+    assert_says(&image.log, "no agent is cached");
+    let restored = image.restored();
+    fs::remove_dir_all(&layer).unwrap();
+    let image = restored.run();
+    assert_eq!(installed(&image), PATIENT_AGENT);
+}
+
+#[test]
+#[ignore = "tier 2: needs the CNB lifecycle; script/test runs it"]
+fn launch_program_is_rewritten_at_every_build() {
+    let image = build_with_agent(app(), PATIENT_AGENT).run();
+    let program = image.agent_layer().join("exec.d/launch");
+    let current = fs::read(&program).unwrap();
+    let restored = image.restored();
+    fs::write(&program, "#!/bin/sh\n# of an old buildpack\n").unwrap();
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o644)).unwrap();
+    let _image = restored.run();
+    assert!(fs::read(&program).unwrap() == current);
+    assert_eq!(fs::metadata(&program).unwrap().mode() & 0o7777, 0o755);
+}
+
+#[test]
+#[ignore = "tier 2: needs the CNB lifecycle; script/test runs it"]
+fn agent_that_is_optional_may_be_missing() {
+    let authority = Authority::new();
+    let server = ReleaseServer::https(&authority, [Answer::status(404)]);
+    let image = build_from(&server, &authority)
+        .env("BACKPLANE_AGENT_OPTIONAL", "true")
+        .run();
+    assert_says(&image.log, "This image has no Backplane agent");
+    assert_says(&image.log, "the server answered with status 404");
+    assert!(!image.agent_layer().join("libexec/backplane").exists());
+    // What explains its absence to those who run the image.
+    assert!(image.agent_layer().join("exec.d/launch").exists());
+    assert!(image.labels().is_empty());
+
+    server.will_answer([file(&archive(PATIENT_AGENT))]);
+    let image = image.rebuild();
+    assert_says(&image.log, "Installing the agent: no agent is cached");
+    assert_eq!(installed(&image), PATIENT_AGENT);
+}
+
+#[test]
+#[ignore = "tier 2: needs the CNB lifecycle; script/test runs it"]
+fn optional_does_not_excuse_what_is_wrong() {
+    let (_server, build) = served(&archive(PATIENT_AGENT));
+    let build = build.env("BACKPLANE_AGENT_OPTIONAL", "true");
+    let (log, build) = build
+        .env("BACKPLANE_AGENT_SHA256", "0".repeat(64))
+        .run_to_failure();
+    assert_says(&log, "Error: backplane/checksum");
+    let (log, _) = build
+        .env("BACKPLANE_AGENT_SHA256", "")
+        .architecture("arm64")
+        .app(app().executable("agent", fs::read("/bin/true").unwrap()))
+        .env("BACKPLANE_AGENT_URL", "agent")
+        .run_to_failure();
+    assert_says(&log, "Error: backplane/archive/wrong-architecture");
+}
+
+#[test]
+#[ignore = "tier 2: needs the CNB lifecycle; script/test runs it"]
+fn platform_without_an_archive_has_three_ways_out() {
+    let (log, build) = Build::new(app()).architecture("arm64").run_to_failure();
+    assert_says(&log, "There is no Backplane agent for this platform");
+    assert_says(&log, "linux/arm64");
+    let image = build
+        .app(app().executable("vendor/arm64/backplane", PATIENT_AGENT))
+        .env("BACKPLANE_AGENT_URL", "vendor/{arch}/backplane")
+        .run();
+    assert_eq!(installed(&image), PATIENT_AGENT);
+}
+
+#[test]
+#[ignore = "tier 2: needs the CNB lifecycle; script/test runs it"]
+fn sources_that_need_no_server() {
+    let build = build_with_agent(app(), PATIENT_AGENT);
+    let image = build.run();
+    assert_eq!(image.labels()["io.backplane.agent.source"], "agent");
+    let path = image.app_folder().join("agent");
+    let url = format!("file://{}", path.display());
+    let image = image.restored().env("BACKPLANE_AGENT_URL", &url).run();
+    assert_eq!(image.labels()["io.backplane.agent.source"], url);
+    assert_eq!(installed(&image), PATIENT_AGENT);
+}
+
+#[test]
+#[ignore = "tier 2: needs the CNB lifecycle; script/test runs it"]
+fn vendored_agent_may_not_come_from_outside_the_app() {
+    let build = Build::new(app().link("agent", "/bin/true"));
+    let (log, build) = build.env("BACKPLANE_AGENT_URL", "agent").run_to_failure();
+    assert_says(&log, "it leads out of the app's folder");
+    let (log, build) = build
+        .env("BACKPLANE_AGENT_URL", "../app/agent")
+        .run_to_failure();
+    assert_says(&log, "Error: backplane/release/outside-app");
+    let (log, _) = build.env("BACKPLANE_AGENT_URL", "missing").run_to_failure();
+    assert_says(&log, "a vendored file must be committed");
+}
+
+#[test]
+#[ignore = "tier 2: needs the CNB lifecycle; script/test runs it"]
+fn malformed_settings_stop_the_build_and_show_no_password() {
+    for (name, value, expected) in [
+        (
+            "BACKPLANE_AGENT_CHANNEL",
+            "../beta",
+            "settings/agent-channel",
+        ),
+        (
+            "BACKPLANE_AGENT_SHA256",
+            "e3b0c442",
+            "settings/agent-sha256",
+        ),
+        (
+            "BACKPLANE_AGENT_OPTIONAL",
+            "maybe",
+            "settings/agent-optional",
+        ),
+        (
+            "BACKPLANE_AGENT_URL",
+            "https://u:s3cret@[x",
+            "release/malformed-url",
+        ),
+        (
+            "BACKPLANE_AGENT_URL",
+            "ftp://u:s3cret@x/y",
+            "release/unsupported-scheme",
+        ),
+        (
+            "BACKPLANE_AGENT_URL",
+            "http://u:s3cret@x/y",
+            "release/http-without-checksum",
+        ),
+        (
+            "BACKPLANE_AGENT_URL",
+            "https://x/{what}",
+            "release/unknown-placeholder",
+        ),
+    ] {
+        let (log, _) = Build::new(app()).env(name, value).run_to_failure();
+        assert_says(&log, name);
+        assert_says(&log, &format!("Error: backplane/{expected}"));
+        assert!(!log.contains("s3cret"), "{log}");
+    }
+}
+
+#[test]
+#[ignore = "tier 2: needs the CNB lifecycle; script/test runs it"]
+fn empty_settings_are_unset_ones() {
+    let image = build_with_agent(app(), PATIENT_AGENT)
+        .env("BACKPLANE_AGENT_CHANNEL", "")
+        .env("BACKPLANE_AGENT_SHA256", "")
+        .env("BACKPLANE_AGENT_OPTIONAL", "")
+        .run();
+    assert_eq!(installed(&image), PATIENT_AGENT);
+}
+
+#[test]
+#[ignore = "tier 2: needs the CNB lifecycle; script/test runs it"]
+fn nearly_right_names_are_pointed_out() {
+    let image = build_with_agent(app(), PATIENT_AGENT)
+        .env("BACKPLANE_AGENT_SHA", "0".repeat(64))
+        .run();
+    assert_says(
+        &image.log,
+        "'BACKPLANE_AGENT_SHA' is not a variable of this buildpack",
+    );
+    assert_says(
+        &image.log,
+        "If you mean 'BACKPLANE_AGENT_SHA256', rename it.",
+    );
+}
+
+#[test]
+#[ignore = "tier 2: needs the CNB lifecycle; script/test runs it"]
+fn redirect_to_an_unencrypted_server_stops_the_build() {
+    let plain = ReleaseServer::http([file(PATIENT_AGENT.as_bytes())]);
+    let authority = Authority::new();
+    let server = ReleaseServer::https(&authority, [Answer::redirect(&plain.url("/agent"))]);
+    let (log, _) = build_from(&server, &authority).run_to_failure();
+    assert_says(
+        &log,
+        "the server redirects from https to an unencrypted address",
+    );
+    assert!(plain.take_requests().is_empty());
+}
+
+#[test]
+#[ignore = "tier 2: needs the CNB lifecycle; script/test runs it"]
+fn proxy_of_the_platform_is_used() {
+    let content = archive(PATIENT_AGENT);
+    let proxy = ReleaseServer::http([Answer::status(403)]);
+    let build = |no_proxy: &str| {
+        let (server, build) = served(&content);
+        let build = build
+            .env("HTTPS_PROXY", proxy.url("/"))
+            .env("NO_PROXY", no_proxy);
+        (server, build)
+    };
+    let (server, through) = build("");
+    let (log, _) = through.run_to_failure();
+    assert_says(&log, "Reason: the proxy refused to connect to the server.");
+    let requests = proxy.take_requests();
+    assert!(
+        requests[0]
+            .line
+            .starts_with(&format!("CONNECT {}", server.authority()))
+    );
+    let (_server, around) = build("localhost");
+    assert_eq!(installed(&around.run()), PATIENT_AGENT);
+    assert!(proxy.take_requests().is_empty());
+}
