@@ -1,7 +1,7 @@
 //! The app boots whatever happens to us, and into the same world as without us.
 
 use crate::subjects::{
-    APPS_OUTPUT, APPS_STATUS, PATIENT_AGENT, app, build_with_agent, image_with_agent,
+    APPS_OUTPUT, APPS_STATUS, PATIENT_AGENT, SCRIPT_AGENT, app, build_with_agent, image_with_agent,
 };
 use crate::support::{DEADLINE, Image, Launch, MARK, ReservedPort, Running, eventually};
 use std::collections::BTreeMap;
@@ -216,7 +216,7 @@ fn plain(lines: &[String]) {
 #[test]
 #[ignore = "tier 2: needs the CNB lifecycle; script/test runs it"]
 fn boots_with_foreign_variables_of_any_bytes() {
-    let image = image_with_agent(PATIENT_AGENT);
+    let image = image_with_agent(SCRIPT_AGENT);
     let port = ReservedPort::new();
     let launch = image
         .launch("web")

@@ -11,6 +11,9 @@ pub(crate) const APPS_STATUS: i32 = 7;
 /// An agent that runs until it gets a signal.
 pub(crate) const PATIENT_AGENT: &str = "#!/bin/sh\nexec sleep 1000\n";
 
+/// An agent that stays the shell that runs it, so that /proc shows what it was started with.
+pub(crate) const SCRIPT_AGENT: &str = "#!/bin/sh\nwhile :; do sleep 1; done\n";
+
 /// An app whose processes, of many types, all do the same: say that they are up, wait for the end of stdin, and exit.
 pub(crate) fn app() -> App {
     [

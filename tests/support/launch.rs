@@ -6,7 +6,8 @@ use super::workshop::workshop;
 use super::{DEADLINE, eventually};
 use rustix::process::Signal;
 use std::collections::BTreeMap;
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
+use std::fmt;
 use std::io::{PipeReader, Read as _};
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::path::PathBuf;
@@ -40,20 +41,22 @@ enum Stderr {
 impl Image {
     /// A launch of a process type, as by its link in `/cnb/process`.
     pub(crate) fn launch(&self, process_type: &str) -> Launch {
-        self.launch_as(format!("/cnb/process/{process_type}").as_ref(), &[])
+        self.launch_as(&format!("/cnb/process/{process_type}"))
     }
 
     /// A launch of a command, as by `docker run IMAGE launcher COMMAND`; after `--` it is run without a shell.
     pub(crate) fn launch_command(&self, arguments: &[&str]) -> Launch {
-        self.launch_as("/cnb/lifecycle/launcher".as_ref(), arguments)
+        let mut launch = self.launch_as("/cnb/lifecycle/launcher");
+        launch.arguments = arguments.iter().map(Into::into).collect();
+        launch
     }
 
-    /// A launch with this argv\[0\].
-    fn launch_as(&self, name: &OsStr, arguments: &[&str]) -> Launch {
+    /// A launch of the launcher by this name: its argv\[0\].
+    pub(crate) fn launch_as(&self, name: &str) -> Launch {
         Launch {
             program: workshop().lifecycle("launcher"),
-            name: name.to_owned(),
-            arguments: arguments.iter().map(Into::into).collect(),
+            name: name.into(),
+            arguments: Vec::new(),
             variables: [
                 ("CNB_PLATFORM_API", "0.12".into()),
                 ("CNB_LAYERS_DIR", self.layers().into()),
@@ -154,6 +157,7 @@ impl Launch {
             stdout: Output::of(stdout_reader),
             stderr,
             mark,
+            kept: None,
         }
     }
 }
@@ -166,9 +170,15 @@ pub(crate) struct Running {
     stdout: Output,
     stderr: Output,
     mark: OsString,
+    kept: Option<Image>,
 }
 
 impl Running {
+    /// Keeps the image's files until this is dropped.
+    pub(crate) fn keep(&mut self, image: Image) {
+        self.kept = Some(image);
+    }
+
     /// The app's pid, which was the launcher's.
     pub(crate) fn id(&self) -> u32 {
         self.child.id()
@@ -197,23 +207,33 @@ impl Running {
     /// Waits until the app has written `text` to stdout.
     #[track_caller]
     pub(crate) fn wait_for_stdout(&self, text: &str) {
-        eventually(
-            DEADLINE,
-            &format!("{text:?} on stdout (stderr: {})", self.stderr()),
-            || {
-                String::from_utf8_lossy(&self.stdout())
-                    .contains(text)
-                    .then_some(())
-            },
-        );
+        self.eventually(&format!("{text:?} on stdout"), || {
+            String::from_utf8_lossy(&self.stdout())
+                .contains(text)
+                .then_some(())
+        });
     }
 
     /// Waits for a line on stderr that has `text` in it.
     #[track_caller]
     pub(crate) fn wait_for_stderr(&self, text: &str) {
-        eventually(DEADLINE, &format!("{text:?} on stderr"), || {
+        self.eventually(&format!("{text:?} on stderr"), || {
             self.stderr().contains(text).then_some(())
         });
+    }
+
+    /// Asks `question` until it has an answer; a failure shows what there is to see of this launch.
+    #[track_caller]
+    fn eventually<T>(&self, what: &str, question: impl FnMut() -> Option<T>) -> T {
+        let what = fmt::from_fn(|f| {
+            let processes: Vec<_> = self.processes().iter().map(Process::arguments).collect();
+            write!(
+                f,
+                "{what} (processes: {processes:?}; stderr: {})",
+                self.stderr()
+            )
+        });
+        eventually(DEADLINE, what, question)
     }
 
     /// The live processes of this launch, the app's own among them.
@@ -256,20 +276,12 @@ impl Running {
 
     #[track_caller]
     pub(crate) fn wait_for_supervisor(&self) -> Process {
-        eventually(
-            DEADLINE,
-            &format!("a supervisor (stderr: {})", self.stderr()),
-            || self.supervisors().pop(),
-        )
+        self.eventually("a supervisor", || self.supervisors().pop())
     }
 
     #[track_caller]
     pub(crate) fn wait_for_agent(&self) -> Process {
-        eventually(
-            DEADLINE,
-            &format!("an agent (stderr: {})", self.stderr()),
-            || self.agents().pop(),
-        )
+        self.eventually("an agent", || self.agents().pop())
     }
 
     /// Lets an app that waits for the end of its stdin go on.
@@ -301,10 +313,8 @@ impl Running {
     #[track_caller]
     pub(crate) fn wait_for_nothing_left(&self) -> Duration {
         let start = Instant::now();
-        let mut left = Vec::new();
-        eventually(DEADLINE, &format!("the end of {left:?}"), || {
-            left = self.processes();
-            left.is_empty().then_some(())
+        self.eventually("the end of all processes", || {
+            self.processes().is_empty().then_some(())
         });
         start.elapsed()
     }

@@ -1,0 +1,158 @@
+//! Credentials from a service binding, as Kubernetes or `pack` mounts one.
+
+use crate::subjects::{APPS_OUTPUT, SCRIPT_AGENT, image_with_agent};
+use crate::support::{ReservedPort, Running, workshop};
+use std::ffi::OsStr;
+use std::fs;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::path::Path;
+
+/// Writes a binding's entries the way Kubernetes does: each is a link, by way of `..data`, into a folder that an update replaces.
+fn bind(root: &Path, name: &str, entries: &[(&str, &str)]) {
+    let folder = root.join(name);
+    let version = folder.join("..2026_01_01");
+    fs::create_dir_all(&version).unwrap();
+    symlink("..2026_01_01", folder.join("..data")).unwrap();
+    for (entry, value) in entries {
+        fs::write(version.join(entry), value).unwrap();
+        symlink(Path::new("..data").join(entry), folder.join(entry)).unwrap();
+    }
+}
+
+/// Launches an app that listens, with these variables and this root of bindings.
+fn launched(root: &Path, variables: &[(&str, &str)], check: impl FnOnce(&Running)) {
+    let image = image_with_agent(SCRIPT_AGENT);
+    let port = ReservedPort::new();
+    let launch = image
+        .launch("web")
+        .env("SERVICE_BINDING_ROOT", root)
+        .env("PORT", port.number.to_string());
+    let _listener = port.listen();
+    let running = variables
+        .iter()
+        .fold(launch, |launch, (name, value)| launch.env(*name, *value))
+        .start();
+    running.wait_for_stdout(APPS_OUTPUT);
+    check(&running);
+}
+
+/// The token and the labels that the agent is started with.
+fn credentials_of_agent(running: &Running) -> (String, String) {
+    let agent = running.wait_for_agent();
+    let token = agent.environment()[OsStr::new("BACKPLANE_TOKEN")].clone();
+    (token.into_string().unwrap(), agent.arguments()[3].clone())
+}
+
+#[test]
+#[ignore = "tier 2: needs the CNB lifecycle; script/test runs it"]
+fn gives_token_and_labels() {
+    let root = workshop().new_folder();
+    bind(
+        root.path(),
+        "database",
+        &[("type", "postgresql"), ("token", "another")],
+    );
+    bind(
+        root.path(),
+        "network",
+        &[
+            ("type", "backplane\n"),
+            ("token", "bound-token\n"),
+            ("labels", "bound=label\n"),
+        ],
+    );
+    fs::write(root.path().join("a-file"), "no folder").unwrap();
+
+    launched(root.path(), &[], |running| {
+        assert_eq!(
+            credentials_of_agent(running),
+            ("bound-token".to_owned(), "bound=label".to_owned())
+        );
+        // The app's own environment is not touched.
+        assert!(!running.app().environment_has("bound-token"));
+    });
+}
+
+#[test]
+#[ignore = "tier 2: needs the CNB lifecycle; script/test runs it"]
+fn yields_to_the_variables() {
+    let root = workshop().new_folder();
+    bind(
+        root.path(),
+        "network",
+        &[
+            ("type", "backplane"),
+            ("token", "bound-token"),
+            ("labels", "bound=label"),
+        ],
+    );
+    for (variables, token, labels) in [
+        (
+            &[("BACKPLANE_TOKEN", "own-token")][..],
+            "own-token",
+            "bound=label",
+        ),
+        (
+            &[("BACKPLANE_LABELS", "own=label")],
+            "bound-token",
+            "own=label",
+        ),
+        (
+            &[("BACKPLANE_TOKEN", ""), ("BACKPLANE_LABELS", "")],
+            "bound-token",
+            "bound=label",
+        ),
+    ] {
+        launched(root.path(), variables, |running| {
+            assert_eq!(
+                credentials_of_agent(running),
+                (token.to_owned(), labels.to_owned())
+            );
+        });
+    }
+}
+
+#[test]
+#[ignore = "tier 2: needs the CNB lifecycle; script/test runs it"]
+fn that_cannot_be_read_is_told() {
+    let root = workshop().new_folder();
+    let folder = root.path().join("network");
+    fs::create_dir(&folder).unwrap();
+    fs::write(folder.join("type"), "backplane").unwrap();
+    fs::write(folder.join("token"), "bound-token").unwrap();
+    fs::set_permissions(folder.join("token"), fs::Permissions::from_mode(0)).unwrap();
+
+    launched(
+        root.path(),
+        &[("BACKPLANE_LABELS", "own=label")],
+        |running| {
+            assert_eq!(
+                running.our_lines(),
+                [
+                    format!(
+                        "[backplane] The service binding's {} cannot be read (Permission denied (os error 13)). \
+                     Check its mode and owner in the binding.",
+                        folder.join("token").display()
+                    ),
+                    "[backplane] No agent for this process: it has no token. \
+                 Set BACKPLANE_TOKEN, or bind a service of type backplane."
+                        .to_owned(),
+                ]
+            );
+            assert_eq!(running.supervisors().len(), 0);
+        },
+    );
+}
+
+#[test]
+#[ignore = "tier 2: needs the CNB lifecycle; script/test runs it"]
+fn that_does_not_exist_is_none() {
+    launched(Path::new("/nowhere/bindings"), &[], |running| {
+        assert_eq!(
+            running.our_lines(),
+            [
+                "[backplane] No agent for this process: it has no token. Set BACKPLANE_TOKEN, or bind a service of type backplane."
+            ]
+        );
+    });
+}

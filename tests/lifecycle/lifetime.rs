@@ -1,0 +1,307 @@
+//! When the agent starts, comes back and ends.
+
+use crate::subjects::{
+    APPS_OUTPUT, APPS_STATUS, PATIENT_AGENT, app, build_with_agent, image_with_agent,
+};
+use crate::support::{
+    DEADLINE, ReservedPort, Running, eventually, never_within, workshop, zombies_of,
+};
+use rustix::process::Signal;
+use std::collections::BTreeSet;
+use std::fs;
+use std::net::TcpListener;
+use std::time::Duration;
+
+/// Within this time from the end of the app nothing of us is left.
+const LEFT_AFTER_APP: Duration = Duration::from_secs(3);
+
+/// A running app, as far as the kernel tells listening, with its agent.
+fn connected(script: &str) -> (Running, TcpListener) {
+    let image = image_with_agent(script);
+    let port = ReservedPort::new();
+    let launch = image
+        .launch("web")
+        .connect(port.number)
+        .env("BACKPLANE_LOG", "debug");
+    let listener = port.listen();
+    let mut running = launch.start();
+    // The programs are open or loaded from here on; but restarts need the files.
+    running.keep(image);
+    running.wait_for_stdout(APPS_OUTPUT);
+    running.wait_for_agent();
+    (running, listener)
+}
+
+#[test]
+#[ignore = "tier 2: needs the CNB lifecycle; script/test runs it"]
+fn agent_starts_only_after_the_app_listens() {
+    let marks = workshop().new_folder();
+    let (listens, started) = (marks.path().join("listens"), marks.path().join("started"));
+    let image = image_with_agent(&format!(
+        "#!/bin/sh\n[ -e '{}' ] && echo after >'{}'\nexec sleep 1000\n",
+        listens.display(),
+        started.display()
+    ));
+    let port = ReservedPort::new();
+    let running = image.launch("web").connect(port.number).start();
+    running.wait_for_stdout(APPS_OUTPUT);
+    running.wait_for_supervisor();
+    // At boot it looks every 20 ms, so one that does not wait, or takes the bound port for a listener, is seen here.
+    never_within(
+        Duration::from_millis(500),
+        "an agent for an app that does not listen",
+        || !running.agents().is_empty(),
+    );
+
+    fs::write(&listens, "").unwrap();
+    let _listener = port.listen();
+    eventually(
+        DEADLINE,
+        "an agent that was started after the app listened",
+        || started.exists().then_some(()),
+    );
+}
+
+#[test]
+#[ignore = "tier 2: needs the CNB lifecycle; script/test runs it"]
+fn agent_starts_at_once_where_it_shall_not_wait() {
+    let image = image_with_agent(PATIENT_AGENT);
+    let port = ReservedPort::new();
+    let launch = image.launch("web").connect(port.number);
+    let running = launch.env("BACKPLANE_WAIT_FOR_APP", "false").start();
+    running.wait_for_agent();
+}
+
+#[test]
+#[ignore = "tier 2: needs the CNB lifecycle; script/test runs it"]
+fn agent_comes_back_after_it_was_killed() {
+    let (running, _listener) = connected(PATIENT_AGENT);
+    let first = running.wait_for_agent();
+    first.signal(Signal::KILL);
+
+    let second = eventually(DEADLINE, "another agent", || {
+        running
+            .agents()
+            .into_iter()
+            .find(|agent| agent.id() != first.id())
+    });
+    assert!(second.is_alive());
+    running.wait_for_stderr("[backplane] The agent was ended by SIGKILL. It is started again in ");
+    assert_eq!(running.agents().len(), 1);
+    assert_eq!(
+        zombies_of(running.wait_for_supervisor().id()),
+        Vec::<u32>::new()
+    );
+}
+
+#[test]
+#[ignore = "tier 2: needs the CNB lifecycle; script/test runs it"]
+fn agent_that_exits_at_once_is_tried_ever_more_rarely_and_explained() {
+    let image = image_with_agent("#!/bin/sh\nexit 3\n");
+    let port = ReservedPort::new();
+    let launch = image.launch("web").connect(port.number);
+    let _listener = port.listen();
+    let mut running = launch.start();
+
+    running.wait_for_stderr("The agent has now ended 5 times in a row soon after its start.");
+    let lines = running.our_lines();
+    let exits = lines
+        .iter()
+        .filter(|line| line.contains("ended with status 3."))
+        .count();
+    assert!((4..=5).contains(&exits), "{lines:?}");
+    running.close_stdin();
+    assert_eq!(running.wait().code(), Some(APPS_STATUS));
+    assert!(running.wait_for_nothing_left() < LEFT_AFTER_APP);
+}
+
+#[test]
+#[ignore = "tier 2: needs the CNB lifecycle; script/test runs it"]
+fn agent_is_gone_after_the_app_exits() {
+    let (mut running, _listener) = connected(PATIENT_AGENT);
+    running.close_stdin();
+    assert_eq!(running.wait().code(), Some(APPS_STATUS));
+    assert!(running.wait_for_nothing_left() < LEFT_AFTER_APP);
+}
+
+#[test]
+#[ignore = "tier 2: needs the CNB lifecycle; script/test runs it"]
+fn agent_is_gone_after_the_app_is_signalled() {
+    for signal in [Signal::TERM, Signal::KILL, Signal::SEGV] {
+        let (mut running, _listener) = connected(PATIENT_AGENT);
+        running.signal(signal);
+        assert!(!running.wait().success());
+        let time = running.wait_for_nothing_left();
+        assert!(time < LEFT_AFTER_APP, "{signal:?}: {time:?}");
+    }
+}
+
+/// An agent that does not obey, and that has children that do not either, is killed with them.
+#[test]
+#[ignore = "tier 2: needs the CNB lifecycle; script/test runs it"]
+fn stubborn_agent_is_gone_after_the_app() {
+    let script = "#!/bin/sh\ntrap '' TERM HUP INT\nsleep 1000 &\n(sleep 1000 &)\nwait\nwhile :; do sleep 1; done\n";
+    let (mut running, _listener) = connected(script);
+    eventually(DEADLINE, "the agent's children", || {
+        let sleepers = running
+            .processes()
+            .iter()
+            .filter(|process| process.arguments().starts_with(&["sleep".to_owned()]))
+            .count();
+        (sleepers >= 2).then_some(())
+    });
+    running.signal(Signal::KILL);
+    running.wait();
+    let time = running.wait_for_nothing_left();
+    assert!(time < LEFT_AFTER_APP, "{time:?}");
+    running.wait_for_stderr(
+        "[backplane] The agent has not ended in time after SIGTERM and is killed.",
+    );
+}
+
+/// An agent that finishes its work on SIGTERM is given the time to do so.
+#[test]
+#[ignore = "tier 2: needs the CNB lifecycle; script/test runs it"]
+fn willing_agent_may_finish_after_the_app() {
+    let script = "#!/bin/sh\ntrap 'sleep 0.5; echo finished; exit' TERM\necho ready\nwhile :; do sleep 0.05; done\n";
+    let (mut running, _listener) = connected(script);
+    running.wait_for_stderr("ready\n");
+    running.close_stdin();
+    running.wait();
+    assert!(running.wait_for_nothing_left() < LEFT_AFTER_APP);
+    assert!(
+        running.stderr().contains("finished\n"),
+        "{}",
+        running.stderr()
+    );
+}
+
+#[test]
+#[ignore = "tier 2: needs the CNB lifecycle; script/test runs it"]
+fn agent_is_gone_after_its_supervisor_is_killed() {
+    let (running, _listener) = connected(PATIENT_AGENT);
+    let agent = running.wait_for_agent();
+    running.wait_for_supervisor().signal(Signal::KILL);
+    eventually(DEADLINE, "the agent's end", || {
+        (!agent.is_alive()).then_some(())
+    });
+    // The app does not notice.
+    assert!(running.app().is_alive());
+}
+
+/// Heroku's Cedar stack sends SIGTERM to every process at once.
+#[test]
+#[ignore = "tier 2: needs the CNB lifecycle; script/test runs it"]
+fn supervisor_goes_on_after_sigterm_while_the_app_does() {
+    let (mut running, _listener) = connected(PATIENT_AGENT);
+    let agent = running.wait_for_agent();
+    let supervisor = running.wait_for_supervisor();
+    supervisor.signal(Signal::TERM);
+    running.wait_for_stderr("[backplane] Told to end (SIGTERM): the agent goes on while the app does, but is not started again.");
+    assert!(agent.is_alive());
+
+    agent.signal(Signal::KILL);
+    running.wait_for_stderr("[backplane] The agent was ended by SIGKILL.\n");
+    // Longer than the pause before a first restart.
+    never_within(Duration::from_secs(1), "an agent after SIGTERM", || {
+        !running.agents().is_empty()
+    });
+    assert!(
+        supervisor.is_alive(),
+        "it ends with the app, so that it leaves no zombie"
+    );
+    running.close_stdin();
+    running.wait();
+    assert!(running.wait_for_nothing_left() < LEFT_AFTER_APP);
+}
+
+#[test]
+#[ignore = "tier 2: needs the CNB lifecycle; script/test runs it"]
+fn second_process_gets_no_second_agent() {
+    let image = image_with_agent(PATIENT_AGENT);
+    let port = ReservedPort::new();
+    let number = port.number;
+    let _listener = port.listen();
+    let launch = || {
+        image
+            .launch("web")
+            .connect(number)
+            .env("BACKPLANE_LOG", "debug")
+    };
+    let first = launch().start();
+    first.wait_for_agent();
+
+    let second = launch().start();
+    second.wait_for_stdout(APPS_OUTPUT);
+    // exec.d has decided before the app starts.
+    assert_eq!(second.supervisors().len(), 0);
+    second.wait_for_stderr(&format!(
+        "[backplane] No second agent for this process: another supervisor looks after localhost:{number} already.\n"
+    ));
+    drop(first);
+
+    // The lock has gone with its holder.
+    launch().start().wait_for_agent();
+}
+
+/// One launch after the other, and all at once: no process, no zombie and no file is left of any.
+#[test]
+#[ignore = "tier 2: needs the CNB lifecycle; script/test runs it"]
+fn launches_leave_nothing() {
+    let image = image_with_agent(PATIENT_AGENT);
+    let port = ReservedPort::new();
+    let number = port.number;
+    let _listener = port.listen();
+    let files_before = files_in(&image.layers());
+    let mut signals = [None, Some(Signal::TERM), Some(Signal::KILL)]
+        .into_iter()
+        .cycle();
+    for round in 0..20 {
+        let mut running = image.launch("web").connect(number).start();
+        running.wait_for_stdout(APPS_OUTPUT);
+        running.wait_for_agent();
+        // What the app would have to reap: it started none of it, and a container's process 1 often reaps nothing.
+        assert_eq!(zombies_of(running.id()), Vec::<u32>::new(), "round {round}");
+        assert_eq!(
+            zombies_of(running.wait_for_supervisor().id()),
+            Vec::<u32>::new(),
+            "round {round}"
+        );
+        match signals.next().unwrap() {
+            None => running.close_stdin(),
+            Some(signal) => running.signal(signal),
+        }
+        running.wait();
+        let time = running.wait_for_nothing_left();
+        assert!(time < LEFT_AFTER_APP, "round {round}: {time:?}");
+    }
+    assert_eq!(files_in(&image.layers()), files_before);
+}
+
+/// The names of all files below a folder.
+fn files_in(folder: &std::path::Path) -> BTreeSet<std::path::PathBuf> {
+    let mut files = BTreeSet::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            files.append(&mut files_in(&path));
+        }
+        files.insert(path);
+    }
+    files
+}
+
+/// Skipped launches start nothing that could be left.
+#[test]
+#[ignore = "tier 2: needs the CNB lifecycle; script/test runs it"]
+fn skipped_launches_leave_nothing() {
+    let image = build_with_agent(app(), PATIENT_AGENT).run();
+    for _ in 0..20 {
+        let mut running = image.launch("web").start();
+        running.wait_for_stdout(APPS_OUTPUT);
+        assert_eq!(running.processes().len(), 1);
+        assert_eq!(zombies_of(running.id()), Vec::<u32>::new());
+        running.close_stdin();
+        running.wait();
+    }
+}
