@@ -1,0 +1,298 @@
+//! The agent starts when it should, as what it should, and comes back.
+
+use crate::support::{
+    self, Layer, PATIENT_AGENT, descriptors, environment, eventually, family, field, free_port,
+    listen,
+};
+use std::fs;
+use std::net::TcpListener;
+use std::time::Duration;
+
+#[test]
+fn agent_starts_when_the_app_listens_and_not_before() {
+    let port = free_port();
+    let layer = Layer::new(PATIENT_AGENT, port);
+    let app = layer.launch();
+    app.log_has("The agent starts when the app listens");
+    // Nothing to wait for: that it never starts cannot be seen, but that it had 30 looks' time can.
+    let supervisor = app.supervisor();
+    let looks = || -> u64 {
+        field(supervisor, "voluntary_ctxt_switches")
+            .unwrap()
+            .parse()
+            .unwrap()
+    };
+    let before = looks();
+    eventually("it looks at least 30 times", || {
+        (looks() > before + 30).then_some(())
+    });
+    assert_eq!(layer.notes(), "");
+    let listener = TcpListener::bind(("127.0.0.1", port)).unwrap();
+    app.agent(1);
+    assert!(
+        layer
+            .notes()
+            .contains(&format!("argv connect app=shop http://127.0.0.1:{port}\n"))
+    );
+    drop(listener);
+    app.finish();
+}
+
+#[test]
+fn agent_is_started_clean() {
+    let (_listener, port) = listen("127.0.0.1");
+    let mut layer = Layer::new(PATIENT_AGENT, port);
+    layer
+        .set("BACKPLANE_AGENT_ENV", "MINE")
+        .set("MINE", "yes")
+        .set("TZ", "UTC");
+    layer.prelude = format!(
+        "cd '{}'; umask 077; exec 9</dev/null",
+        layer.path().display()
+    );
+    let app = layer.launch();
+    let agent = app.agent(1);
+    let supervisor = app.supervisor();
+    eventually("the shell has become sleep", || {
+        (field(agent, "Name")? == "sleep").then_some(())
+    });
+
+    assert_eq!(
+        family(agent),
+        [supervisor, agent, supervisor],
+        "parent, group, session"
+    );
+    assert_eq!(field(agent, "NoNewPrivs").unwrap(), "1");
+    assert_eq!(field(agent, "SigBlk").unwrap(), "0000000000000000");
+    assert_eq!(
+        fs::read_to_string(format!("/proc/{agent}/oom_score_adj")).unwrap(),
+        "1000\n"
+    );
+    assert_eq!(
+        fs::read_link(format!("/proc/{agent}/cwd"))
+            .unwrap()
+            .to_str(),
+        Some("/")
+    );
+    let stderr = layer.path().join("stderr").display().to_string();
+    let expected = [
+        (0, "/dev/null".to_owned()),
+        (1, stderr.clone()),
+        (2, stderr),
+    ];
+    assert_eq!(descriptors(agent), expected);
+
+    let variables = environment(agent);
+    for (name, value) in [
+        ("BACKPLANE_TOKEN", "sesame"),
+        ("BACKPLANE_LABELS", "app=shop"),
+        ("MINE", "yes"),
+        ("TZ", "UTC"),
+    ] {
+        assert!(
+            variables.contains(&format!("{name}={value}")),
+            "{variables:?}"
+        );
+    }
+    let path = format!("PATH={}/libexec:", layer.path().display());
+    assert!(
+        variables.iter().any(|variable| variable.starts_with(&path)),
+        "{variables:?}"
+    );
+    for pid in [agent, supervisor] {
+        let all = environment(pid).join("\n");
+        assert!(
+            !all.contains("DATABASE_URL") && !all.contains("PORT="),
+            "{all}"
+        );
+        let arguments = fs::read(format!("/proc/{pid}/cmdline")).unwrap();
+        assert!(!String::from_utf8_lossy(&arguments).contains("sesame"));
+    }
+    app.finish();
+}
+
+#[test]
+fn agent_is_given_the_address_that_the_app_serves() {
+    let Ok(listener) = TcpListener::bind("[::1]:0") else {
+        return; // A machine without IPv6.
+    };
+    let port = listener.local_addr().unwrap().port();
+    let layer = Layer::new(PATIENT_AGENT, port);
+    let app = layer.launch();
+    app.agent(1);
+    assert!(
+        layer.notes().contains(&format!("http://[::1]:{port}\n")),
+        "{}",
+        layer.notes()
+    );
+    app.finish();
+}
+
+#[test]
+fn agent_for_another_host_starts_when_a_connection_succeeds() {
+    // A name that only the resolver knows for a loopback address, so not taken for this host.
+    let (listener, port) = listen("127.0.0.1");
+    let mut layer = Layer::new(PATIENT_AGENT, port);
+    layer.set("BACKPLANE_PROXY_URL", &format!("http://127.1:{port}/"));
+    let app = layer.launch();
+    app.agent(1);
+    assert!(
+        layer
+            .notes()
+            .contains(&format!("argv connect app=shop http://127.1:{port}/\n"))
+    );
+    listener.accept().unwrap();
+    app.finish();
+}
+
+#[test]
+fn agent_does_not_wait_where_it_is_told_not_to() {
+    let mut layer = Layer::new(PATIENT_AGENT, free_port());
+    layer.set("BACKPLANE_WAIT_FOR_APP", "no");
+    let app = layer.launch();
+    app.agent(1);
+    app.finish();
+}
+
+#[test]
+fn agent_comes_back_after_it_was_killed() {
+    let (_listener, port) = listen("127.0.0.1");
+    let layer = Layer::new(PATIENT_AGENT, port);
+    let app = layer.launch();
+    support::signal(app.agent(1), "KILL");
+    app.agent(2);
+    app.log_has("[backplane] The agent was ended by SIGKILL. It is started again in ");
+    app.finish();
+}
+
+#[test]
+fn agent_that_keeps_ending_is_explained() {
+    let (_listener, port) = listen("127.0.0.1");
+    let layer = Layer::new("#!/bin/sh\nexit 3\n", port);
+    let app = layer.launch();
+    app.log_has("The agent has now ended 5 times in a row");
+    let log = layer.log();
+    assert_eq!(
+        log.matches("The agent ended with status 3.").count(),
+        5,
+        "{log}"
+    );
+    app.finish();
+}
+
+#[test]
+fn agent_comes_back_although_sigchld_is_ignored() {
+    let (_listener, port) = listen("127.0.0.1");
+    let mut layer = Layer::new(PATIENT_AGENT, port);
+    // Most shells do not hand on an ignored SIGCHLD.
+    layer.runner = "env --ignore-signal=CHLD".to_owned();
+    let app = layer.launch();
+    support::signal(app.agent(1), "KILL");
+    app.agent(2);
+    app.log_has("[backplane] The agent ended. It is started again in ");
+    app.finish();
+}
+
+#[test]
+fn agent_that_cannot_be_run_is_named() {
+    for (agent, mode, expected) in [
+        (
+            "#!/no/such/shell\n",
+            0o755,
+            "'/no/such/shell', which is not in the image",
+        ),
+        ("<html>", 0o755, "neither an ELF program nor a script"),
+        (PATIENT_AGENT, 0o644, "not executable"),
+    ] {
+        let (_listener, port) = listen("127.0.0.1");
+        let mut layer = Layer::new(agent, port);
+        // What the user needs to know is not the agent's own output.
+        layer.set("BACKPLANE_LOG", "quiet");
+        layer.install(agent, mode);
+        let app = layer.launch();
+        app.log_has(expected);
+        let log = layer.log();
+        assert_eq!(log.lines().count(), 1, "{log}");
+        app.finish();
+    }
+}
+
+#[test]
+fn agents_exit_statuses_126_and_127_are_its_own_where_its_file_is_sound() {
+    for status in [126, 127] {
+        let (_listener, port) = listen("127.0.0.1");
+        let layer = Layer::new(&format!("#!/bin/sh\nexit {status}\n"), port);
+        let app = layer.launch();
+        app.log_has(&format!("The agent ended with status {status}."));
+        app.finish();
+    }
+}
+
+#[test]
+fn quiet_drops_the_agents_output_too() {
+    let (_listener, port) = listen("127.0.0.1");
+    let noisy = PATIENT_AGENT.replace("exec sleep", "echo noise\necho noise >&2\nexec sleep");
+    let mut layer = Layer::new(&noisy, port);
+    layer.set("BACKPLANE_LOG", "quiet");
+    let app = layer.launch();
+    let agent = app.agent(1);
+    let expected = [0, 1, 2].map(|number| (number, "/dev/null".to_owned()));
+    eventually("the shell has become sleep", || {
+        (field(agent, "Name")? == "sleep").then_some(())
+    });
+    assert_eq!(descriptors(agent), expected);
+    app.finish();
+    assert_eq!(layer.log(), "");
+}
+
+#[test]
+fn agent_is_stopped_while_the_app_does_not_listen_if_so_wanted() {
+    let (listener, port) = listen("127.0.0.1");
+    let drains = "#!/bin/sh
+        trap 'echo drained >>\"$0.notes\"; kill $!; exit 0' TERM
+        echo \"pid $$\" >>\"$0.notes\"
+        sleep 1000 & wait $!\n";
+    let mut layer = Layer::new(drains, port);
+    layer.set("BACKPLANE_DRAIN", "stop");
+    let app = layer.launch();
+    app.agent(1);
+    drop(listener);
+    app.log_has("The app no longer listens on port");
+    app.log_has("It is started again when the app listens again.");
+    assert!(layer.notes().ends_with("drained\n"), "{}", layer.notes());
+    let listener = TcpListener::bind(("127.0.0.1", port)).unwrap();
+    app.agent(2);
+    drop(listener);
+    app.finish();
+}
+
+#[test]
+fn agent_is_left_alone_while_the_app_does_not_listen() {
+    let (listener, port) = listen("127.0.0.1");
+    let layer = Layer::new(PATIENT_AGENT, port);
+    let app = layer.launch();
+    let agent = app.agent(1);
+    drop(listener);
+    app.log_has("The app no longer listens on port");
+    let listener = TcpListener::bind(("127.0.0.1", port)).unwrap();
+    app.log_has("The app listens on port");
+    assert!(support::is_alive(agent));
+    assert_eq!(layer.agents(), [agent]);
+    drop(listener);
+    app.finish();
+}
+
+#[test]
+fn restart_is_prompt() {
+    let (_listener, port) = listen("127.0.0.1");
+    let layer = Layer::new(PATIENT_AGENT, port);
+    let app = layer.launch();
+    let agent = app.agent(1);
+    let killed = std::time::Instant::now();
+    support::signal(agent, "KILL");
+    app.agent(2);
+    let pause = killed.elapsed();
+    assert!(pause >= Duration::from_millis(250), "{pause:?}");
+    assert!(pause < Duration::from_millis(1500), "{pause:?}");
+    app.finish();
+}

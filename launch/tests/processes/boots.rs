@@ -1,0 +1,267 @@
+//! The app's boot is never disturbed.
+
+use crate::support::{self, Layer, PATIENT_AGENT, eventually, free_port, listen};
+use std::io::Read as _;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::os::unix::process::ExitStatusExt as _;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+#[test]
+fn app_keeps_its_environment_and_its_standard_output() {
+    let (_listener, port) = listen("127.0.0.1");
+    let noisy = PATIENT_AGENT.replace("exec sleep", "echo noise\nexec sleep");
+    let layer = Layer::new(&noisy, port);
+    let mut app = layer.launch_app("sh -c 'env | sort; cat >/dev/null'");
+    app.agent(1);
+    app.log_has("\nnoise\n");
+    drop(app.child.stdin.take());
+    let mut output = String::new();
+    app.child
+        .stdout
+        .take()
+        .unwrap()
+        .read_to_string(&mut output)
+        .unwrap();
+    app.wait();
+    app.nothing_is_left();
+
+    let without_agent = {
+        let mut layer = Layer::new(PATIENT_AGENT, port);
+        layer.redirections = "</dev/null; true".to_owned();
+        let mut command = layer.command("sh -c 'env | sort; cat >/dev/null'");
+        let output = command
+            .env("BACKPLANE_DISABLED", "1")
+            .stdin(Stdio::null())
+            .output()
+            .unwrap();
+        String::from_utf8(output.stdout)
+            .unwrap()
+            .replace("BACKPLANE_DISABLED=1\n", "")
+    };
+    assert_eq!(output, without_agent);
+    assert!(output.contains("DATABASE_URL="), "{output}");
+}
+
+#[test]
+fn launcher_reads_descriptor_3_to_its_end_at_once_and_nothing_else_is_kept_open() {
+    let (_listener, port) = listen("127.0.0.1");
+    let mut layer = Layer::new(PATIENT_AGENT, port);
+    // Descriptor 7 is something that whoever started the app left open in it.
+    layer.redirections = "3>\"$3\" 7>\"$7\"".to_owned();
+    layer.prelude = format!(
+        "mkfifo '{0}/three' '{0}/seven'; set -- \"$1\" '' '{0}/three' '' '' '' '{0}/seven'
+         cat \"$3\" >'{0}/said' & cat \"$7\" & ",
+        layer.path().display()
+    );
+    layer.redirections += "; wait";
+    // The shell waits for the readers, which wait for the last writer; only then does it become the app.
+    let app = layer.launch_app("sh -c 'echo booted; cat'");
+    let mut app = app;
+    let mut output = [0; 7];
+    app.child
+        .stdout
+        .as_mut()
+        .unwrap()
+        .read_exact(&mut output)
+        .unwrap();
+    assert_eq!(&output, b"booted\n");
+    app.agent(1);
+    let said = std::fs::read(layer.path().join("said")).unwrap();
+    assert_eq!(said, b"", "nothing is exported into the app");
+    app.finish();
+}
+
+/// Boots an app that ends by itself, and gives what exec.d and others wrote to standard error.
+fn boot(layer: &Layer) -> String {
+    let mut app = layer.launch_app("echo booted");
+    let status = app.wait();
+    assert!(status.success(), "{status}");
+    let mut output = String::new();
+    app.child
+        .stdout
+        .take()
+        .unwrap()
+        .read_to_string(&mut output)
+        .unwrap();
+    assert_eq!(output, "booted\n");
+    app.nothing_is_left();
+    let log = layer.log();
+    assert!(!log.contains("exec.d failed"), "{log}");
+    assert!(!log.contains("sesame"), "the token is in the log: {log}");
+    log
+}
+
+#[test]
+fn boot_goes_on_without_what_an_agent_needs() {
+    for (name, value, expected) in [
+        ("BACKPLANE_TOKEN", "", "BACKPLANE_TOKEN"),
+        ("BACKPLANE_LABELS", "", "BACKPLANE_LABELS"),
+        ("PORT", "", "PORT"),
+        ("PORT", "eighty", "'eighty'"),
+        ("BACKPLANE_PROXY_URL", "nonsense", "'nonsense'"),
+        ("BACKPLANE_LABELS", "-x", "'-x'"),
+        ("BACKPLANE_LOG", "loud", "'loud'"),
+    ] {
+        let mut layer = Layer::new(PATIENT_AGENT, free_port());
+        layer.set("BACKPLANE_LOG", "").set(name, value);
+        let log = boot(&layer);
+        assert!(log.starts_with("[backplane] "), "{name}={value}: {log}");
+        assert!(log.contains(expected), "{name}={value}: {log}");
+        assert_eq!(log.lines().count(), 1, "{log}");
+    }
+}
+
+#[test]
+fn boot_goes_on_silently_where_no_agent_is_wanted() {
+    for (name, value) in [
+        ("BACKPLANE_DISABLED", "1"),
+        ("BACKPLANE_PROCESS_TYPE", "run"),
+        ("BACKPLANE_PROCESS_TYPE", ""),
+        ("BACKPLANE_IGNORE_PROCESS_TYPE", "web"),
+        ("BACKPLANE_PROCESS_ALLOW", "www"),
+        ("HEROKU_TEST_RUN_ID", "1"),
+    ] {
+        let mut layer = Layer::new(PATIENT_AGENT, free_port());
+        layer.set("BACKPLANE_LOG", "").set(name, value);
+        assert_eq!(boot(&layer), "", "{name}={value}");
+    }
+}
+
+#[test]
+fn boot_goes_on_with_a_missing_agent() {
+    let mut layer = Layer::new(PATIENT_AGENT, free_port());
+    layer.set("BACKPLANE_LOG", "");
+    std::fs::remove_file(layer.agent()).unwrap();
+    let log = boot(&layer);
+    assert!(log.contains("libexec/backplane"), "{log}");
+}
+
+#[test]
+fn boot_goes_on_with_any_bytes_in_every_variable() {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt as _;
+    let names = [
+        "BACKPLANE_TOKEN",
+        "BACKPLANE_LABELS",
+        "BACKPLANE_LABELS_WEB",
+        "BACKPLANE_IGNORE_PROCESS_TYPE",
+        "BACKPLANE_PROCESS_ALLOW",
+        "BACKPLANE_PROCESS_TYPE",
+        "BACKPLANE_PROXY_URL",
+        "BACKPLANE_WAIT_FOR_APP",
+        "BACKPLANE_DRAIN",
+        "BACKPLANE_AGENT_ENV",
+        "BACKPLANE_LOG",
+        "PORT",
+        "DYNO",
+        "SERVICE_BINDING_ROOT",
+        "HOME",
+    ];
+    let layer = Layer::new(PATIENT_AGENT, free_port());
+    for value in [&b"\xff\xfe"[..], b"\x1b[31m\n\r", b"=", b"%s", b"-"] {
+        let mut all = layer.command("echo booted");
+        for name in names {
+            all.env(name, OsStr::from_bytes(value));
+            let output = layer
+                .command("echo booted")
+                .env(name, OsStr::from_bytes(value))
+                .output()
+                .unwrap();
+            assert_eq!(output.stdout, b"booted\n", "{name}");
+        }
+        assert_eq!(all.output().unwrap().stdout, b"booted\n");
+        let log = layer.log();
+        assert!(!log.contains("exec.d failed"), "{log}");
+        assert!(!log.contains('\u{1b}'), "{log}");
+    }
+    eventually("their supervisors are gone", || {
+        layer.supervisors().is_empty().then_some(())
+    });
+}
+
+#[test]
+fn boot_goes_on_with_standard_error_closed() {
+    let (_listener, port) = listen("127.0.0.1");
+    let mut layer = Layer::new(PATIENT_AGENT, port);
+    layer.prelude = "exec 2>&-".to_owned();
+    let app = layer.launch();
+    app.agent(1);
+    app.finish();
+    let mut layer = Layer::new(PATIENT_AGENT, port);
+    layer.prelude = "exec 2>&-".to_owned();
+    layer.set("BACKPLANE_TOKEN", "");
+    boot(&layer);
+}
+
+#[test]
+fn boot_and_restarts_go_on_with_a_standard_error_that_nobody_reads() {
+    let agent = PATIENT_AGENT.replace("exec sleep 1000", "exec >/dev/null 2>&1 sleep 1000");
+    for is_closed in [true, false] {
+        let (_listener, port) = listen("127.0.0.1");
+        let layer = Layer::new(&agent, port);
+        let (reader, writer) = UnixStream::pair().unwrap();
+        let (pipe_reader, pipe_writer) = std::io::pipe().unwrap();
+        let full_pipe = !is_closed;
+        let stderr = if full_pipe {
+            fill(&pipe_writer);
+            Stdio::from(OwnedFd::from(pipe_writer))
+        } else {
+            drop(reader);
+            Stdio::from(OwnedFd::from(writer))
+        };
+        let mut command = layer.command("cat");
+        let child = command.stderr(stderr).spawn().unwrap();
+        let mut app = support::App::of(&layer, child);
+        let first = app.agent(1);
+        support::signal(first, "KILL");
+        app.agent(2);
+        drop(app.child.stdin.take());
+        app.wait();
+        app.nothing_is_left();
+        drop(pipe_reader);
+    }
+}
+
+/// Fills a pipe, through a description of its own, as `O_NONBLOCK` is not the descriptor's but the description's.
+fn fill(writer: &impl AsRawFd) {
+    use std::fs::File;
+    use std::io::Write as _;
+    use std::os::unix::fs::OpenOptionsExt as _;
+    const O_NONBLOCK: i32 = 0o4000;
+    let path = format!("/proc/self/fd/{}", writer.as_raw_fd());
+    let mut pipe = File::options()
+        .write(true)
+        .custom_flags(O_NONBLOCK)
+        .open(path)
+        .unwrap();
+    while pipe.write(&[b'x'; 4096]).is_ok() {}
+}
+
+#[test]
+fn exec_d_returns_within_milliseconds() {
+    let (_listener, port) = listen("127.0.0.1");
+    let layer = Layer::new("#!/bin/sh\nsleep 1000\n", port);
+    let started = Instant::now();
+    let mut app = layer.launch_app("true");
+    let status = app.wait();
+    // Generous for a busy machine, but far less than any wait for the app, the agent or a time-out.
+    assert!(
+        started.elapsed() < Duration::from_millis(900),
+        "{:?}",
+        started.elapsed()
+    );
+    assert_eq!(status.into_raw(), 0);
+    app.nothing_is_left();
+}
+
+#[test]
+fn program_called_by_a_relative_path_finds_its_layer() {
+    let (_listener, port) = listen("127.0.0.1");
+    let mut layer = Layer::new(PATIENT_AGENT, port);
+    layer.prelude = format!("cd '{}/exec.d'; set -- ./launch", layer.path().display());
+    let app = layer.launch();
+    app.agent(1);
+    app.finish();
+}

@@ -1,0 +1,141 @@
+//! The supervisor stays as long as the app does, alone for its target, and takes the agent with it.
+
+use crate::support::{self, Layer, PATIENT_AGENT, eventually, family, field, is_alive, listen};
+
+#[test]
+fn supervisor_has_a_session_of_its_own_and_holds_nothing_of_the_app() {
+    let (_listener, port) = listen("127.0.0.1");
+    let layer = Layer::new(PATIENT_AGENT, port);
+    let app = layer.launch();
+    app.agent(1);
+    let supervisor = app.supervisor();
+    assert_eq!(
+        family(supervisor)[1..],
+        [supervisor, supervisor],
+        "group, session"
+    );
+    let cwd = std::fs::read_link(format!("/proc/{supervisor}/cwd")).unwrap();
+    assert_eq!(cwd.to_str(), Some("/"));
+    let app_output = std::fs::read_link(format!("/proc/{}/fd/1", app.pid())).unwrap();
+    let open = support::descriptors(supervisor);
+    assert!(
+        open.iter()
+            .all(|(_, file)| *file != app_output.display().to_string()),
+        "{open:?}"
+    );
+    assert!(open.len() <= 5, "{open:?}");
+    assert_eq!(field(supervisor, "Threads").unwrap(), "1");
+    app.finish();
+}
+
+#[test]
+fn no_catchable_signal_ends_the_supervisor_or_reaches_the_agent() {
+    let (_listener, port) = listen("127.0.0.1");
+    let layer = Layer::new(PATIENT_AGENT, port);
+    let app = layer.launch();
+    let agent = app.agent(1);
+    let supervisor = app.supervisor();
+    for name in [
+        "HUP", "INT", "QUIT", "USR1", "USR2", "PIPE", "ALRM", "TSTP", "TTIN", "TTOU", "URG",
+        "XCPU", "XFSZ", "VTALRM", "PROF", "WINCH", "IO", "PWR", "SYS", "RTMIN", "CONT", "CHLD",
+    ] {
+        support::signal(supervisor, name);
+    }
+    support::signal(supervisor, "STOP");
+    eventually("it is stopped", || {
+        field(supervisor, "State")?.starts_with('T').then_some(())
+    });
+    support::signal(supervisor, "CONT");
+    // It still works: the agent comes back.
+    support::signal(agent, "KILL");
+    app.agent(2);
+    assert!(is_alive(supervisor));
+    app.finish();
+}
+
+#[test]
+fn sigterm_is_not_passed_on_and_nothing_is_restarted_after_it() {
+    let (_listener, port) = listen("127.0.0.1");
+    let layer = Layer::new(PATIENT_AGENT, port);
+    let app = layer.launch();
+    let agent = app.agent(1);
+    let supervisor = app.supervisor();
+    support::signal(supervisor, "TERM");
+    app.log_has("Told to end (SIGTERM)");
+    assert!(is_alive(agent));
+    support::signal(agent, "TERM");
+    app.log_has("[backplane] The agent was ended by SIGTERM.\n");
+    assert!(
+        is_alive(supervisor),
+        "it stays, as an app that is PID 1 would not reap it"
+    );
+    assert_eq!(layer.agents(), [agent]);
+    app.finish();
+}
+
+#[test]
+fn agent_is_killed_with_the_supervisor() {
+    let (_listener, port) = listen("127.0.0.1");
+    let layer = Layer::new(PATIENT_AGENT, port);
+    let app = layer.launch();
+    let agent = app.agent(1);
+    support::signal(app.supervisor(), "KILL");
+    eventually("the agent is gone", || (!is_alive(agent)).then_some(()));
+    app.finish();
+}
+
+#[test]
+fn second_process_of_the_same_target_gets_no_second_agent() {
+    let (_listener, port) = listen("127.0.0.1");
+    let layer = Layer::new(PATIENT_AGENT, port);
+    let app = layer.launch();
+    let agent = app.agent(1);
+    for target in ["", "http://localhost:PORT", "http://[::1]:PORT/x"] {
+        let mut other = Layer::new(PATIENT_AGENT, port);
+        other.set(
+            "BACKPLANE_PROXY_URL",
+            &target.replace("PORT", &port.to_string()),
+        );
+        let shell = other.launch();
+        shell.log_has("No second agent for this process");
+        assert_eq!(other.supervisors(), [] as [u32; 0]);
+        shell.finish();
+        assert_eq!(other.notes(), "");
+    }
+    assert_eq!(layer.agents(), [agent]);
+    app.finish();
+}
+
+#[test]
+fn of_many_processes_at_the_same_instant_one_gets_the_agent() {
+    let (_listener, port) = listen("127.0.0.1");
+    let layers: Vec<Layer> = (0..8).map(|_| Layer::new(PATIENT_AGENT, port)).collect();
+    let apps: Vec<_> = layers.iter().map(Layer::launch).collect();
+    for (layer, _app) in layers.iter().zip(&apps) {
+        eventually("each is started or refused", || {
+            (layer.log().contains("No second agent") || !layer.agents().is_empty()).then_some(())
+        });
+    }
+    let agents: usize = layers.iter().map(|layer| layer.agents().len()).sum();
+    assert_eq!(agents, 1);
+    for app in apps {
+        app.finish();
+    }
+}
+
+#[test]
+fn client_of_the_lock_that_says_nothing_changes_nothing() {
+    use std::os::linux::net::SocketAddrExt as _;
+    use std::os::unix::net::{SocketAddr, UnixStream};
+    let (_listener, port) = listen("127.0.0.1");
+    let layer = Layer::new(PATIENT_AGENT, port);
+    let app = layer.launch();
+    let agent = app.agent(1);
+    let address = SocketAddr::from_abstract_name(format!("backplane/localhost:{port}")).unwrap();
+    let _clients: Vec<UnixStream> = (0..50)
+        .map(|_| UnixStream::connect_addr(&address).unwrap())
+        .collect();
+    support::signal(agent, "KILL");
+    app.agent(2);
+    app.finish();
+}

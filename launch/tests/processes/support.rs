@@ -1,0 +1,341 @@
+//! What the tests have in common: an installed layer, an app that is launched with it, and patience with a deadline.
+
+use std::fs::{self, File, Permissions};
+use std::net::TcpListener;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+use tempfile::TempDir;
+
+/// How long any condition may take to come true. Far more than it takes, as machines may be busy.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Waits until `probe` finds something, or fails the test with `what`.
+pub(crate) fn eventually<T>(what: &str, mut probe: impl FnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        if let Some(found) = probe() {
+            return found;
+        }
+        assert!(Instant::now() < deadline, "waited in vain: {what}");
+        thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// An agent that notes how it was started (its pid comes last), and stays.
+pub(crate) const PATIENT_AGENT: &str = "#!/bin/sh
+echo \"argv $*\" >>\"$0.notes\"
+echo \"pid $$\" >>\"$0.notes\"
+exec sleep 1000
+";
+
+/// An installed layer in a folder of its own, and the variables of the app that is to be launched with it.
+pub(crate) struct Layer {
+    folder: TempDir,
+    variables: Vec<(String, String)>,
+    /// What the shell does before it runs the exec.d program.
+    pub(crate) prelude: String,
+    /// A program that runs the exec.d program.
+    pub(crate) runner: String,
+    pub(crate) redirections: String,
+}
+
+impl Layer {
+    /// A layer with this agent, and an app of type `web` on this port.
+    pub(crate) fn new(agent: &str, port: u16) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        fs::create_dir_all(folder.path().join("exec.d")).unwrap();
+        fs::create_dir_all(folder.path().join("libexec")).unwrap();
+        // A copy that another thread's child still has open for writing could not be run (ETXTBSY).
+        symlink(
+            env!("CARGO_BIN_EXE_backplane-launch-test-program"),
+            folder.path().join("exec.d/launch"),
+        )
+        .unwrap();
+        let layer = Self {
+            variables: [
+                ("PATH", std::env::var("PATH").unwrap().as_str()),
+                ("BACKPLANE_TOKEN", "sesame"),
+                ("BACKPLANE_LABELS", "app=shop"),
+                ("BACKPLANE_PROCESS_TYPE", "web"),
+                ("BACKPLANE_LOG", "debug"),
+                ("PORT", &port.to_string()),
+                ("DATABASE_URL", "postgres://secret"),
+            ]
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .to_vec(),
+            folder,
+            prelude: String::new(),
+            runner: String::new(),
+            redirections: String::new(),
+        };
+        layer.install(agent, 0o755);
+        layer
+    }
+
+    pub(crate) fn install(&self, agent: &str, mode: u32) {
+        // Renamed into place, as an agent may be running.
+        let path = self.agent();
+        fs::write(path.with_extension("new"), agent).unwrap();
+        fs::set_permissions(path.with_extension("new"), Permissions::from_mode(mode)).unwrap();
+        fs::rename(path.with_extension("new"), path).unwrap();
+    }
+
+    pub(crate) fn set(&mut self, name: &str, value: &str) -> &mut Self {
+        self.variables.retain(|(other, _)| other != name);
+        self.variables.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    pub(crate) fn program(&self) -> PathBuf {
+        self.path().join("exec.d/launch")
+    }
+
+    pub(crate) fn agent(&self) -> PathBuf {
+        self.path().join("libexec/backplane")
+    }
+
+    /// Everything that the agents noted, start after start.
+    pub(crate) fn notes(&self) -> String {
+        fs::read_to_string(self.agent().with_extension("notes")).unwrap_or_default()
+    }
+
+    /// The pids of the agents that were started, in their order.
+    pub(crate) fn agents(&self) -> Vec<u32> {
+        self.notes()
+            .split_inclusive('\n')
+            .filter_map(|line| line.strip_prefix("pid ")?.strip_suffix('\n')?.parse().ok())
+            .collect()
+    }
+
+    /// What the supervisor, the agent and the app wrote to standard error so far.
+    pub(crate) fn log(&self) -> String {
+        fs::read_to_string(self.path().join("stderr")).unwrap_or_default()
+    }
+
+    /// The command of a shell that does what the launcher does: runs the exec.d program, then becomes `app`.
+    pub(crate) fn command(&self, app: &str) -> Command {
+        let Self {
+            prelude,
+            runner,
+            redirections,
+            ..
+        } = self;
+        let mut command = Command::new("/bin/sh");
+        command
+            .arg("-c")
+            .arg(format!(
+                "{prelude}\n{runner} \"$1\" {redirections} || echo \"exec.d failed: $?\" >&2\nexec {app}"
+            ))
+            .arg("launcher")
+            .arg(self.program())
+            .env_clear()
+            .envs(self.variables.iter().map(|(name, value)| (name, value)))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(File::create(self.path().join("stderr")).unwrap());
+        command
+    }
+
+    /// Launches an app that ends when [`App::finish`] says so.
+    pub(crate) fn launch(&self) -> App<'_> {
+        self.launch_app("cat")
+    }
+
+    pub(crate) fn launch_app(&self, app: &str) -> App<'_> {
+        let child = self.command(app).spawn().unwrap();
+        App::of(self, child)
+    }
+
+    /// All processes that run programs of this layer, or were started with its folder in their arguments.
+    pub(crate) fn processes(&self) -> Vec<u32> {
+        let folder = self.path().to_str().unwrap();
+        processes()
+            .into_iter()
+            .filter(|pid| {
+                fs::read(format!("/proc/{pid}/cmdline"))
+                    .is_ok_and(|arguments| String::from_utf8_lossy(&arguments).contains(folder))
+            })
+            .collect()
+    }
+
+    pub(crate) fn supervisors(&self) -> Vec<u32> {
+        let is_supervisor = |pid: &u32| {
+            fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|arguments| {
+                arguments.split(|byte| *byte == 0).nth(1) == Some(b"supervise")
+            })
+        };
+        self.processes().into_iter().filter(is_supervisor).collect()
+    }
+}
+
+impl Drop for Layer {
+    fn drop(&mut self) {
+        // Only after a failed test is anything left.
+        for pid in self.processes().into_iter().chain(self.agents()) {
+            if is_alive(pid) && std::thread::panicking() {
+                signal(pid, "KILL");
+            }
+        }
+        if std::thread::panicking() {
+            eprintln!(
+                "--- standard error ---\n{}--- notes ---\n{}",
+                self.log(),
+                self.notes()
+            );
+        }
+    }
+}
+
+/// A launched app.
+pub(crate) struct App<'layer> {
+    layer: &'layer Layer,
+    pub(crate) child: Child,
+}
+
+impl<'layer> App<'layer> {
+    pub(crate) fn of(layer: &'layer Layer, child: Child) -> Self {
+        Self { layer, child }
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Waits until the `count`th agent runs as what it is, and gives its pid.
+    pub(crate) fn agent(&self, count: usize) -> u32 {
+        eventually("an agent is started", || {
+            self.layer.agents().get(count - 1).copied()
+        })
+    }
+
+    /// The supervisor's pid.
+    pub(crate) fn supervisor(&self) -> u32 {
+        eventually("a supervisor is there", || {
+            self.layer.supervisors().first().copied()
+        })
+    }
+
+    pub(crate) fn log_has(&self, text: &str) {
+        eventually(text, || self.layer.log().contains(text).then_some(()));
+    }
+
+    /// Ends the app by the end of its standard input.
+    pub(crate) fn finish(mut self) {
+        drop(self.child.stdin.take());
+        let status = self.wait();
+        assert!(status.success(), "{status}");
+        self.nothing_is_left();
+    }
+
+    /// Waits for the app's end.
+    pub(crate) fn wait(&mut self) -> ExitStatus {
+        eventually("the app ends", || self.child.try_wait().unwrap())
+    }
+
+    /// Waits until supervisor and agents are gone.
+    pub(crate) fn nothing_is_left(&self) {
+        eventually("supervisor and agents are gone", || {
+            let left = self
+                .layer
+                .processes()
+                .into_iter()
+                .chain(self.layer.agents());
+            left.map(is_alive).all(|alive| !alive).then_some(())
+        });
+    }
+}
+
+impl Drop for App<'_> {
+    fn drop(&mut self) {
+        if self.child.try_wait().is_ok_and(|status| status.is_none()) {
+            let _ended_meanwhile = self.child.kill();
+            let _status = self.child.wait();
+        }
+    }
+}
+
+/// A listener on a free port of the address, and its port.
+pub(crate) fn listen(address: &str) -> (TcpListener, u16) {
+    let listener = TcpListener::bind((address, 0)).unwrap();
+    let port = listener.local_addr().unwrap().port();
+    (listener, port)
+}
+
+/// A port on which nothing listens.
+pub(crate) fn free_port() -> u16 {
+    listen("127.0.0.1").1
+}
+
+pub(crate) fn processes() -> Vec<u32> {
+    fs::read_dir("/proc")
+        .unwrap()
+        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
+        .collect()
+}
+
+/// Whether the process is there and no zombie.
+pub(crate) fn is_alive(pid: u32) -> bool {
+    field(pid, "State").is_some_and(|state| !state.starts_with(['Z', 'X']))
+}
+
+/// A field of `/proc/PID/status`.
+pub(crate) fn field(pid: u32, name: &str) -> Option<String> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let value = status
+        .lines()
+        .find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
+    Some(value.trim().to_owned())
+}
+
+/// The process's parent, process group and session.
+pub(crate) fn family(pid: u32) -> [u32; 3] {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    let (_, fields) = stat.rsplit_once(')').unwrap();
+    let mut numbers = fields
+        .split_ascii_whitespace()
+        .skip(1)
+        .map(|field| field.parse().unwrap());
+    [(); 3].map(|()| numbers.next().unwrap())
+}
+
+/// What the process's descriptors refer to, by their numbers.
+pub(crate) fn descriptors(pid: u32) -> Vec<(u32, String)> {
+    let mut descriptors: Vec<(u32, String)> = fs::read_dir(format!("/proc/{pid}/fd"))
+        .unwrap()
+        .map(|entry| entry.unwrap())
+        .map(|entry| {
+            let number = entry.file_name().to_str().unwrap().parse().unwrap();
+            (
+                number,
+                fs::read_link(entry.path()).unwrap().display().to_string(),
+            )
+        })
+        .collect();
+    descriptors.sort();
+    descriptors
+}
+
+/// The process's environment.
+pub(crate) fn environment(pid: u32) -> Vec<String> {
+    fs::read(format!("/proc/{pid}/environ"))
+        .unwrap()
+        .split(|byte| *byte == 0)
+        .filter(|variable| !variable.is_empty())
+        .map(|variable| String::from_utf8_lossy(variable).into_owned())
+        .collect()
+}
+
+pub(crate) fn signal(pid: u32, name: &str) {
+    let status = Command::new("/bin/kill")
+        .args(["-s", name, &pid.to_string()])
+        .status()
+        .unwrap();
+    assert!(status.success() || !is_alive(pid), "SIG{name} to {pid}");
+}
