@@ -58,12 +58,16 @@ pub fn main() -> ExitCode {
     }
 }
 
-/// Any exit status but zero would abort the app's boot.
 fn exec_d() -> ExitCode {
     // The launcher waits until nobody can write to descriptor 3 any more, and takes what was written as variables for the app.
     // Nothing has been opened yet, so the number is the launcher's or nobody's.
     let _unless_it_is_closed = nix::unistd::close(3);
-    let _reported_by_the_hook = panic::catch_unwind(exec_d::run);
+    whatever_happens(exec_d::run)
+}
+
+/// Runs a role that succeeds even if it panics: any exit status but zero would abort the app's boot.
+fn whatever_happens(role: fn()) -> ExitCode {
+    let _reported_by_the_hook = panic::catch_unwind(role);
     ExitCode::SUCCESS
 }
 
@@ -71,4 +75,15 @@ fn unknown_role(role: &OsStr) -> ExitCode {
     let role = role.to_string_lossy().into_owned();
     Log::new(Verbosity::Info).say(Level::Warning, &Message::UnknownRole { role });
     ExitCode::FAILURE
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn panic_in_exec_d_does_not_abort_the_boot() {
+        let exit = whatever_happens(|| panic!("this is meant to be seen"));
+        assert_eq!(exit, ExitCode::SUCCESS);
+    }
 }

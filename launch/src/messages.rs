@@ -402,3 +402,6 @@ impl Display for Rounded {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
