@@ -9,6 +9,8 @@ use flate2::write::GzEncoder;
 use tar::{Builder, Header};
 use tempfile::TempDir;
 
+mod random;
+
 use super::*;
 use crate::content::tests::elf_header;
 use crate::release::tests::target;

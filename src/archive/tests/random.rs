@@ -1,0 +1,176 @@
+//! Random archives, most of them hostile: whatever comes, nothing panics and nothing is written elsewhere.
+
+use std::os::unix::ffi::OsStrExt;
+
+use proptest::collection::vec;
+use proptest::prelude::*;
+use proptest::sample::{Index, select};
+
+use super::*;
+
+/// An entry of a random archive.
+#[derive(Clone, Debug)]
+struct RandomEntry {
+    kind: EntryType,
+    path: Vec<u8>,
+    mode: u32,
+    /// The size that the header tells; the true one where there is none.
+    announced: Option<u64>,
+    content: Vec<u8>,
+}
+
+impl RandomEntry {
+    fn append_to(&self, tar: &mut Vec<u8>) {
+        const BLOCK: usize = 512;
+        let mut header = Header::new_gnu();
+        header.set_entry_type(self.kind);
+        header.set_mode(self.mode);
+        header.set_size(self.announced.unwrap_or(self.content.len() as u64));
+        let length = self.path.len().min(100);
+        header.as_old_mut().name[..length].copy_from_slice(&self.path[..length]);
+        if matches!(self.kind, EntryType::Symlink | EntryType::Link) {
+            let length = self.content.len().min(100);
+            header.as_old_mut().linkname[..length].copy_from_slice(&self.content[..length]);
+        }
+        header.set_cksum();
+        tar.extend(header.as_bytes());
+        tar.extend(&self.content);
+        tar.resize(tar.len().next_multiple_of(BLOCK), 0);
+    }
+}
+
+fn path() -> impl Strategy<Value = Vec<u8>> {
+    let component = prop_oneof![
+        8 => select(vec!["dist", "a", ".", "..", "", "backplane-status", "0", "escaped"])
+            .prop_map(|name| name.as_bytes().to_vec()),
+        1 => Just(b"backplane".to_vec()),
+        1 => vec(any::<u8>(), 0..20),
+    ];
+    let anywhere = vec(component.clone(), 1..5).prop_map(|components| components.join(&b'/'));
+    let beside_the_agent = component.prop_map(|name| [&b"dist/"[..], &name].concat());
+    prop_oneof![anywhere, beside_the_agent]
+}
+
+fn entry() -> impl Strategy<Value = RandomEntry> {
+    let kind = prop_oneof![
+        6 => Just(EntryType::Regular),
+        1 => select(vec![
+            EntryType::Continuous,
+            EntryType::Directory,
+            EntryType::Symlink,
+            EntryType::Link,
+            EntryType::Char,
+            EntryType::Block,
+            EntryType::Fifo,
+            EntryType::GNULongName,
+            EntryType::GNULongLink,
+            EntryType::GNUSparse,
+            EntryType::XHeader,
+            EntryType::XGlobalHeader,
+        ]),
+        1 => any::<u8>().prop_map(EntryType::new),
+    ];
+    let content = prop_oneof![
+        2 => Just(SCRIPT.to_vec()),
+        1 => Just(elf_header(EM_X86_64)),
+        1 => Just(b"../../escaped".to_vec()),
+        1 => Just(b"23 path=../../escaped/x\n".to_vec()),
+        1 => vec(any::<u8>(), 0..2000),
+    ];
+    let announced = prop_oneof![9 => Just(None), 1 => any::<u64>().prop_map(Some)];
+    (kind, path(), any::<u32>(), announced, content).prop_map(
+        |(kind, path, mode, announced, content)| RandomEntry {
+            kind,
+            path,
+            mode: mode & 0o7777,
+            announced,
+            content,
+        },
+    )
+}
+
+/// An archive, with or without compression, whole or damaged.
+fn download() -> impl Strategy<Value = Vec<u8>> {
+    let damage = prop_oneof![
+        3 => Just(Vec::new()),
+        1 => vec((any::<Index>(), any::<u8>()), 1..3),
+    ];
+    let cut = prop_oneof![3 => Just(None), 1 => any::<Index>().prop_map(Some)];
+    let parts = (
+        any::<bool>(),
+        vec(entry(), 0..8),
+        any::<bool>(),
+        damage,
+        cut,
+    );
+    parts.prop_map(|(has_agent, entries, zipped, damage, cut)| {
+        let agent = RandomEntry {
+            kind: EntryType::Regular,
+            path: b"dist/backplane".to_vec(),
+            mode: 0o755,
+            announced: None,
+            content: SCRIPT.to_vec(),
+        };
+        let mut bytes = Vec::new();
+        if has_agent {
+            agent.append_to(&mut bytes);
+        }
+        for entry in entries {
+            entry.append_to(&mut bytes);
+        }
+        bytes.resize(bytes.len() + 1024, 0);
+        if zipped {
+            bytes = gzip(&bytes);
+        }
+        for (position, byte) in damage {
+            let position = position.index(bytes.len());
+            bytes[position] = byte;
+        }
+        if let Some(cut) = cut {
+            bytes.truncate(cut.index(bytes.len()));
+        }
+        bytes
+    })
+}
+
+/// Everything below a folder that is not a folder itself, links not followed.
+fn below(folder: &Path) -> Vec<PathBuf> {
+    fs_err::read_dir(folder)
+        .unwrap()
+        .flat_map(|entry| {
+            let entry = entry.unwrap();
+            if entry.file_type().unwrap().is_dir() {
+                below(&entry.path())
+            } else {
+                vec![entry.path()]
+            }
+        })
+        .collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(512))]
+
+    #[test]
+    fn random_archives_do_no_harm(download in download()) {
+        let attempt = Attempt::new(&download);
+        let folder = attempt.folder.path();
+        for path in below(folder) {
+            prop_assert!(fs_err::symlink_metadata(&path).unwrap().is_file());
+            let place = path.strip_prefix(folder).unwrap();
+            let is_ours = place == Path::new("download")
+                || place.parent() == Some(Path::new("scratch"))
+                || place.parent() == Some(Path::new("into"));
+            prop_assert!(is_ours, "{}", place.display());
+        }
+        if attempt.outcome.is_ok() {
+            let installed = attempt.installed();
+            prop_assert!(installed.contains(&executable("backplane")));
+            for (name, mode) in installed {
+                prop_assert!(mode == EXECUTABLE_MODE || mode == FILE_MODE);
+                prop_assert!(!RESERVED_NAMES.contains(&name.as_str()));
+                prop_assert!(!Path::new(&name).as_os_str().as_bytes().contains(&b'/'));
+            }
+        }
+    }
+}
