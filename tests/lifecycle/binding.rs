@@ -120,7 +120,7 @@ fn that_cannot_be_read_is_told() {
     fs::create_dir(&folder).unwrap();
     fs::write(folder.join("type"), "backplane").unwrap();
     fs::write(folder.join("token"), "bound-token").unwrap();
-    fs::set_permissions(folder.join("token"), fs::Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(folder.join("token"), fs::Permissions::from_mode(0o000)).unwrap();
 
     launched(
         root.path(),

@@ -174,9 +174,9 @@ fn boots_with_garbage_in_every_variable() {
         b"\xff\xfe\x80=\xc3",
         b"one\ntwo\r\x1b[31mred\x07",
         b"-, ,=,--help",
-        "\u{202e}\u{1f4a5}\u{0}".trim_end_matches('\0').as_bytes(),
+        "\u{202e}\u{1f4a5}".as_bytes(),
         // As long as one variable can be: the kernel's MAX_ARG_STRLEN, less its name.
-        &[b'x'; 131_000],
+        &b"x".repeat(131_000),
     ];
     let port = ReservedPort::new();
     for value in garbage {

@@ -6,6 +6,10 @@
     unused_crate_dependencies,
     reason = "the lint looks at each target alone, and most dependencies are the library's"
 )]
+#![expect(
+    clippy::unwrap_used,
+    reason = "all of this is test code, which clippy only sees of what is inside of a test function"
+)]
 
 #[path = "../support/mod.rs"]
 mod support;
@@ -15,5 +19,6 @@ mod binding;
 mod boot;
 mod build;
 mod decision;
+mod end_to_end;
 mod lifetime;
 mod subjects;

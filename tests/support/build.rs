@@ -6,6 +6,7 @@ use super::workshop::{Buildpack, workshop};
 use std::collections::{BTreeMap, BTreeSet};
 use std::env;
 use std::ffi::OsString;
+use std::fmt::Write as _;
 use std::fs;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
@@ -66,11 +67,6 @@ impl Build {
 
     pub(crate) fn env(mut self, name: impl Into<OsString>, value: impl Into<OsString>) -> Self {
         self.variables.insert(name.into(), value.into());
-        self
-    }
-
-    pub(crate) fn without_env(mut self, name: impl Into<OsString>) -> Self {
-        self.variables.remove(&name.into());
         self
     }
 
@@ -188,9 +184,11 @@ impl Build {
         let mut order = "[[order]]\n".to_owned();
         for Buildpack { id, version } in workshop().order() {
             if self.with_backplane || id.replace('/', "_") != BUILDPACK {
-                order.push_str(&format!(
+                write!(
+                    order,
                     "[[order.group]]\nid = \"{id}\"\nversion = \"{version}\"\n"
-                ));
+                )
+                .unwrap();
             }
         }
         fs::write(self.folder.path().join("order.toml"), order).unwrap();

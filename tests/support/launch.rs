@@ -1,6 +1,7 @@
 //! Launches by the real launcher.
 
 use super::build::Image;
+use super::output::Output;
 use super::process::{MARK, Process, processes_marked};
 use super::workshop::workshop;
 use super::{DEADLINE, eventually};
@@ -8,12 +9,10 @@ use rustix::process::Signal;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fmt;
-use std::io::{PipeReader, Read as _};
-use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
+use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -111,9 +110,18 @@ impl Launch {
 
     pub(crate) fn start(self) -> Running {
         static NUMBER: AtomicU32 = AtomicU32::new(1);
-        let mark = workshop().mark(NUMBER.fetch_add(1, Ordering::Relaxed));
+        let mark = workshop().mark(&NUMBER.fetch_add(1, Ordering::Relaxed).to_string());
         let (stdout_reader, stdout_writer) = std::io::pipe().unwrap();
         let (stderr_reader, stderr_writer) = std::io::pipe().unwrap();
+
+        let stderr_reader = match self.stderr {
+            Stderr::Captured | Stderr::Closed => stderr_reader,
+            Stderr::ReaderGone => {
+                drop(stderr_reader);
+                // In its place, one of a pipe that nobody writes to.
+                std::io::pipe().unwrap().0
+            }
+        };
 
         let mut command = match self.stderr {
             Stderr::Closed => {
@@ -143,19 +151,11 @@ impl Launch {
             .unwrap();
         drop(command);
 
-        let stderr = match self.stderr {
-            Stderr::Captured | Stderr::Closed => Output::of(stderr_reader),
-            Stderr::ReaderGone => {
-                drop(stderr_reader);
-                Output::default()
-            }
-        };
         Running {
             stdin: child.stdin.take(),
             child,
             ended: None,
-            stdout: Output::of(stdout_reader),
-            stderr,
+            output: Output::of(stdout_reader, stderr_reader),
             mark,
             kept: None,
         }
@@ -167,8 +167,7 @@ pub(crate) struct Running {
     child: Child,
     stdin: Option<ChildStdin>,
     ended: Option<ExitStatus>,
-    stdout: Output,
-    stderr: Output,
+    output: Output,
     mark: OsString,
     kept: Option<Image>,
 }
@@ -186,12 +185,12 @@ impl Running {
 
     /// What the app wrote so far.
     pub(crate) fn stdout(&self) -> Vec<u8> {
-        self.stdout.so_far()
+        self.output.stdout()
     }
 
     /// What the app and all that runs beside it wrote so far.
     pub(crate) fn stderr(&self) -> String {
-        String::from_utf8_lossy(&self.stderr.so_far()).into_owned()
+        String::from_utf8_lossy(&self.output.stderr()).into_owned()
     }
 
     /// The lines that our programs wrote so far.
@@ -309,14 +308,18 @@ impl Running {
         })
     }
 
-    /// Waits until no process of this launch is left, and gives the time that it took.
+    /// Waits until no process of this launch is left, and gives the time that it took. All that was written has been read then.
     #[track_caller]
     pub(crate) fn wait_for_nothing_left(&self) -> Duration {
         let start = Instant::now();
         self.eventually("the end of all processes", || {
             self.processes().is_empty().then_some(())
         });
-        start.elapsed()
+        let time = start.elapsed();
+        self.eventually("the end of the output", || {
+            self.output.is_complete().then_some(())
+        });
+        time
     }
 }
 
@@ -335,32 +338,5 @@ impl Drop for Running {
             thread::sleep(Duration::from_millis(2));
         }
         let _ = self.child.wait();
-    }
-}
-
-/// The bytes of a pipe, read as they come.
-#[derive(Debug, Clone, Default)]
-struct Output(Arc<Mutex<Vec<u8>>>);
-
-impl Output {
-    fn of(mut reader: PipeReader) -> Self {
-        let output = Self::default();
-        let sink = output.clone();
-        // It ends with the last process that holds the pipe.
-        thread::spawn(move || {
-            let mut buffer = [0; 4096];
-            while let Ok(length @ 1..) = reader.read(&mut buffer) {
-                sink.lock().extend_from_slice(&buffer[..length]);
-            }
-        });
-        output
-    }
-
-    fn so_far(&self) -> Vec<u8> {
-        self.lock().clone()
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<u8>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

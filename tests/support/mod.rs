@@ -8,15 +8,18 @@ mod app;
 mod build;
 mod command;
 mod launch;
+mod output;
 mod port;
 mod process;
+mod server;
 mod workshop;
 
 pub(crate) use app::App;
 pub(crate) use build::{Build, Image};
 pub(crate) use launch::{Launch, Running, TOKEN};
-pub(crate) use port::ReservedPort;
+pub(crate) use port::{ReservedPort, free_port};
 pub(crate) use process::{MARK, Process, zombies_of};
+pub(crate) use server::Edge;
 pub(crate) use workshop::workshop;
 
 use std::fmt::Display;

@@ -61,9 +61,9 @@ impl Workshop {
         self.folder.join("standin").join(program)
     }
 
-    /// The value of [`MARK`] for the launch with this number: one that the janitor finds too.
-    pub(super) fn mark(&self, number: u32) -> OsString {
-        self.folder.join(number.to_string()).into()
+    /// The value of [`MARK`] for the processes of this name: one that the janitor finds too.
+    pub(super) fn mark(&self, name: &str) -> OsString {
+        self.folder.join(name).into()
     }
 
     /// A folder of a test's own, gone with its handle.

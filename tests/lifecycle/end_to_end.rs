@@ -1,0 +1,117 @@
+//! The whole path: a request that comes in at the stand-in's edge is answered by an app that listens on 127.0.0.1 only.
+
+use crate::support::{App, Build, DEADLINE, Edge, Image, TOKEN, eventually, free_port, workshop};
+use rustix::process::Signal;
+use std::fs;
+use std::io::{BufRead as _, Read as _};
+
+const ENDPOINT: &str = "myendpoint.test";
+
+/// The stand-in's sample app, with the stand-in's agent.
+fn sample_image() -> Image {
+    let program = |name| fs::read(workshop().standin(name)).unwrap();
+    let app = App::new()
+        .process("web", "exec ./sample-app")
+        .process("worker", "exec ./sample-app worker")
+        .executable("sample-app", program("sample-app"))
+        .executable("vendor/backplane", program("backplane"));
+    Build::new(app)
+        .env("BACKPLANE_AGENT_URL", "vendor/backplane")
+        .run()
+}
+
+#[test]
+#[ignore = "tier 2: needs the CNB lifecycle; script/test runs it"]
+fn request_reaches_the_app_and_comes_back_after_a_crash() {
+    let image = sample_image();
+    let edge = Edge::start(TOKEN);
+    edge.route(TOKEN, ENDPOINT, "some=label");
+    edge.wait_for_status(ENDPOINT, 503);
+
+    let launch = image
+        .launch("web")
+        .connect(free_port())
+        .env("BACKPLANE_EDGE", &edge.agents);
+    let mut running = launch.start();
+    edge.wait_for_status(ENDPOINT, 200);
+
+    let first = running.wait_for_agent();
+    first.signal(Signal::KILL);
+    eventually(DEADLINE, "another agent", || {
+        running
+            .agents()
+            .into_iter()
+            .find(|agent| agent.id() != first.id())
+    });
+    edge.wait_for_status(ENDPOINT, 200);
+
+    running.signal(Signal::TERM);
+    assert!(running.wait().success());
+    running.wait_for_nothing_left();
+    edge.wait_for_status(ENDPOINT, 503);
+}
+
+/// In a container only the app gets the SIGTERM of a stop, and the agent serves what the app still answers.
+#[test]
+#[ignore = "tier 2: needs the CNB lifecycle; script/test runs it"]
+fn request_in_flight_is_finished_when_the_app_is_stopped() {
+    let image = sample_image();
+    let edge = Edge::start(TOKEN);
+    edge.route(TOKEN, ENDPOINT, "some=label");
+    let launch = image
+        .launch("web")
+        .connect(free_port())
+        .env("BACKPLANE_EDGE", &edge.agents);
+    let mut running = launch.start();
+    edge.wait_for_status(ENDPOINT, 200);
+
+    // Ten lines in a second.
+    let mut answer = edge.open(ENDPOINT, "/slow?ms=1000");
+    let mut line = String::new();
+    while !line.contains("1/10") {
+        line.clear();
+        assert_ne!(
+            answer.read_line(&mut line).unwrap(),
+            0,
+            "the answer ended early"
+        );
+    }
+    running.signal(Signal::TERM);
+    let mut rest = String::new();
+    answer.read_to_string(&mut rest).unwrap();
+
+    assert!(rest.contains("10/10\n"), "{rest}");
+    assert!(running.wait().success());
+    running.wait_for_nothing_left();
+}
+
+#[test]
+#[ignore = "tier 2: needs the CNB lifecycle; script/test runs it"]
+fn wrong_token_is_refused_and_the_app_goes_on() {
+    let image = sample_image();
+    let edge = Edge::start("another-token");
+    edge.route("another-token", ENDPOINT, "some=label");
+    let launch = image
+        .launch("web")
+        .connect(free_port())
+        .env("BACKPLANE_EDGE", &edge.agents);
+    let running = launch.start();
+
+    running.wait_for_stderr(
+        "The agent has now ended 5 times in a row soon after its start. Usually BACKPLANE_TOKEN",
+    );
+    assert_eq!(edge.get(ENDPOINT, "/"), 503);
+    assert!(running.app().is_alive());
+}
+
+/// Nobody wants to read at each boot of a worker that it has no port.
+#[test]
+#[ignore = "tier 2: needs the CNB lifecycle; script/test runs it"]
+fn worker_without_a_port_is_left_alone() {
+    let image = sample_image();
+    let launch = image.launch("worker").connect(1).without_env("PORT");
+    let running = launch.start();
+    running.wait_for_stdout("\n");
+    assert_eq!(running.supervisors().len(), 0);
+    assert_eq!(running.our_lines(), Vec::<String>::new());
+}

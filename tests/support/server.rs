@@ -1,0 +1,109 @@
+//! Servers that an app talks to, or is talked to by.
+
+use super::process::MARK;
+use super::workshop::workshop;
+use super::{DEADLINE, eventually};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpStream;
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc;
+use std::thread;
+
+/// The edge of the stand-in. It is killed when this is dropped.
+pub(crate) struct Edge {
+    child: Child,
+    /// Where it takes requests.
+    public: String,
+    /// Where it takes agents.
+    pub(crate) agents: String,
+}
+
+impl Edge {
+    /// Starts an edge that knows one token.
+    pub(crate) fn start(token: &str) -> Self {
+        let mut child = Command::new(workshop().standin("backplane-edge"))
+            .args(["--token", token])
+            .env(MARK, workshop().mark("edge"))
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let stdout = BufReader::new(child.stdout.take().unwrap());
+        let (sender, lines) = mpsc::channel();
+        thread::spawn(move || {
+            for line in stdout.lines().map_while(Result::ok) {
+                // The receiver has all that it wants after the first two.
+                let _ = sender.send(line);
+            }
+        });
+        let mut edge = Self {
+            child,
+            public: String::new(),
+            agents: String::new(),
+        };
+        while edge.public.is_empty() || edge.agents.is_empty() {
+            let line = lines
+                .recv_timeout(DEADLINE)
+                .expect("the edge says where it listens");
+            match line.split_once(' ') {
+                Some(("public", address)) => address.clone_into(&mut edge.public),
+                Some(("agents", address)) => address.clone_into(&mut edge.agents),
+                _ => panic!("unexpected line of the edge: {line}"),
+            }
+        }
+        edge
+    }
+
+    /// Routes `endpoint` to the agents that `selector` selects.
+    pub(crate) fn route(&self, token: &str, endpoint: &str, selector: &str) {
+        let output = Command::new(workshop().standin("backplane"))
+            .args(["route", endpoint, selector])
+            .env("BACKPLANE_EDGE", &self.agents)
+            .env("BACKPLANE_TOKEN", token)
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{output:?}");
+    }
+
+    /// Sends a GET request for `endpoint` to the edge; its answer can be read.
+    pub(crate) fn open(&self, endpoint: &str, path: &str) -> BufReader<TcpStream> {
+        let mut stream = TcpStream::connect(&self.public).unwrap();
+        stream.set_read_timeout(Some(DEADLINE)).unwrap();
+        write!(
+            stream,
+            "GET {path} HTTP/1.1\r\nHost: {endpoint}\r\nConnection: close\r\n\r\n"
+        )
+        .unwrap();
+        BufReader::new(stream)
+    }
+
+    /// Gets `path` of `endpoint` through the edge, and gives the status of the answer.
+    pub(crate) fn get(&self, endpoint: &str, path: &str) -> u16 {
+        let mut answer = String::new();
+        self.open(endpoint, path)
+            .read_to_string(&mut answer)
+            .unwrap();
+        let status = answer
+            .split(' ')
+            .nth(1)
+            .and_then(|status| status.parse().ok());
+        status.unwrap_or_else(|| panic!("no HTTP answer: {answer:?}"))
+    }
+
+    /// Waits until `endpoint` is answered with `status`.
+    #[track_caller]
+    pub(crate) fn wait_for_status(&self, endpoint: &str, status: u16) {
+        eventually(DEADLINE, format_args!("status {status}"), || {
+            (self.get(endpoint, "/") == status).then_some(())
+        });
+    }
+}
+
+impl Drop for Edge {
+    fn drop(&mut self) {
+        // It may be gone already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
