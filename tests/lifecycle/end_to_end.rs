@@ -9,7 +9,7 @@ const ENDPOINT: &str = "myendpoint.test";
 
 /// The stand-in's sample app, with the stand-in's agent.
 fn sample_image() -> Image {
-    let program = |name| fs::read(workshop().standin(name)).unwrap();
+    let program = |name| fs::read(workshop().program(name)).unwrap();
     let app = App::new()
         .process("web", "exec ./sample-app")
         .process("worker", "exec ./sample-app worker")

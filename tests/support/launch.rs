@@ -28,6 +28,7 @@ pub(crate) struct Launch {
     arguments: Vec<OsString>,
     variables: BTreeMap<OsString, OsString>,
     stderr: Stderr,
+    like_process_1: bool,
 }
 
 /// What the container's stderr is.
@@ -74,6 +75,7 @@ impl Image {
             .map(|(name, value): (&str, OsString)| (name.into(), value))
             .into(),
             stderr: Stderr::Captured,
+            like_process_1: false,
         }
     }
 }
@@ -108,6 +110,12 @@ impl Launch {
         self
     }
 
+    /// Starts it as the parent of all orphans below it, as a container's process 1 is.
+    pub(crate) fn like_process_1(mut self) -> Self {
+        self.like_process_1 = true;
+        self
+    }
+
     pub(crate) fn start(self) -> Running {
         static NUMBER: AtomicU32 = AtomicU32::new(1);
         let mark = workshop().mark(&NUMBER.fetch_add(1, Ordering::Relaxed).to_string());
@@ -130,6 +138,11 @@ impl Launch {
                 shell.args(["-c", r#"exec -a "$1" "$2" "${@:3}" 2>&-"#, "bash"]);
                 shell.arg(&self.name).arg(&self.program);
                 shell
+            }
+            Stderr::Captured | Stderr::ReaderGone if self.like_process_1 => {
+                let mut process_1 = Command::new(workshop().program("as-process-1"));
+                process_1.arg(&self.name).arg(&self.program);
+                process_1
             }
             Stderr::Captured | Stderr::ReaderGone => {
                 let mut launcher = Command::new(&self.program);

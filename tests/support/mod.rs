@@ -11,6 +11,7 @@ mod launch;
 mod output;
 mod port;
 mod process;
+mod program;
 mod server;
 mod workshop;
 
@@ -19,6 +20,7 @@ pub(crate) use build::{Build, Image};
 pub(crate) use launch::{Launch, Running, TOKEN};
 pub(crate) use port::{ReservedPort, free_port};
 pub(crate) use process::{MARK, Process, zombies_of};
+pub(crate) use program::BuildProgram;
 pub(crate) use server::Edge;
 pub(crate) use workshop::workshop;
 

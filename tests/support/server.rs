@@ -21,7 +21,7 @@ pub(crate) struct Edge {
 impl Edge {
     /// Starts an edge that knows one token.
     pub(crate) fn start(token: &str) -> Self {
-        let mut child = Command::new(workshop().standin("backplane-edge"))
+        let mut child = Command::new(workshop().program("backplane-edge"))
             .args(["--token", token])
             .env(MARK, workshop().mark("edge"))
             .stdin(Stdio::null())
@@ -57,7 +57,7 @@ impl Edge {
 
     /// Routes `endpoint` to the agents that `selector` selects.
     pub(crate) fn route(&self, token: &str, endpoint: &str, selector: &str) {
-        let output = Command::new(workshop().standin("backplane"))
+        let output = Command::new(workshop().program("backplane"))
             .args(["route", endpoint, selector])
             .env("BACKPLANE_EDGE", &self.agents)
             .env("BACKPLANE_TOKEN", token)

@@ -17,6 +17,9 @@ use tempfile::TempDir;
 /// The user that the tests run as where they are started by root: nobody, or whoever has that number.
 const ORDINARY_ID: u32 = 65534;
 
+/// The programs of this repository that tests run beside an app: of the stand-in, and `as-process-1`.
+const PROGRAMS: [&str; 4] = ["as-process-1", "backplane", "backplane-edge", "sample-app"];
+
 /// Long enough for the first build of all that the tests need, on a slow machine.
 const BUILD_DEADLINE: Duration = Duration::from_mins(20);
 
@@ -51,14 +54,22 @@ impl Workshop {
         self.folder.join("buildpacks")
     }
 
+    /// The folder of the buildpack under test.
+    pub(super) fn buildpack_under_test(&self) -> PathBuf {
+        let buildpack = self.order.last().expect("it is the last of the order");
+        self.buildpacks()
+            .join(buildpack.id.replace('/', "_"))
+            .join(&buildpack.version)
+    }
+
     /// The buildpacks in the order of a builder that has them all.
     pub(super) fn order(&self) -> &[Buildpack] {
         &self.order
     }
 
-    /// A program of the stand-in: `backplane`, `backplane-edge` and so on.
-    pub(crate) fn standin(&self, program: &str) -> PathBuf {
-        self.folder.join("standin").join(program)
+    /// One of [`PROGRAMS`].
+    pub(crate) fn program(&self, name: &str) -> PathBuf {
+        self.folder.join("programs").join(name)
     }
 
     /// The value of [`MARK`] for the processes of this name: one that the janitor finds too.
@@ -78,7 +89,7 @@ impl Workshop {
             return Err("the CNB lifecycle is missing; run script/bootstrap".to_owned());
         }
         make(&mut Command::new(root.join("script/package")))?;
-        let programs = build_standin(root)?;
+        let programs = build_programs(root)?;
 
         let folder = tempfile::Builder::new()
             .prefix("backplane-test-")
@@ -103,7 +114,9 @@ impl Workshop {
             copy(&source, &folder.join(&buildpack.version))?;
             workshop.order.push(buildpack);
         }
-        copy(&programs, &workshop.folder.join("standin"))?;
+        for name in PROGRAMS {
+            copy(&programs.join(name), &workshop.program(name))?;
+        }
 
         let work = workshop.folder.join("work");
         fs::create_dir(&work)
@@ -135,8 +148,8 @@ impl Buildpack {
     }
 }
 
-/// Builds the stand-in in the folder that this test program was built in, and gives the folder of its programs.
-fn build_standin(root: &Path) -> Result<PathBuf, String> {
+/// Builds [`PROGRAMS`] in the folder that this test program was built in, and gives the folder that they are in.
+fn build_programs(root: &Path) -> Result<PathBuf, String> {
     // The test program is TARGET/debug/deps/NAME.
     let program =
         env::current_exe().map_err(|error| format!("unable to find the test program: {error}"))?;
@@ -155,6 +168,8 @@ fn build_standin(root: &Path) -> Result<PathBuf, String> {
                 "--locked",
                 "--package",
                 "backplane-standin",
+                "--package",
+                "as-process-1",
                 "--bins",
             ])
             .arg("--target-dir")
