@@ -1,11 +1,14 @@
 //! The app: the process that the exec.d program's parent is, or is about to become.
 
 use crate::orders::AppReference;
+use rustix::event::{self, PollFd, PollFlags, Timespec};
 use rustix::io::Errno;
 use rustix::process::{self, Pid, PidfdFlags};
 use std::fs;
 use std::io;
 use std::os::fd::OwnedFd;
+use std::thread;
+use std::time::Duration;
 
 /// A hold on the app that no reuse of its pid can fool, if the kernel gives one.
 #[derive(Debug)]
@@ -51,18 +54,41 @@ fn hold(pid: Pid) -> Result<AppHold, ParentGone> {
     }
 }
 
-/// Whether the app that was referred to by its pid still lives. A pidfd is polled instead.
-pub(crate) fn is_alive(pid: Pid, started: Option<u64>) -> bool {
+/// Waits until the app has ended: all that is left to do for a supervisor that cannot work.
+pub(crate) fn wait_for_end(app: AppReference, pause: Duration) {
+    while !has_ended(app) {
+        thread::sleep(pause);
+    }
+}
+
+/// Whether the app has ended. In the supervisor, standard output is its pidfd if there is one.
+pub(crate) fn has_ended(app: AppReference) -> bool {
+    match app {
+        AppReference::Pidfd => {
+            let mut descriptors = [PollFd::from_borrowed_fd(
+                rustix::stdio::stdout(),
+                PollFlags::IN,
+            )];
+            event::poll(&mut descriptors, Some(&Timespec::default())) == Ok(1)
+        }
+        AppReference::Pid { pid, started } => {
+            !Pid::from_raw(pid.get()).is_some_and(|pid| is_alive(pid, started))
+        }
+    }
+}
+
+/// Whether the app that was referred to by its pid still lives.
+fn is_alive(pid: Pid, started: Option<u64>) -> bool {
     match (start_of(pid), started) {
-        (Ok((state, now)), Some(then)) => now == then && !has_ended(state),
-        (Ok((state, _)), None) => !has_ended(state),
+        (Ok((state, now)), Some(then)) => now == then && !is_over(state),
+        (Ok((state, _)), None) => !is_over(state),
         // Without a readable /proc there is only the null signal, which a reused pid fools. EPERM means alive, as another user.
         (Err(_), _) => process::test_kill_process(pid) != Err(Errno::SRCH),
     }
 }
 
 /// Zombie and dead, by `proc_pid_stat(5)`.
-fn has_ended(state: char) -> bool {
+fn is_over(state: char) -> bool {
     matches!(state, 'Z' | 'X' | 'x')
 }
 
@@ -86,7 +112,6 @@ fn parse_stat(stat: &str) -> Option<(char, u64)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use rustix::event::{PollFd, PollFlags, Timespec, poll};
     use std::process::{Child, Command, Stdio};
 
     /// A process that ends when its standard input does.
@@ -111,7 +136,10 @@ mod tests {
         assert_eq!(hold.reference, AppReference::Pidfd);
         let pidfd = hold.pidfd.unwrap();
         let mut descriptors = [PollFd::new(&pidfd, PollFlags::IN)];
-        assert_eq!(poll(&mut descriptors, Some(&Timespec::default())), Ok(0));
+        assert_eq!(
+            event::poll(&mut descriptors, Some(&Timespec::default())),
+            Ok(0)
+        );
     }
 
     #[test]
@@ -134,7 +162,7 @@ mod tests {
             tv_nsec: 0,
         };
         assert_eq!(
-            poll(&mut descriptors, Some(&deadline)),
+            event::poll(&mut descriptors, Some(&deadline)),
             Ok(1),
             "the pidfd says when it ends"
         );

@@ -93,6 +93,16 @@ impl EventLoop {
             let target = self.orders.target.to_string();
             self.log.note(&Note::debug(Message::Waiting { target }));
         }
+        let result = self.work();
+        if let (Err(_), Some(agent)) = (result, self.agent.take()) {
+            agent.signal(Signal::KILL);
+            agent.reap();
+        }
+        self.sweep();
+        result
+    }
+
+    fn work(&mut self) -> Result<(), Errno> {
         while !self.is_finished {
             self.wait()?;
             self.read_signals();
@@ -100,7 +110,6 @@ impl EventLoop {
             self.refuse_clients();
             self.keep_time();
         }
-        self.sweep();
         Ok(())
     }
 
@@ -316,12 +325,7 @@ impl EventLoop {
         if self.app_has_ended {
             return;
         }
-        self.app_has_ended = match self.orders.app {
-            AppReference::Pidfd => is_readable(rustix::stdio::stdout()),
-            AppReference::Pid { pid, started } => {
-                !Pid::from_raw(pid.get()).is_some_and(|pid| app::is_alive(pid, started))
-            }
-        };
+        self.app_has_ended = app::has_ended(self.orders.app);
         if self.app_has_ended {
             // The app may be started again at once, by something that watches it, and then wants an agent of its own.
             self.release_lock();
@@ -389,9 +393,4 @@ fn children() -> Vec<Pid> {
         .split_ascii_whitespace()
         .filter_map(|pid| Pid::from_raw(pid.parse().ok()?))
         .collect()
-}
-
-fn is_readable(descriptor: std::os::fd::BorrowedFd<'_>) -> bool {
-    let mut descriptors = [PollFd::from_borrowed_fd(descriptor, PollFlags::IN)];
-    rustix::event::poll(&mut descriptors, Some(&Timespec::default())) == Ok(1)
 }

@@ -1,5 +1,6 @@
 //! The supervisor's start: cuts itself off from what it came from, then runs the event loop.
 
+use crate::app;
 use crate::event_loop::EventLoop;
 use crate::limits::Limits;
 use crate::log::{Level, Log, Verbosity};
@@ -26,7 +27,9 @@ pub(crate) fn run(arguments: &[OsString]) -> ExitCode {
     };
     let log = Log::new(orders.verbosity);
     let _best_effort = detach();
-    let result = EventLoop::new(orders, Limits::default(), log)
+    let reference = orders.app;
+    let limits = Limits::default();
+    let result = EventLoop::new(orders, limits.clone(), log)
         .map_err(|error| ("its start", error.to_string()))
         .and_then(|event_loop| {
             event_loop
@@ -37,6 +40,8 @@ pub(crate) fn run(arguments: &[OsString]) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err((what, error)) => {
             log.say(Level::Warning, &Message::SupervisorFailed { what, error });
+            // An app that is process 1 of its container would not reap a supervisor that ends before it.
+            app::wait_for_end(reference, limits.app_poll);
             ExitCode::FAILURE
         }
     }

@@ -2,7 +2,7 @@
 
 use std::fs::{self, File, Permissions};
 use std::net::TcpListener;
-use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread;
@@ -45,11 +45,12 @@ pub(crate) struct Layer {
 impl Layer {
     /// A layer with this agent, and an app of type `web` on this port.
     pub(crate) fn new(agent: &str, port: u16) -> Self {
-        let folder = tempfile::tempdir().unwrap();
+        // On the file system of the program, which is linked: a copy that another thread's child still has open for writing could
+        // not be run (ETXTBSY).
+        let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
         fs::create_dir_all(folder.path().join("exec.d")).unwrap();
         fs::create_dir_all(folder.path().join("libexec")).unwrap();
-        // A copy that another thread's child still has open for writing could not be run (ETXTBSY).
-        symlink(
+        fs::hard_link(
             env!("CARGO_BIN_EXE_backplane-launch-test-program"),
             folder.path().join("exec.d/launch"),
         )
