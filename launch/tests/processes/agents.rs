@@ -293,6 +293,6 @@ fn restart_is_prompt() {
     app.agent(2);
     let pause = killed.elapsed();
     assert!(pause >= Duration::from_millis(250), "{pause:?}");
-    assert!(pause < Duration::from_millis(1500), "{pause:?}");
+    assert!(pause < Duration::from_secs(5), "{pause:?}");
     app.finish();
 }

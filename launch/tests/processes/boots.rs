@@ -248,7 +248,7 @@ fn exec_d_returns_within_milliseconds() {
     let status = app.wait();
     // Generous for a busy machine, but far less than any wait for the app, the agent or a time-out.
     assert!(
-        started.elapsed() < Duration::from_millis(900),
+        started.elapsed() < Duration::from_secs(3),
         "{:?}",
         started.elapsed()
     );
