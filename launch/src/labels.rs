@@ -24,7 +24,7 @@ pub(crate) enum LabelsError {
 pub(crate) fn variable_of_type(process_type: &str) -> String {
     format!(
         "BACKPLANE_LABELS_{}",
-        process_type.to_uppercase().replace('-', "_")
+        process_type.to_ascii_uppercase().replace('-', "_")
     )
 }
 

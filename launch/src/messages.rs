@@ -393,12 +393,14 @@ struct Rounded(Duration);
 
 impl Display for Rounded {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        if self.0 < Duration::from_secs(1) {
-            write!(f, "{} ms", self.0.as_millis())
-        } else if self.0 < Duration::from_secs(10) {
-            write!(f, "{:.1} s", self.0.as_secs_f64())
-        } else {
-            write!(f, "{:.0} s", self.0.as_secs_f64())
+        let milliseconds = self.0.as_millis();
+        match milliseconds {
+            0..1_000 => write!(f, "{milliseconds} ms"),
+            1_000..10_000 => {
+                let tenths = (milliseconds + 50) / 100;
+                write!(f, "{}.{} s", tenths / 10, tenths % 10)
+            }
+            _ => write!(f, "{} s", (milliseconds + 500) / 1_000),
         }
     }
 }

@@ -86,19 +86,14 @@ impl Sight {
     pub(crate) fn look(&mut self, host: &Host, port: NonZeroU16) -> Found {
         let mut problems = Vec::new();
         loop {
-            let listeners = match self {
-                Self::SockDiag(socket) => socket.listeners(port),
-                Self::ProcNet => proc_net::listeners(Path::new("/proc/net"), port),
-                Self::Blind => {
-                    let loopback = Some(Loopback::V4);
-                    return Found { loopback, problems };
-                }
+            let looked = match self {
+                Self::SockDiag(socket) => ask(socket, host, port),
+                Self::ProcNet => proc_net::listeners(Path::new("/proc/net"), port)
+                    .map(|listeners| reachable_by(host, &listeners)),
+                Self::Blind => Ok(Some(Loopback::V4)),
             };
-            match listeners {
-                Ok(listeners) => {
-                    let loopback = reachable_by(host, &listeners);
-                    return Found { loopback, problems };
-                }
+            match looked {
+                Ok(loopback) => return Found { loopback, problems },
                 Err(error) => problems.push(self.give_up(&error)),
             }
         }
@@ -117,6 +112,16 @@ impl Sight {
             }
         }
     }
+}
+
+/// Asks for IPv6 listeners only where the IPv4 ones do not suffice: most apps have one of those, and are looked for every second.
+fn ask(socket: &mut SockDiag, host: &Host, port: NonZeroU16) -> io::Result<Option<Loopback>> {
+    let mut listeners = socket.v4_listeners(port)?;
+    if let Some(loopback @ Loopback::V4) = reachable_by(host, &listeners) {
+        return Ok(Some(loopback));
+    }
+    listeners.extend(socket.v6_listeners(port)?);
+    Ok(reachable_by(host, &listeners))
 }
 
 fn slow(error: &io::Error) -> Message {

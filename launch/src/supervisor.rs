@@ -12,7 +12,7 @@ use std::time::Duration;
 pub(crate) type Moment = Duration;
 
 /// What happens.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Event {
     /// A look found that the app listens, reachable by this address, or does not.
     Looked(Option<Loopback>),

@@ -50,16 +50,22 @@ impl SockDiag {
         })
     }
 
-    /// All sockets that listen on this port.
-    pub(crate) fn listeners(&mut self, port: NonZeroU16) -> io::Result<Vec<Listener>> {
+    /// All IPv4 sockets that listen on this port.
+    pub(crate) fn v4_listeners(&mut self, port: NonZeroU16) -> io::Result<Vec<Listener>> {
         let mut listeners = Vec::new();
         self.dump(AF_INET, port, &mut listeners)?;
-        match self.dump(AF_INET6, port, &mut listeners) {
-            // A kernel without IPv6.
-            Err(error) if error.raw_os_error() == Some(Errno::NOENT.raw_os_error()) => {}
-            other => other?,
-        }
         Ok(listeners)
+    }
+
+    /// All IPv6 sockets that listen on this port; none where the kernel has no IPv6.
+    pub(crate) fn v6_listeners(&mut self, port: NonZeroU16) -> io::Result<Vec<Listener>> {
+        let mut listeners = Vec::new();
+        match self.dump(AF_INET6, port, &mut listeners) {
+            Err(error) if error.raw_os_error() == Some(Errno::NOENT.raw_os_error()) => {
+                Ok(Vec::new())
+            }
+            other => other.map(|()| listeners),
+        }
     }
 
     fn dump(
@@ -201,7 +207,12 @@ mod tests {
 
     fn seen(port: u16) -> Vec<Listener> {
         let port = NonZeroU16::new(port).unwrap();
-        SockDiag::open().unwrap().listeners(port).unwrap()
+        let mut socket = SockDiag::open().unwrap();
+        [
+            socket.v4_listeners(port).unwrap(),
+            socket.v6_listeners(port).unwrap(),
+        ]
+        .concat()
     }
 
     #[test]
@@ -248,7 +259,7 @@ mod tests {
         let mut socket = SockDiag::open().unwrap();
         for listener in &listeners {
             let port = NonZeroU16::new(listener.local_addr().unwrap().port()).unwrap();
-            let found = socket.listeners(port).unwrap();
+            let found = socket.v4_listeners(port).unwrap();
             assert_eq!(
                 found,
                 proc_net::listeners(Path::new("/proc/net"), port).unwrap()
