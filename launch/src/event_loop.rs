@@ -8,6 +8,7 @@ use crate::log::Log;
 use crate::messages::{Exit, Message, Note};
 use crate::orders::{AppReference, Orders};
 use crate::readiness::{Sight, connect};
+use crate::status::Report;
 use crate::supervisor::{Action, Event, Moment, Supervisor};
 use crate::target::{Host, Loopback};
 use nix::sys::signal::SigSet;
@@ -107,7 +108,7 @@ impl EventLoop {
             self.wait()?;
             self.read_signals();
             self.notice_app();
-            self.refuse_clients();
+            self.answer_clients();
             self.keep_time();
         }
         Ok(())
@@ -340,11 +341,22 @@ impl EventLoop {
         }
     }
 
-    /// Closes connections to the lock.
-    fn refuse_clients(&mut self) {
+    /// Tells everybody who has connected to the lock how the agent is.
+    fn answer_clients(&self) {
+        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
         while self.holds_lock
-            && rustix::net::accept_with(rustix::stdio::stdin(), SocketFlags::CLOEXEC).is_ok()
+            && let Ok(client) = rustix::net::accept_with(rustix::stdio::stdin(), flags)
         {
+            let report = Report {
+                process_type: self.orders.process_type.clone(),
+                supervisor_pid: Some(std::process::id()),
+                agent_pid: self
+                    .agent
+                    .as_ref()
+                    .map(|agent| agent.leader().as_raw_pid().unsigned_abs()),
+                ..self.mind.report(self.now())
+            };
+            let _gone = rustix::io::write(client, report.to_lines().as_bytes());
         }
     }
 

@@ -4,7 +4,8 @@
 //!
 //! ```text
 //! exec.d ──▶ supervise ──▶ start-agent ═▶ the agent
-//!                 └──────▶ connect-once (targets on other hosts only)
+//!                 ├──────▶ connect-once (targets on other hosts only)
+//!                 └◀─ ─ ─  backplane-status (by that name)
 //! ```
 //!
 //! exec.d decides whether this process of the app gets an agent (`decision`) and returns within milliseconds; the supervisor
@@ -19,6 +20,7 @@ mod decision;
 mod environment;
 mod event_loop;
 mod exec_d;
+mod failures;
 mod labels;
 mod limits;
 mod lock;
@@ -28,6 +30,7 @@ mod orders;
 mod process_type;
 mod readiness;
 mod settings;
+mod status;
 mod supervise;
 mod supervisor;
 mod target;
@@ -39,16 +42,22 @@ use crate::readiness::connect;
 use std::env;
 use std::ffi::{OsStr, OsString};
 use std::panic;
+use std::path::Path;
 use std::process::ExitCode;
 
-/// The launch program: picks the role from the arguments and plays it.
+/// The launch program: picks the role from its name and arguments, and plays it.
 #[must_use = "it is the exit status of the process"]
 pub fn main() -> ExitCode {
     panic::set_hook(Box::new(|panicked| {
         let details = panicked.to_string();
         Log::new(Verbosity::Info).say(Level::Warning, &Message::Panicked { details });
     }));
-    let arguments: Vec<OsString> = env::args_os().skip(1).collect();
+    let mut arguments = env::args_os();
+    let name = arguments.next().unwrap_or_default();
+    let arguments: Vec<OsString> = arguments.collect();
+    if Path::new(&name).file_name() == Some(OsStr::new(status::NAME)) {
+        return status::run(&arguments);
+    }
     match arguments.split_first() {
         None => exec_d(),
         Some((role, arguments)) if role == supervise::ROLE => supervise::run(arguments),

@@ -35,6 +35,8 @@ pub(crate) struct Limits {
     pub(crate) grace: Duration,
     /// How long to wait after SIGKILL for the kernel to end the agent.
     pub(crate) farewell: Duration,
+    /// How long a supervisor may take to answer `backplane-status`.
+    pub(crate) status_answer: Duration,
     /// How often to ask whether the app lives, where the kernel gives no pidfd.
     pub(crate) app_poll: Duration,
 }
@@ -57,6 +59,7 @@ impl Default for Limits {
             repeat_line: Duration::from_mins(1),
             grace: Duration::from_secs(2),
             farewell: Duration::from_millis(500),
+            status_answer: Duration::from_secs(1),
             app_poll: Duration::from_millis(500),
         }
     }

@@ -6,7 +6,7 @@
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::linux::net::SocketAddrExt as _;
-use std::os::unix::net::{SocketAddr, UnixListener};
+use std::os::unix::net::{SocketAddr, UnixListener, UnixStream};
 
 /// Why the lock was not taken.
 #[derive(Debug)]
@@ -28,8 +28,16 @@ pub(crate) fn acquire(place: &str) -> Result<OwnedFd, LockError> {
     Ok(OwnedFd::from(listener))
 }
 
+/// Connects to the holder of a place's lock.
+pub(crate) fn connect(place: &str) -> io::Result<UnixStream> {
+    UnixStream::connect_addr(&address(place)?)
+}
+
+/// What the abstract names of all locks start with.
+pub(crate) const PREFIX: &str = "backplane/";
+
 fn address(place: &str) -> io::Result<SocketAddr> {
-    SocketAddr::from_abstract_name(format!("backplane/{place}"))
+    SocketAddr::from_abstract_name(format!("{PREFIX}{place}"))
 }
 
 #[cfg(test)]

@@ -79,11 +79,7 @@ fn line(text: &str) -> Vec<u8> {
     let mut line = String::from(PREFIX);
     for character in text.chars() {
         let length = line.len();
-        if is_plain(character) {
-            line.push(character);
-        } else {
-            line.extend(character.escape_default());
-        }
+        push_plain(&mut line, character);
         if line.len() >= LONGEST_LINE {
             line.truncate(length);
             break;
@@ -91,6 +87,23 @@ fn line(text: &str) -> Vec<u8> {
     }
     line.push('\n');
     line.into_bytes()
+}
+
+/// The text without characters that could forge or hide other text: they are written as escapes.
+pub(crate) fn plain(text: &str) -> String {
+    let mut plain = String::with_capacity(text.len());
+    for character in text.chars() {
+        push_plain(&mut plain, character);
+    }
+    plain
+}
+
+fn push_plain(text: &mut String, character: char) {
+    if is_plain(character) {
+        text.push(character);
+    } else {
+        text.extend(character.escape_default());
+    }
 }
 
 /// Whether a character can stand in a log as it is: it neither moves the cursor, nor ends the line, nor reorders text.

@@ -1,74 +1,25 @@
 //! What the supervisor does and when: a state machine without any I/O. The event loop tells it what happens, and does what it
 //! answers.
 
-use crate::backoff::{self, Jitter};
+mod events;
+
+pub(crate) use events::{Action, Event, Moment, Wake};
+
+use crate::backoff::Jitter;
+use crate::failures::Failures;
 use crate::limits::Limits;
 use crate::messages::{Exit, Message, Note};
 use crate::settings::Drain;
+use crate::status::{Condition, Report};
 use crate::target::{Loopback, Target};
-use std::time::Duration;
-
-/// A point in time, counted from the supervisor's start.
-pub(crate) type Moment = Duration;
-
-/// What happens.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Event {
-    /// A look found that the app listens, reachable by this address, or does not.
-    Looked(Option<Loopback>),
-    /// The agent's process was made, for this target.
-    AgentStarted {
-        url: String,
-    },
-    /// The agent has ended and is not reaped yet, or it could not be started. Told again at each change of a child until it
-    /// is answered with [`Action::Reap`].
-    AgentExited {
-        exit: Exit,
-        /// Whether no other process of its group is left.
-        group_is_empty: bool,
-        jitter: Jitter,
-    },
-    /// SIGTERM to the supervisor.
-    ToldToEnd,
-    AppEnded,
-    /// The moment of [`Wake::timer_at`] has come.
-    TimeIsUp,
-}
-
-/// What is to be done.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Action {
-    Say(Note),
-    /// Start the agent for the target at this address.
-    Start(Loopback),
-    /// Send the agent's process group SIGTERM.
-    Terminate,
-    /// Send the agent's process group SIGKILL.
-    Kill,
-    /// Reap the agent.
-    Reap,
-    /// Leave: the app has ended and the agent with it.
-    Finish,
-}
-
-/// When the supervisor wants to be woken, if nothing happens before.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) struct Wake {
-    /// To look for the app's listener, answered with [`Event::Looked`].
-    pub(crate) look_at: Option<Moment>,
-    /// To be told that [`Event::TimeIsUp`].
-    pub(crate) timer_at: Option<Moment>,
-}
+use std::mem;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum State {
     /// The app does not listen yet, or no longer; there is no agent.
-    Waiting {
-        since: Moment,
-    },
+    Waiting,
     /// There is an agent. `missed` counts the looks in a row that found no listener.
     Running {
-        since: Moment,
         missed: u32,
     },
     /// The agent was asked to end because the app no longer listens.
@@ -105,10 +56,12 @@ pub(crate) struct Supervisor {
     state: State,
     next_look: Moment,
     told_to_end: bool,
-    /// Exits in a row of agents that had not run for long.
-    quick_exits: u32,
-    /// When the user last read of a quick exit.
-    last_line: Option<Moment>,
+    failures: Failures,
+    /// When the present state was entered.
+    since: Moment,
+    /// How often the agent was started.
+    starts: u32,
+    last_exit: Option<Exit>,
 }
 
 impl Supervisor {
@@ -126,9 +79,7 @@ impl Supervisor {
             wait_for_app,
             drain,
             state: if wait_for_app {
-                State::Waiting {
-                    since: Moment::ZERO,
-                }
+                State::Waiting
             } else {
                 State::Pausing {
                     until: Moment::ZERO,
@@ -136,8 +87,10 @@ impl Supervisor {
             },
             next_look: Moment::ZERO,
             told_to_end: false,
-            quick_exits: 0,
-            last_line: None,
+            failures: Failures::default(),
+            since: Moment::ZERO,
+            starts: 0,
+            last_exit: None,
         }
     }
 
@@ -152,9 +105,7 @@ impl Supervisor {
             timer_at: Some(at),
         };
         match self.state {
-            State::Waiting { .. } | State::Running { .. } | State::Draining { .. } => {
-                look(self.next_look)
-            }
+            State::Waiting | State::Running { .. } | State::Draining { .. } => look(self.next_look),
             State::Pausing { until } if self.wait_for_app => look(until),
             State::Pausing { until } => timer(until),
             State::Stopping { kill_at } => timer(kill_at),
@@ -163,8 +114,43 @@ impl Supervisor {
         }
     }
 
+    /// How the agent is. What only the event loop knows is left empty.
+    pub(crate) fn report(&self, now: Moment) -> Report {
+        let (condition, next_try) = match self.state {
+            State::Waiting => (Condition::Waiting, None),
+            State::Running { .. } => (Condition::Running, None),
+            State::Draining { .. } => (Condition::Draining, None),
+            State::Pausing { until } => (Condition::Pausing, Some(until)),
+            State::Resting => (Condition::Resting, None),
+            State::Stopping { .. } | State::Killed { .. } | State::Finished => {
+                (Condition::Stopping, None)
+            }
+        };
+        Report {
+            condition,
+            for_seconds: now.saturating_sub(self.since).as_secs(),
+            restarts: self.starts.saturating_sub(1),
+            last_exit: self.last_exit.as_ref().map(ToString::to_string),
+            next_try_seconds: next_try.map(|at| at.saturating_sub(now).as_secs()),
+            process_type: String::new(),
+            labels: self.labels.clone(),
+            target: self.target.to_string(),
+            supervisor_pid: None,
+            agent_pid: None,
+        }
+    }
+
     /// Takes an event and tells what to do about it, in this order.
     pub(crate) fn handle(&mut self, event: Event, now: Moment) -> Vec<Action> {
+        let before = mem::discriminant(&self.state);
+        let actions = self.react(event, now);
+        if mem::discriminant(&self.state) != before {
+            self.since = now;
+        }
+        actions
+    }
+
+    fn react(&mut self, event: Event, now: Moment) -> Vec<Action> {
         match event {
             Event::Looked(Some(loopback)) => self.app_listens(loopback, now),
             Event::Looked(None) => self.app_is_silent(now),
@@ -183,7 +169,7 @@ impl Supervisor {
     fn app_listens(&mut self, loopback: Loopback, now: Moment) -> Vec<Action> {
         self.next_look = now + self.limits.look_while_running;
         match &mut self.state {
-            State::Waiting { .. } => self.start(loopback, now),
+            State::Waiting => self.start(loopback, now),
             State::Pausing { until } if now >= *until => self.start(loopback, now),
             State::Running { missed, .. } => {
                 let was_away = *missed >= self.limits.missed_looks;
@@ -206,8 +192,8 @@ impl Supervisor {
     fn app_is_silent(&mut self, now: Moment) -> Vec<Action> {
         self.next_look = now + self.limits.look_while_running;
         match &mut self.state {
-            State::Waiting { since } => {
-                let is_booting = now.saturating_sub(*since) < self.limits.boot;
+            State::Waiting => {
+                let is_booting = now.saturating_sub(self.since) < self.limits.boot;
                 self.next_look = now
                     + if is_booting {
                         self.limits.look_at_boot
@@ -250,16 +236,14 @@ impl Supervisor {
     }
 
     fn start(&mut self, loopback: Loopback, now: Moment) -> Vec<Action> {
-        self.state = State::Running {
-            since: now,
-            missed: 0,
-        };
+        self.state = State::Running { missed: 0 };
+        self.starts = self.starts.saturating_add(1);
         self.next_look = now + self.limits.look_while_running;
         vec![Action::Start(loopback)]
     }
 
     fn wait(&mut self, now: Moment) -> Vec<Action> {
-        self.state = State::Waiting { since: now };
+        self.state = State::Waiting;
         self.next_look = now + self.limits.look_at_boot;
         let target = self.target.to_string();
         vec![Action::Say(Note::debug(Message::Waiting { target }))]
@@ -271,10 +255,10 @@ impl Supervisor {
             labels: self.labels.clone(),
             url: crate::target::redacted(url),
         };
-        vec![Action::Say(if self.quick_exits < self.limits.quick_exits {
-            Note::info(started)
-        } else {
+        vec![Action::Say(if self.failures.are_many(&self.limits) {
             Note::debug(started)
+        } else {
+            Note::info(started)
         })]
     }
 
@@ -287,6 +271,7 @@ impl Supervisor {
     ) -> Vec<Action> {
         // What the agent leaves behind is killed before it is reaped: afterwards the group's number may be another's.
         let mut actions = vec![Action::Kill, Action::Reap];
+        self.last_exit = Some(exit.clone());
         match self.state {
             State::Stopping { .. } | State::Killed { .. } => {
                 if !group_is_empty {
@@ -303,11 +288,11 @@ impl Supervisor {
             State::Draining { listens_again } => {
                 actions.extend(self.agent_drained(exit, listens_again, now));
             }
-            State::Running { since, missed } => {
+            State::Running { missed } => {
                 let is_draining = missed >= self.limits.missed_looks;
-                actions.extend(self.agent_failed(exit, since, is_draining, jitter, now));
+                actions.extend(self.agent_failed(exit, is_draining, jitter, now));
             }
-            State::Waiting { .. } | State::Pausing { .. } | State::Resting | State::Finished => {}
+            State::Waiting | State::Pausing { .. } | State::Resting | State::Finished => {}
         }
         actions
     }
@@ -336,7 +321,6 @@ impl Supervisor {
     fn agent_failed(
         &mut self,
         exit: Exit,
-        since: Moment,
         app_is_silent: bool,
         jitter: Jitter,
         now: Moment,
@@ -348,33 +332,23 @@ impl Supervisor {
                 pause: None,
             }))];
         }
-        if now.saturating_sub(since) >= self.limits.healthy {
-            self.quick_exits = 0;
-            self.last_line = None;
+        let lived = now.saturating_sub(self.since);
+        let failure = self
+            .failures
+            .record(&exit, lived, now, &self.limits, jitter);
+        self.state = State::Pausing {
+            until: now + failure.pause,
+        };
+        let mut actions = Vec::new();
+        if failure.is_told {
+            actions.push(Action::Say(Note::warning(if app_is_silent {
+                Message::AgentDrained { exit }
+            } else {
+                let pause = Some(failure.pause);
+                Message::AgentExited { exit, pause }
+            })));
         }
-        self.quick_exits = self.quick_exits.saturating_add(1);
-        let pause = backoff::pause(&self.limits, self.quick_exits, jitter);
-        self.state = State::Pausing { until: now + pause };
-
-        // What a file lacks does not come back: the second line would say the same as the first.
-        let lines_are_limited =
-            self.quick_exits > self.limits.quick_exits || matches!(exit, Exit::NotRun(_));
-        let last_line_is_fresh = self
-            .last_line
-            .is_some_and(|last| now.saturating_sub(last) < self.limits.repeat_line);
-        if lines_are_limited && last_line_is_fresh {
-            return Vec::new();
-        }
-        self.last_line = Some(now);
-        let explains = self.quick_exits == self.limits.quick_exits && !lines_are_limited;
-        let mut actions = vec![Action::Say(Note::warning(if app_is_silent {
-            Message::AgentDrained { exit }
-        } else {
-            let pause = Some(pause);
-            Message::AgentExited { exit, pause }
-        }))];
-        if explains {
-            let exits = self.quick_exits;
+        if let Some(exits) = failure.explained {
             actions.push(Action::Say(Note::warning(Message::ManyQuickExits {
                 exits,
             })));
@@ -387,7 +361,7 @@ impl Supervisor {
             return Vec::new();
         }
         self.told_to_end = true;
-        if matches!(self.state, State::Waiting { .. } | State::Pausing { .. }) {
+        if matches!(self.state, State::Waiting | State::Pausing { .. }) {
             self.state = State::Resting;
         }
         vec![Action::Say(Note::debug(Message::ToldToEnd))]
@@ -403,7 +377,7 @@ impl Supervisor {
                 let line = Note::info(Message::AppEnded { agent_runs });
                 vec![Action::Say(line), Action::Terminate]
             }
-            State::Waiting { .. } | State::Pausing { .. } | State::Resting => {
+            State::Waiting | State::Pausing { .. } | State::Resting => {
                 self.state = State::Finished;
                 let agent_runs = false;
                 let line = Note::debug(Message::AppEnded { agent_runs });

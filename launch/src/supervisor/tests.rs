@@ -1,9 +1,12 @@
 //! The state machine over scripts of events with a fake clock: what it answers, and when it wants to be woken.
 
+mod ending;
+
 use super::*;
 use crate::log::Level;
 use crate::messages::AgentFault;
 use std::ffi::OsStr;
+use std::time::Duration;
 
 /// Events by short names.
 const LISTENS: Event = Event::Looked(Some(Loopback::V4));
@@ -373,143 +376,40 @@ fn draining_is_no_quick_exit() {
 }
 
 #[test]
-fn nothing_is_started_after_sigterm() {
-    let told = [
-        "debug: Told to end (SIGTERM): the agent goes on while the app does, but is not started again.",
-    ];
-    let app_ended = ["debug: The app has ended.", "finish"];
-
-    // While nothing runs: the app may still listen, but no agent comes.
-    let mut waiting = Script::keep();
-    let mut pausing = Script::running(Drain::Keep);
-    pausing.after(10).tell(exited(1));
-    let mut without_wait = Script::new(false, Drain::Keep);
-    for script in [&mut waiting, &mut pausing, &mut without_wait] {
-        assert_eq!(script.tell(Event::ToldToEnd), told);
-        assert_eq!(script.wake(), (None, None));
-        assert_eq!(script.after(60_000).tell(LISTENS), [""; 0]);
-        assert_eq!(script.tell(Event::TimeIsUp), [""; 0]);
-        assert_eq!(script.tell(Event::AppEnded), app_ended);
-    }
-
-    // While the agent runs: it goes on, is not signalled, and its end is the last.
-    let mut script = Script::running(Drain::Keep);
-    assert_eq!(script.tell(Event::ToldToEnd), told);
-    assert_eq!(script.tell(Event::ToldToEnd), [""; 0]);
-    assert_eq!(script.wake(), (Some(1000), None));
-    assert_eq!(
-        script.after(10).tell(exited(0)),
-        ["kill", "reap", "info: The agent ended with status 0."]
-    );
-    assert_eq!(script.wake(), (None, None));
-    assert_eq!(script.after(10).tell(LISTENS), [""; 0]);
-    assert_eq!(script.tell(Event::AppEnded), app_ended);
-
-    // While it drains.
-    let mut script = Script::running(Drain::Stop);
-    script.tell(SILENT);
-    script.tell(SILENT);
-    script.tell(Event::ToldToEnd);
+fn report_tells_the_state_and_its_age() {
+    let report = |script: &Script| {
+        let report = script.supervisor.report(Duration::from_millis(script.now));
+        (
+            report.condition,
+            report.for_seconds,
+            report.restarts,
+            report.next_try_seconds,
+        )
+    };
+    let mut script = Script::new(true, Drain::Stop);
+    script.after(3_000).tell(SILENT);
+    assert_eq!(report(&script), (Condition::Waiting, 3, 0, None));
     script.tell(LISTENS);
-    assert_eq!(
-        script.tell(exited(0)),
-        ["kill", "reap", "info: The agent ended with status 0."]
-    );
-    assert_eq!(script.wake(), (None, None));
-}
-
-#[test]
-fn app_that_ends_before_an_agent_runs_ends_the_supervisor() {
-    let app_ended = ["debug: The app has ended.", "finish"];
-    assert_eq!(Script::keep().tell(Event::AppEnded), app_ended);
-    assert_eq!(
-        Script::new(false, Drain::Keep).tell(Event::AppEnded),
-        app_ended
-    );
-    let mut script = Script::running(Drain::Keep);
-    script.tell(exited(1));
-    assert_eq!(script.tell(Event::AppEnded), app_ended);
-    assert_eq!(script.tell(Event::AppEnded), [""; 0]);
-    assert_eq!(script.wake(), (None, None));
-}
-
-#[test]
-fn agent_ends_with_the_app() {
-    let mut draining = Script::running(Drain::Stop);
-    draining.tell(SILENT);
-    draining.tell(SILENT);
-    for mut script in [Script::running(Drain::Keep), draining] {
-        script.after(5000);
-        assert_eq!(
-            script.tell(Event::AppEnded),
-            [
-                "info: The app has ended; the agent is stopped.",
-                "terminate"
-            ]
-        );
-        assert_eq!(script.wake(), (None, Some(2000)));
-        assert_eq!(script.tell(LISTENS), [""; 0], "another app may have come");
-        assert_eq!(script.after(1999).tell(Event::TimeIsUp), [""; 0]);
-        assert_eq!(
-            script.tell(exited(0)),
-            [
-                "kill",
-                "reap",
-                "debug: The agent ended with status 0.",
-                "finish"
-            ]
-        );
-        assert_eq!(script.wake(), (None, None));
+    script.after(5_000).tell(LISTENS);
+    assert_eq!(report(&script), (Condition::Running, 5, 0, None));
+    for _ in 0..4 {
+        script.crash(10, exited(1));
     }
-}
-
-#[test]
-fn agent_that_ignores_sigterm_is_killed_after_two_seconds() {
-    let mut script = Script::running(Drain::Keep);
-    script.tell(Event::AppEnded);
-    assert_eq!(
-        script.after(2000).tell(Event::TimeIsUp),
-        [
-            "warning: The agent has not ended in time after SIGTERM and is killed.",
-            "kill"
-        ]
-    );
-    assert_eq!(script.wake(), (None, Some(500)));
-    assert_eq!(script.after(1).tell(exited(0)).last().unwrap(), "finish");
-
-    // Not even SIGKILL helps against a process that the kernel does not let go of.
-    let mut script = Script::running(Drain::Keep);
-    script.tell(Event::AppEnded);
-    script.after(2000).tell(Event::TimeIsUp);
-    assert_eq!(script.after(499).tell(Event::TimeIsUp), [""; 0]);
-    assert_eq!(script.after(1).tell(Event::TimeIsUp), ["reap", "finish"]);
-}
-
-#[test]
-fn agents_children_have_the_same_grace_and_the_leader_is_reaped_last() {
-    let mut script = Script::running(Drain::Keep);
-    script.tell(Event::AppEnded);
-    assert_eq!(script.after(10).tell(exited_with_others_left()), [""; 0]);
-    assert_eq!(script.after(10).tell(exited_with_others_left()), [""; 0]);
-    assert_eq!(script.wake(), (None, Some(1980)));
-    assert_eq!(script.after(10).tell(exited(0)).last().unwrap(), "finish");
+    script.tell(exited(1));
+    script.after(1_000);
+    assert_eq!(report(&script), (Condition::Pausing, 1, 4, Some(3)));
+    let exit = script.supervisor.report(Moment::ZERO).last_exit;
+    assert_eq!(exit.as_deref(), Some("ended with status 1"));
+    script.after(3_000).tell(LISTENS);
+    assert_eq!(report(&script), (Condition::Running, 0, 5, None));
+    script.tell(SILENT);
+    script.tell(SILENT);
+    assert_eq!(report(&script), (Condition::Draining, 0, 5, None));
+    script.tell(Event::ToldToEnd);
+    script.tell(exited(0));
+    assert_eq!(report(&script), (Condition::Resting, 0, 5, None));
 
     let mut script = Script::running(Drain::Keep);
     script.tell(Event::AppEnded);
-    script.after(10).tell(exited_with_others_left());
-    assert_eq!(
-        script.after(1990).tell(Event::TimeIsUp).last().unwrap(),
-        "kill"
-    );
-    assert_eq!(script.after(1).tell(exited_with_others_left()), [""; 0]);
-    assert_eq!(script.after(1).tell(exited(0)).last().unwrap(), "finish");
-}
-
-#[test]
-fn what_a_crashed_agent_leaves_behind_is_killed_before_it_is_reaped() {
-    let mut script = Script::running(Drain::Keep);
-    assert_eq!(
-        script.tell(exited_with_others_left())[..2],
-        ["kill", "reap"]
-    );
+    assert_eq!(report(&script).0, Condition::Stopping);
 }

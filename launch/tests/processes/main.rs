@@ -9,5 +9,6 @@
 mod agents;
 mod apps;
 mod boots;
+mod statuses;
 mod supervisors;
 mod support;

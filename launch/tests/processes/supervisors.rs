@@ -19,7 +19,7 @@ fn supervisor_has_a_session_of_its_own_and_holds_nothing_of_the_app() {
     let app_output = std::fs::read_link(format!("/proc/{}/fd/1", app.pid())).unwrap();
     // Its own five, as soon as it is done with what starting the agent took: lock, pidfd, standard error, signals, netlink.
     eventually("it has nothing else open", || {
-        let open = support::descriptors(supervisor);
+        let open = support::descriptors(supervisor)?;
         let holds_output = open
             .iter()
             .any(|(_, file)| *file == app_output.display().to_string());

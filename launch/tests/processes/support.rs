@@ -2,7 +2,7 @@
 
 use std::fs::{self, File, Permissions};
 use std::net::TcpListener;
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread;
@@ -96,6 +96,19 @@ impl Layer {
 
     pub(crate) fn program(&self) -> PathBuf {
         self.path().join("exec.d/launch")
+    }
+
+    /// `backplane-status`, as a process of the same container would call it.
+    pub(crate) fn status(&self) -> Command {
+        let link = self.path().join("libexec/backplane-status");
+        if !link.is_symlink() {
+            symlink("../exec.d/launch", &link).unwrap();
+        }
+        let mut command = Command::new(link);
+        command
+            .env_clear()
+            .envs(self.variables.iter().map(|(name, value)| (name, value)));
+        command
     }
 
     pub(crate) fn agent(&self) -> PathBuf {
@@ -306,21 +319,21 @@ pub(crate) fn family(pid: u32) -> [u32; 3] {
     [(); 3].map(|()| numbers.next().unwrap())
 }
 
-/// What the process's descriptors refer to, by their numbers.
-pub(crate) fn descriptors(pid: u32) -> Vec<(u32, String)> {
-    let mut descriptors: Vec<(u32, String)> = fs::read_dir(format!("/proc/{pid}/fd"))
-        .unwrap()
-        .map(|entry| entry.unwrap())
+/// What the process's descriptors refer to, by their numbers; none while they change.
+pub(crate) fn descriptors(pid: u32) -> Option<Vec<(u32, String)>> {
+    let mut descriptors = fs::read_dir(format!("/proc/{pid}/fd"))
+        .ok()?
         .map(|entry| {
-            let number = entry.file_name().to_str().unwrap().parse().unwrap();
-            (
+            let entry = entry.ok()?;
+            let number = entry.file_name().to_str()?.parse().ok()?;
+            Some((
                 number,
-                fs::read_link(entry.path()).unwrap().display().to_string(),
-            )
+                fs::read_link(entry.path()).ok()?.display().to_string(),
+            ))
         })
-        .collect();
+        .collect::<Option<Vec<(u32, String)>>>()?;
     descriptors.sort();
-    descriptors
+    Some(descriptors)
 }
 
 /// The process's environment.

@@ -1,0 +1,105 @@
+//! Credentials out of a service binding.
+
+use super::*;
+use crate::binding::Unreadable;
+use std::cell::Cell;
+use std::io;
+
+#[test]
+fn binding_stands_in_for_variables_one_by_one() {
+    let bound: fn() -> Binding = || Binding {
+        token: Some("bound".into()),
+        labels: Some("from=binding".into()),
+        unreadable: Vec::new(),
+    };
+    for (changes, token, labels) in [
+        (&[][..], "sesame", "app=shop"),
+        (&[("BACKPLANE_TOKEN", "")], "bound", "app=shop"),
+        (&[("BACKPLANE_LABELS", "")], "sesame", "from=binding"),
+        (
+            &[("BACKPLANE_TOKEN", ""), ("BACKPLANE_LABELS", "")],
+            "bound",
+            "from=binding",
+        ),
+    ] {
+        let (plan, _) = Case {
+            binding: bound,
+            ..with(changes)
+        }
+        .started();
+        assert_eq!(
+            plan.environment.get("BACKPLANE_TOKEN"),
+            Some(OsStr::new(token))
+        );
+        assert_eq!(plan.labels, labels);
+    }
+}
+
+#[test]
+fn binding_is_read_only_where_needed_and_from_the_stated_root() {
+    for (changes, expected) in [
+        (&[][..], None),
+        (&[("BACKPLANE_TOKEN", "")], Some("/bindings")),
+        (
+            &[
+                ("BACKPLANE_TOKEN", ""),
+                ("SERVICE_BINDING_ROOT", "/platform"),
+            ],
+            Some("/platform"),
+        ),
+        (
+            &[("BACKPLANE_TOKEN", ""), ("BACKPLANE_PROCESS_TYPE", "run")],
+            None,
+        ),
+        (
+            &[("BACKPLANE_TOKEN", ""), ("BACKPLANE_DISABLED", "1")],
+            None,
+        ),
+    ] {
+        let read = Cell::new(None);
+        let case = with(changes);
+        decide(&Facts {
+            environment: &case.environment,
+            parent_argv0: None,
+            process_exists: &|_| false,
+            app_is_pid_1: false,
+            has_terminal: false,
+            read_binding: &|root| {
+                assert_eq!(read.replace(Some(root.to_owned())), None, "it is read once");
+                Binding::default()
+            },
+            agent: None,
+            is_file: &|_| true,
+        });
+        assert_eq!(read.take(), expected.map(PathBuf::from), "{changes:?}");
+    }
+}
+
+#[test]
+fn unreadable_binding_is_a_warning_of_its_own() {
+    let unreadable: fn() -> Binding = || Binding {
+        unreadable: vec![Unreadable {
+            path: PathBuf::from("/bindings/b/token"),
+            error: io::Error::from(io::ErrorKind::PermissionDenied),
+        }],
+        ..Binding::default()
+    };
+    let no_token = ("BACKPLANE_TOKEN", "");
+    let expected = Note::warning(Message::BindingUnreadable {
+        path: PathBuf::from("/bindings/b/token"),
+        error: "permission denied".to_owned(),
+    });
+    let case = Case {
+        binding: unreadable,
+        ..with(&[no_token])
+    };
+    assert_eq!(
+        case.skipped(),
+        [expected.clone(), Note::warning(Message::NoToken)]
+    );
+    let case = Case {
+        binding: unreadable,
+        ..with(&[no_token, WORKER])
+    };
+    assert_eq!(case.skipped(), [expected, Note::debug(Message::NoToken)]);
+}

@@ -1,0 +1,165 @@
+//! Rules 6 to 9: what an agent needs to start.
+
+use super::*;
+use crate::target::ProxyUrlError;
+
+#[test]
+fn rule_6_no_token_is_skipped() {
+    let no_token = ("BACKPLANE_TOKEN", "");
+    assert_eq!(
+        with(&[no_token]).skipped(),
+        [Note::warning(Message::NoToken)]
+    );
+    assert_eq!(
+        with(&[("BACKPLANE_TOKEN", " \n")]).skipped(),
+        [Note::warning(Message::NoToken)]
+    );
+    assert_eq!(
+        with(&[no_token, WORKER]).skipped(),
+        [Note::debug(Message::NoToken)]
+    );
+}
+
+#[test]
+fn rule_7_no_labels_is_skipped() {
+    let no_labels = ("BACKPLANE_LABELS", "");
+    let reason = |variable: &str| Message::NoLabels {
+        variable_of_type: variable.to_owned(),
+    };
+    for changes in [
+        &[no_labels][..],
+        &[("BACKPLANE_LABELS", " ,")],
+        &[no_labels, ("DYNO", "web.1")],
+    ] {
+        assert_eq!(
+            with(changes).skipped(),
+            [Note::warning(reason("BACKPLANE_LABELS_WEB"))]
+        );
+    }
+    let notes = with(&[no_labels, WORKER, ("BACKPLANE_LABELS_WEB", "a=b")]).skipped();
+    assert_eq!(notes, [Note::debug(reason("BACKPLANE_LABELS_WORKER"))]);
+}
+
+#[test]
+fn rule_7_labels_are_joined() {
+    let of_type = ("BACKPLANE_LABELS_WEB", "tier=front");
+    for (changes, expected) in [
+        (&[][..], "app=shop"),
+        (&[of_type], "app=shop,tier=front"),
+        (
+            &[of_type, ("DYNO", "web.1")],
+            "app=shop,tier=front,heroku=true",
+        ),
+        (&[of_type, ("BACKPLANE_LABELS", "")], "tier=front"),
+        (&[("DYNO", "anything")], "app=shop,heroku=true"),
+        (&[("BACKPLANE_LABELS_WORKER", "x=y")], "app=shop"),
+    ] {
+        assert_eq!(with(changes).labels(), expected, "{changes:?}");
+    }
+    let dashed = [
+        ("BACKPLANE_PROCESS_TYPE", "my-web"),
+        ("BACKPLANE_LABELS_MY_WEB", "x=y"),
+    ];
+    assert_eq!(with(&dashed).labels(), "app=shop,x=y");
+}
+
+#[test]
+fn rule_7_labels_that_an_agent_could_misread_are_warned_of_and_skipped() {
+    for (labels, expected) in [
+        (
+            "a=b,-x",
+            Message::LabelStartsWithDash {
+                label: "-x".to_owned(),
+            },
+        ),
+        (
+            "a=\u{7}",
+            Message::LabelWithControlCharacter {
+                label: "a=\u{7}".to_owned(),
+            },
+        ),
+    ] {
+        for process_type in ["web", "worker"] {
+            for variable in ["BACKPLANE_LABELS", &labels::variable_of_type(process_type)] {
+                let case = with(&[("BACKPLANE_PROCESS_TYPE", process_type), (variable, labels)]);
+                assert_eq!(case.skipped(), [Note::warning(expected.clone())]);
+            }
+        }
+    }
+    let mut case = with(&[("BACKPLANE_LABELS", "")]);
+    case.environment = case.environment.with_bytes(b"BACKPLANE_LABELS", b"\xff=b");
+    let label = "\u{fffd}=b".to_owned();
+    assert_eq!(
+        case.skipped(),
+        [Note::warning(Message::LabelNotUtf8 { label })]
+    );
+
+    let (plan, notes) = with(&[("BACKPLANE_LABELS", "blue,a=b")]).started();
+    assert_eq!(plan.labels, "blue,a=b");
+    let label = "blue".to_owned();
+    assert_eq!(notes, [Note::warning(Message::LabelWithoutValue { label })]);
+}
+
+#[test]
+fn rule_8_target_is_the_url_else_the_port() {
+    for (changes, expected) in [
+        (&[][..], "http://127.0.0.1:8080"),
+        (
+            &[("BACKPLANE_PROXY_URL", "http://app:1/x")],
+            "http://app:1/x",
+        ),
+        (
+            &[("BACKPLANE_PROXY_URL", "https://app"), ("PORT", "nonsense")],
+            "https://app",
+        ),
+        (
+            &[("BACKPLANE_PROXY_URL", ""), ("PORT", "1")],
+            "http://127.0.0.1:1",
+        ),
+    ] {
+        assert_eq!(with(changes).target(), expected, "{changes:?}");
+    }
+    assert_eq!(
+        with(&[("PORT", "")]).skipped(),
+        [Note::warning(Message::NoTarget)]
+    );
+    assert_eq!(
+        with(&[("PORT", ""), WORKER]).skipped(),
+        [Note::debug(Message::NoTarget)]
+    );
+}
+
+#[test]
+fn rule_8_malformed_target_is_warned_of_and_skipped_for_every_type() {
+    for process_type in ["web", "worker"] {
+        let process_type = ("BACKPLANE_PROCESS_TYPE", process_type);
+        let value = "80 80".to_owned();
+        let notes = with(&[process_type, ("PORT", &value)]).skipped();
+        assert_eq!(notes, [Note::warning(Message::MalformedPort { value })]);
+
+        let url = "ftp://me:secret@app".to_owned();
+        let notes = with(&[process_type, ("BACKPLANE_PROXY_URL", &url)]).skipped();
+        let expected = Message::MalformedProxyUrl {
+            url: "ftp://***@app".to_owned(),
+            error: ProxyUrlError::Scheme,
+        };
+        assert_eq!(notes, [Note::warning(expected)]);
+    }
+}
+
+#[test]
+fn rule_9_no_installed_agent_is_skipped() {
+    let missing = |changes| Case {
+        agent_is_installed: false,
+        ..with(changes)
+    };
+    let path = PathBuf::from("/layers/agent/libexec/backplane");
+    let reason = Message::NoAgent { path };
+    assert_eq!(missing(&[]).skipped(), [Note::warning(reason.clone())]);
+    assert_eq!(missing(&[WORKER]).skipped(), [Note::debug(reason)]);
+    let nowhere = Case {
+        agent: None,
+        ..with(&[])
+    };
+    assert_eq!(nowhere.skipped(), [Note::warning(Message::UnknownLayer)]);
+}

@@ -1,0 +1,345 @@
+//! What a supervisor reports of itself: lines of `name=value` between the two processes, words for people, JSON for programs.
+
+use crate::log;
+use std::fmt::{self, Display, Formatter, Write as _};
+
+/// No report is longer; its socket's buffer holds it whole, so that the supervisor never waits for its reader.
+pub(crate) const LONGEST: u64 = 16 * 1024;
+
+/// The state of an agent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Condition {
+    /// The app does not listen yet, or no longer, and there is no agent.
+    Waiting,
+    Running,
+    /// It was asked to finish and end, because the app no longer listens.
+    Draining,
+    /// It has ended and is started again soon.
+    Pausing,
+    /// It has ended and is not started again.
+    Resting,
+    /// The app has ended, and the agent is being ended.
+    Stopping,
+    /// The supervisor does not answer.
+    Unknown,
+}
+
+const CONDITIONS: [(Condition, &str, &str); 7] = [
+    (
+        Condition::Waiting,
+        "waiting",
+        "The agent waits for the app to listen",
+    ),
+    (Condition::Running, "running", "The agent runs"),
+    (
+        Condition::Draining,
+        "draining",
+        "The agent finishes its requests, as the app no longer listens",
+    ),
+    (
+        Condition::Pausing,
+        "restarting",
+        "The agent has ended and is started again soon",
+    ),
+    (
+        Condition::Resting,
+        "ended",
+        "The agent has ended and is not started again",
+    ),
+    (
+        Condition::Stopping,
+        "stopping",
+        "The agent is being stopped, as the app has ended",
+    ),
+    (
+        Condition::Unknown,
+        "unknown",
+        "The agent's supervisor does not answer",
+    ),
+];
+
+impl Condition {
+    pub(crate) fn is_running(self) -> bool {
+        self == Self::Running
+    }
+
+    fn row(self) -> (Self, &'static str, &'static str) {
+        CONDITIONS
+            .into_iter()
+            .find(|(condition, ..)| *condition == self)
+            .expect("the table has a row for each condition")
+    }
+
+    fn word(self) -> &'static str {
+        self.row().1
+    }
+
+    fn of_word(word: &str) -> Option<Self> {
+        CONDITIONS
+            .into_iter()
+            .find_map(|(condition, other, _)| (other == word).then_some(condition))
+    }
+}
+
+/// What a supervisor reports. Its fields are the ones of the JSON, which stay as they are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Report {
+    /// `state`
+    pub(crate) condition: Condition,
+    /// How long the agent has been in this state.
+    pub(crate) for_seconds: u64,
+    /// How often the agent was started anew.
+    pub(crate) restarts: u32,
+    /// How it ended the last time.
+    pub(crate) last_exit: Option<String>,
+    /// When it is started again, if that is known.
+    pub(crate) next_try_seconds: Option<u64>,
+    pub(crate) process_type: String,
+    pub(crate) labels: String,
+    /// Without credentials.
+    pub(crate) target: String,
+    pub(crate) supervisor_pid: Option<u32>,
+    pub(crate) agent_pid: Option<u32>,
+}
+
+impl Report {
+    /// The report of a supervisor that gives none.
+    pub(crate) fn unanswered(place: &str) -> Self {
+        Self {
+            condition: Condition::Unknown,
+            for_seconds: 0,
+            restarts: 0,
+            last_exit: None,
+            next_try_seconds: None,
+            process_type: String::new(),
+            labels: String::new(),
+            target: place.to_owned(),
+            supervisor_pid: None,
+            agent_pid: None,
+        }
+    }
+
+    fn fields(&self) -> [(&'static str, Value); 10] {
+        let number = |number: Option<u64>| number.map_or(Value::Null, Value::Number);
+        let text = |text: &str| Value::Text(log::plain(text));
+        [
+            ("state", text(self.condition.word())),
+            ("for_seconds", Value::Number(self.for_seconds)),
+            ("restarts", Value::Number(self.restarts.into())),
+            (
+                "last_exit",
+                self.last_exit.as_deref().map_or(Value::Null, text),
+            ),
+            ("next_try_seconds", number(self.next_try_seconds)),
+            ("process_type", text(&self.process_type)),
+            ("labels", text(&self.labels)),
+            ("target", text(&self.target)),
+            ("supervisor_pid", number(self.supervisor_pid.map(u64::from))),
+            ("agent_pid", number(self.agent_pid.map(u64::from))),
+        ]
+    }
+
+    pub(crate) fn to_lines(&self) -> String {
+        let mut lines = String::new();
+        for (name, value) in self.fields() {
+            match value {
+                Value::Text(text) => lines.extend([name, "=", &text, "\n"]),
+                Value::Number(number) => lines.extend([name, "=", &number.to_string(), "\n"]),
+                Value::Null => {}
+            }
+        }
+        lines
+    }
+
+    /// Reads what [`Report::to_lines`] wrote.
+    pub(crate) fn from_lines(lines: &str) -> Option<Self> {
+        let text = |name: &str| {
+            lines
+                .lines()
+                .find_map(|line| line.strip_prefix(name)?.strip_prefix('='))
+        };
+        let number = |name| text(name).map(str::parse).transpose().ok();
+        let pid = |name| text(name).map(str::parse).transpose().ok();
+        Some(Self {
+            condition: Condition::of_word(text("state")?)?,
+            for_seconds: number("for_seconds")??,
+            restarts: text("restarts")?.parse().ok()?,
+            last_exit: text("last_exit").map(str::to_owned),
+            next_try_seconds: number("next_try_seconds")?,
+            process_type: text("process_type")?.to_owned(),
+            labels: text("labels")?.to_owned(),
+            target: text("target")?.to_owned(),
+            supervisor_pid: pid("supervisor_pid")?,
+            agent_pid: pid("agent_pid")?,
+        })
+    }
+
+    /// A JSON object (RFC 8259) on one line.
+    pub(crate) fn to_json(&self) -> String {
+        let members = self
+            .fields()
+            .map(|(name, value)| format!("\"{name}\":{value}"));
+        format!("{{{}}}", members.join(","))
+    }
+}
+
+enum Value {
+    Text(String),
+    Number(u64),
+    Null,
+}
+
+impl Display for Value {
+    /// As in JSON.
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Null => f.write_str("null"),
+            Self::Number(number) => write!(f, "{number}"),
+            // Text is free of control characters already.
+            Self::Text(text) => {
+                f.write_char('"')?;
+                for character in text.chars() {
+                    if matches!(character, '"' | '\\') {
+                        f.write_char('\\')?;
+                    }
+                    f.write_char(character)?;
+                }
+                f.write_char('"')
+            }
+        }
+    }
+}
+
+impl Display for Report {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let (_, _, words) = self.condition.row();
+        if self.condition == Condition::Unknown {
+            return write!(f, "{words} ({}).", self.target);
+        }
+        write!(f, "{words} ({} s).", self.for_seconds)?;
+        if let Some(seconds) = self.next_try_seconds {
+            write!(f, " Next try in {seconds} s.")?;
+        }
+        write!(f, " Restarts: {}.", self.restarts)?;
+        if let Some(exit) = &self.last_exit {
+            write!(f, " The last time it {exit}.")?;
+        }
+        let process_type = log::plain(&self.process_type);
+        write!(
+            f,
+            " Process type {process_type}, labels {}, target {}.",
+            self.labels, self.target
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn report() -> Report {
+        Report {
+            condition: Condition::Pausing,
+            for_seconds: 3,
+            restarts: 7,
+            last_exit: Some("ended with status 1".to_owned()),
+            next_try_seconds: Some(4),
+            process_type: "web".to_owned(),
+            labels: "app=shop".to_owned(),
+            target: "port 8080".to_owned(),
+            supervisor_pid: Some(12),
+            agent_pid: None,
+        }
+    }
+
+    #[test]
+    fn report_is_read_back_as_it_was_written() {
+        for (condition, ..) in CONDITIONS {
+            let first = Report {
+                condition,
+                ..report()
+            };
+            let second = Report {
+                condition,
+                last_exit: None,
+                next_try_seconds: None,
+                agent_pid: Some(13),
+                ..report()
+            };
+            for report in [first, second] {
+                assert_eq!(Report::from_lines(&report.to_lines()), Some(report));
+            }
+        }
+    }
+
+    #[test]
+    fn anything_else_is_no_report() {
+        let complete = report().to_lines();
+        assert_eq!(Report::from_lines(""), None);
+        assert_eq!(Report::from_lines("HTTP/1.1 400 Bad Request\r\n"), None);
+        assert_eq!(
+            Report::from_lines(&complete.replace("restarting", "dancing")),
+            None
+        );
+        assert_eq!(
+            Report::from_lines(&complete.replace("restarts=7", "restarts=many")),
+            None
+        );
+        assert_eq!(
+            Report::from_lines(&complete.replace("for_seconds=3\n", "")),
+            None
+        );
+        assert_eq!(
+            Report::from_lines(&complete.replace("seconds=4", "seconds=x")),
+            None
+        );
+    }
+
+    #[test]
+    fn json_has_stable_fields() {
+        assert_eq!(
+            report().to_json(),
+            "{\"state\":\"restarting\",\"for_seconds\":3,\"restarts\":7,\"last_exit\":\"ended with status 1\",\
+             \"next_try_seconds\":4,\"process_type\":\"web\",\"labels\":\"app=shop\",\"target\":\"port 8080\",\
+             \"supervisor_pid\":12,\"agent_pid\":null}"
+        );
+        let odd = Report {
+            process_type: "a\"b\\c\nd=e".to_owned(),
+            ..report()
+        };
+        assert!(
+            odd.to_json().contains(r#""process_type":"a\"b\\c\\nd=e""#),
+            "{}",
+            odd.to_json()
+        );
+        let read = Report::from_lines(&odd.to_lines()).unwrap();
+        assert_eq!(read.process_type, "a\"b\\c\\nd=e");
+    }
+
+    #[test]
+    fn words_are_for_people() {
+        for (report, expected) in [
+            (
+                report(),
+                "The agent has ended and is started again soon (3 s). Next try in 4 s. Restarts: 7. The last time it ended with \
+                 status 1. Process type web, labels app=shop, target port 8080.",
+            ),
+            (
+                Report {
+                    condition: Condition::Running,
+                    last_exit: None,
+                    next_try_seconds: None,
+                    restarts: 0,
+                    ..report()
+                },
+                "The agent runs (3 s). Restarts: 0. Process type web, labels app=shop, target port 8080.",
+            ),
+            (
+                Report::unanswered("localhost:8080"),
+                "The agent's supervisor does not answer (localhost:8080).",
+            ),
+        ] {
+            assert_eq!(report.to_string(), expected);
+        }
+    }
+}

@@ -1,0 +1,58 @@
+//! What the event loop tells the supervisor's mind, and what that answers.
+
+use crate::backoff::Jitter;
+use crate::messages::{Exit, Note};
+use crate::target::Loopback;
+use std::time::Duration;
+
+/// A point in time, counted from the supervisor's start.
+pub(crate) type Moment = Duration;
+
+/// What happens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Event {
+    /// A look found that the app listens, reachable by this address, or does not.
+    Looked(Option<Loopback>),
+    /// The agent's process was made, for this target.
+    AgentStarted {
+        url: String,
+    },
+    /// The agent has ended and is not reaped yet, or it could not be started. Told again at each change of a child until it
+    /// is answered with [`Action::Reap`].
+    AgentExited {
+        exit: Exit,
+        /// Whether no other process of its group is left.
+        group_is_empty: bool,
+        jitter: Jitter,
+    },
+    /// SIGTERM to the supervisor.
+    ToldToEnd,
+    AppEnded,
+    /// The moment of [`Wake::timer_at`] has come.
+    TimeIsUp,
+}
+
+/// What is to be done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Action {
+    Say(Note),
+    /// Start the agent for the target at this address.
+    Start(Loopback),
+    /// Send the agent's process group SIGTERM.
+    Terminate,
+    /// Send the agent's process group SIGKILL.
+    Kill,
+    /// Reap the agent.
+    Reap,
+    /// Leave: the app has ended and the agent with it.
+    Finish,
+}
+
+/// When the supervisor wants to be woken, if nothing happens before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Wake {
+    /// To look for the app's listener, answered with [`Event::Looked`].
+    pub(crate) look_at: Option<Moment>,
+    /// To be told that [`Event::TimeIsUp`].
+    pub(crate) timer_at: Option<Moment>,
+}
