@@ -122,9 +122,6 @@ impl Workshop {
         fs::create_dir(&work)
             .map_err(|error| format!("unable to make {}: {error}", work.display()))?;
         become_ordinary_user(&work);
-        // Orphans of a launch become children of the test program and not of a process 1 that may or may not look after them.
-        rustix::process::set_child_subreaper(Some(rustix::process::getpid()))
-            .map_err(|error| format!("unable to adopt orphans: {error}"))?;
         Ok(workshop)
     }
 }
