@@ -1,11 +1,10 @@
 //! The app's boot is never disturbed.
 
 use crate::support::{self, Layer, PATIENT_AGENT, eventually, free_port, listen};
-use std::io::Read as _;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::ExitStatusExt as _;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 #[test]
@@ -17,29 +16,16 @@ fn app_keeps_its_environment_and_its_standard_output() {
     app.agent(1);
     app.log_has("\nnoise\n");
     drop(app.child.stdin.take());
-    let mut output = String::new();
-    app.child
-        .stdout
-        .take()
-        .unwrap()
-        .read_to_string(&mut output)
-        .unwrap();
     app.wait();
     app.nothing_is_left();
+    let output = layer.output();
 
-    let without_agent = {
-        let mut layer = Layer::new(PATIENT_AGENT, port);
-        layer.redirections = "</dev/null; true".to_owned();
-        let mut command = layer.command("sh -c 'env | sort; cat >/dev/null'");
-        let output = command
-            .env("BACKPLANE_DISABLED", "1")
-            .stdin(Stdio::null())
-            .output()
-            .unwrap();
-        String::from_utf8(output.stdout)
-            .unwrap()
-            .replace("BACKPLANE_DISABLED=1\n", "")
-    };
+    let mut without_agent = Layer::new(PATIENT_AGENT, port);
+    without_agent.set("BACKPLANE_DISABLED", "1");
+    let mut app = without_agent.launch_app("sh -c 'env | sort; cat >/dev/null'");
+    drop(app.child.stdin.take());
+    app.wait();
+    let without_agent = without_agent.output().replace("BACKPLANE_DISABLED=1\n", "");
     assert_eq!(output, without_agent);
     assert!(output.contains("DATABASE_URL="), "{output}");
 }
@@ -58,15 +44,9 @@ fn launcher_reads_descriptor_3_to_its_end_at_once_and_nothing_else_is_kept_open(
     layer.redirections += "; wait";
     // The shell waits for the readers, which wait for the last writer; only then does it become the app.
     let app = layer.launch_app("sh -c 'echo booted; cat'");
-    let mut app = app;
-    let mut output = [0; 7];
-    app.child
-        .stdout
-        .as_mut()
-        .unwrap()
-        .read_exact(&mut output)
-        .unwrap();
-    assert_eq!(&output, b"booted\n");
+    eventually("the app is booted", || {
+        (layer.output() == "booted\n").then_some(())
+    });
     app.agent(1);
     let said = std::fs::read(layer.path().join("said")).unwrap();
     assert_eq!(said, b"", "nothing is exported into the app");
@@ -78,14 +58,7 @@ fn boot(layer: &Layer) -> String {
     let mut app = layer.launch_app("echo booted");
     let status = app.wait();
     assert!(status.success(), "{status}");
-    let mut output = String::new();
-    app.child
-        .stdout
-        .take()
-        .unwrap()
-        .read_to_string(&mut output)
-        .unwrap();
-    assert_eq!(output, "booted\n");
+    assert!(layer.output().ends_with("booted\n"));
     app.nothing_is_left();
     let log = layer.log();
     assert!(!log.contains("exec.d failed"), "{log}");
@@ -160,18 +133,23 @@ fn boot_goes_on_with_any_bytes_in_every_variable() {
         "HOME",
     ];
     let layer = Layer::new(PATIENT_AGENT, free_port());
+    let boots = |mut command: Command| {
+        let mut app = support::App::of(&layer, command.spawn().unwrap());
+        assert!(app.wait().success());
+    };
+    let mut count = 0;
     for value in [&b"\xff\xfe"[..], b"\x1b[31m\n\r", b"=", b"%s", b"-"] {
+        let value = OsStr::from_bytes(value);
         let mut all = layer.command("echo booted");
         for name in names {
-            all.env(name, OsStr::from_bytes(value));
-            let output = layer
-                .command("echo booted")
-                .env(name, OsStr::from_bytes(value))
-                .output()
-                .unwrap();
-            assert_eq!(output.stdout, b"booted\n", "{name}");
+            all.env(name, value);
+            let mut one = layer.command("echo booted");
+            one.env(name, value);
+            boots(one);
         }
-        assert_eq!(all.output().unwrap().stdout, b"booted\n");
+        boots(all);
+        count += names.len() + 1;
+        assert_eq!(layer.output(), "booted\n".repeat(count));
         let log = layer.log();
         assert!(!log.contains("exec.d failed"), "{log}");
         assert!(!log.contains('\u{1b}'), "{log}");

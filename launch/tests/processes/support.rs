@@ -128,7 +128,23 @@ impl Layer {
             .collect()
     }
 
-    /// What the supervisor, the agent and the app wrote to standard error so far.
+    /// A file of the layer's folder to write to the end of. Not a pipe: its reader would wait for its last writer, and who that is,
+    /// is for the tests to find out.
+    fn file(&self, name: &str) -> File {
+        let path = self.path().join(name);
+        File::options()
+            .append(true)
+            .create(true)
+            .open(path)
+            .unwrap()
+    }
+
+    /// What the app wrote to standard output so far, over all launches.
+    pub(crate) fn output(&self) -> String {
+        fs::read_to_string(self.path().join("stdout")).unwrap_or_default()
+    }
+
+    /// What the supervisor, the agent and the app wrote to standard error so far, over all launches.
     pub(crate) fn log(&self) -> String {
         fs::read_to_string(self.path().join("stderr")).unwrap_or_default()
     }
@@ -152,8 +168,8 @@ impl Layer {
             .env_clear()
             .envs(self.variables.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(File::create(self.path().join("stderr")).unwrap());
+            .stdout(self.file("stdout"))
+            .stderr(self.file("stderr"));
         command
     }
 
