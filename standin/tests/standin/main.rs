@@ -10,6 +10,8 @@
 
 mod apps;
 mod drain;
+mod hangups;
+mod moody;
 mod release_server;
 mod retry;
 mod routing;

@@ -6,7 +6,8 @@ use hyper::body::Bytes;
 use hyper::client::conn::http2;
 use hyper::{Request, StatusCode};
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use tokio::net::TcpStream;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
 
 fn nothing() -> Empty<Bytes> {
     Empty::new()
@@ -19,8 +20,11 @@ fn app_sees_the_request_as_it_was_sent() {
         let request = Request::builder()
             .uri("/headers?some=query")
             .header("Host", "MyEndpoint.Test:8080")
-            .header("Connection", "x-for-the-edge")
+            .header("Connection", "x-for-the-edge, TE")
+            .header("Connection", "x-for-it-too")
             .header("X-For-The-Edge", "1")
+            .header("X-For-It-Too", "1")
+            .header("TE", "trailers")
             .header("X-For-The-App", "1")
             .header("X-Forwarded-For", "192.0.2.1")
             .body(nothing())
@@ -39,6 +43,37 @@ fn app_sees_the_request_as_it_was_sent() {
                 "x-forwarded-proto: http",
             ]
         );
+    });
+}
+
+#[test]
+fn client_sees_the_answer_as_the_app_gave_it() {
+    bounded(async {
+        let world = World::start().await;
+        let app = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", app.local_addr().unwrap());
+        let _agent = world.agent_for("app=web", &url).await;
+        world.route("app=web").await;
+        tokio::spawn(async move {
+            let (mut stream, _) = app.accept().await.unwrap();
+            let mut request = [0; 1024];
+            assert!(stream.read(&mut request).await.unwrap() > 0);
+            let answer = b"HTTP/1.0 418 Short and stout\r\n\
+                Connection: x-for-the-agent\r\nConnection: x-for-it-too\r\n\
+                X-For-The-Agent: 1\r\nX-For-It-Too: 1\r\n\
+                X-For-The-Client: 1\r\nX-For-The-Client: 2\r\n\r\ntea";
+            stream.write_all(answer).await.unwrap();
+        });
+        let response = send(world.public, request("GET", "/", nothing())).await;
+        let fields = response.headers();
+        let values: Vec<_> = fields.get_all("X-For-The-Client").iter().collect();
+        assert_eq!(values, ["1", "2"]);
+        assert!(!fields.contains_key("X-For-The-Agent") && !fields.contains_key("X-For-It-Too"));
+        let expected = Answer {
+            status: StatusCode::IM_A_TEAPOT,
+            text: "tea".into(),
+        };
+        assert_eq!(Answer::of(response).await, expected);
     });
 }
 

@@ -179,6 +179,11 @@ impl World {
 
     /// An agent that is connected, for an app.
     pub(crate) async fn agent(&self, labels: &str, app: &App) -> Program {
+        self.agent_for(labels, &app.url()).await
+    }
+
+    /// An agent that is connected, for an app at this URL.
+    pub(crate) async fn agent_for(&self, labels: &str, url: &str) -> Program {
         let connected = || {
             let log = self.edge.log();
             log.iter()
@@ -186,7 +191,7 @@ impl World {
                 .count()
         };
         let before = connected();
-        let agent = Program::start(self.backplane().args(["connect", labels, &app.url()]));
+        let agent = Program::start(self.backplane().args(["connect", labels, url]));
         // Asked of the edge: the agent knows that its hello was answered a moment before the edge has it on its list.
         eventually("the agent is connected", async || {
             (connected() > before).then_some(())
@@ -308,8 +313,19 @@ pub(crate) async fn send<B>(address: SocketAddr, request: Request<B>) -> Respons
 where
     B: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + Send + 'static,
 {
+    try_send(address, request).await.unwrap()
+}
+
+/// Like [`send`], for where the edge may hang up instead.
+pub(crate) async fn try_send<B>(
+    address: SocketAddr,
+    request: Request<B>,
+) -> hyper::Result<Response<Incoming>>
+where
+    B: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + Send + 'static,
+{
     let stream = TcpStream::connect(address).await.unwrap();
-    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.unwrap();
+    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
     tokio::spawn(connection);
-    sender.send_request(request).await.unwrap()
+    sender.send_request(request).await
 }
