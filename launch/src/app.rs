@@ -172,4 +172,18 @@ mod tests {
         assert!(!is_alive(pid, Some(started)));
         assert!(matches!(hold(pid), Err(ParentGone)));
     }
+
+    #[test]
+    fn waiting_for_the_end_takes_as_long_as_the_app_does() {
+        let mut child = cat();
+        let pid = Pid::from_child(&child).as_raw_nonzero();
+        let app = AppReference::Pid { pid, started: None };
+        let waiting = thread::spawn(move || wait_for_end(app, Duration::from_millis(1)));
+        assert!(!has_ended(app));
+        assert!(!waiting.is_finished());
+        drop(child.stdin.take());
+        waiting.join().unwrap();
+        assert!(has_ended(app));
+        child.wait().unwrap();
+    }
 }

@@ -197,7 +197,9 @@ mod tests {
             assert_eq!(found(&binding), expected, "{files:?}");
             assert!(binding.unreadable.is_empty(), "{:?}", binding.unreadable);
         }
-        assert_eq!(found(&read(Path::new("/nowhere/at/all"))), (None, None));
+        let absent = read(Path::new("/nowhere/at/all"));
+        assert_eq!(found(&absent), (None, None));
+        assert!(absent.unreadable.is_empty(), "{:?}", absent.unreadable);
     }
 
     #[test]
@@ -248,8 +250,23 @@ mod tests {
         assert_eq!(found(&binding), (None, None));
         assert_eq!(binding.unreadable.len(), 2, "{:?}", binding.unreadable);
 
+        let root = tempfile::tempdir().unwrap();
+        symlink("loop", root.path().join("loop")).unwrap();
+        let path = root.path().join("loop");
+        assert_eq!(read(&path).unreadable[0].path, path, "the root itself");
+
         let root = bindings(&[("b/type", "backplane"), ("b/token", "T\0x")]);
         assert_eq!(read(root.path()).unreadable.len(), 1);
+    }
+
+    #[test]
+    fn entry_may_be_64_kib_long() {
+        let root = bindings(&[("b/type", "backplane")]);
+        for (length, is_read) in [(64 * 1024, true), (64 * 1024 + 1, false)] {
+            fs::write(root.path().join("b/token"), vec![b'x'; length]).unwrap();
+            let token = read(root.path()).token;
+            assert_eq!(token.map(|token| token.len()), is_read.then_some(length));
+        }
     }
 
     #[test]

@@ -183,14 +183,18 @@ impl Layer {
         App::of(self, child)
     }
 
-    /// All processes that run programs of this layer, or were started with its folder in their arguments.
+    /// All processes that have this layer's folder in their arguments or environment: the supervisor, the agent, and whatever that
+    /// started. Never taken from pids that were noted earlier: they may be others' by now, and these are killed if a test fails.
     pub(crate) fn processes(&self) -> Vec<u32> {
         let folder = self.path().to_str().unwrap();
+        let names_folder = |path: String| {
+            fs::read(path).is_ok_and(|bytes| String::from_utf8_lossy(&bytes).contains(folder))
+        };
         processes()
             .into_iter()
             .filter(|pid| {
-                fs::read(format!("/proc/{pid}/cmdline"))
-                    .is_ok_and(|arguments| String::from_utf8_lossy(&arguments).contains(folder))
+                names_folder(format!("/proc/{pid}/cmdline"))
+                    || names_folder(format!("/proc/{pid}/environ"))
             })
             .collect()
     }
@@ -208,12 +212,12 @@ impl Layer {
 impl Drop for Layer {
     fn drop(&mut self) {
         // Only after a failed test is anything left.
-        for pid in self.processes().into_iter().chain(self.agents()) {
-            if is_alive(pid) && std::thread::panicking() {
-                signal(pid, "KILL");
-            }
-        }
         if std::thread::panicking() {
+            for pid in self.processes() {
+                let _ended_meanwhile = Command::new("/bin/kill")
+                    .args(["-s", "KILL", &pid.to_string()])
+                    .status();
+            }
             eprintln!(
                 "--- standard error ---\n{}--- notes ---\n{}",
                 self.log(),
@@ -272,12 +276,7 @@ impl<'layer> App<'layer> {
     /// Waits until supervisor and agents are gone.
     pub(crate) fn nothing_is_left(&self) {
         eventually("supervisor and agents are gone", || {
-            let left = self
-                .layer
-                .processes()
-                .into_iter()
-                .chain(self.layer.agents());
-            left.map(is_alive).all(|alive| !alive).then_some(())
+            self.layer.processes().is_empty().then_some(())
         });
     }
 }
