@@ -1,11 +1,16 @@
 //! The build program alone, without the lifecycle around it: to kill it, to starve it, to run it often.
 
+use super::command;
 use super::workshop::workshop;
 use std::env;
 use std::fs;
 use std::path::PathBuf;
-use std::process::Command;
+use std::process::{Command, ExitStatus};
+use std::time::Duration;
 use tempfile::TempDir;
+
+/// How long one run may take.
+const DEADLINE: Duration = Duration::from_mins(1);
 
 /// A folder of layers, an app, and the program that builds the one for the other.
 pub(crate) struct BuildProgram {
@@ -56,10 +61,20 @@ impl BuildProgram {
             .env("CNB_TARGET_OS", "linux")
             .env(
                 "CNB_TARGET_ARCH",
-                if env::consts::ARCH == "aarch64" { "arm64" } else { "amd64" },
+                if env::consts::ARCH == "aarch64" {
+                    "arm64"
+                } else {
+                    "amd64"
+                },
             )
             .env("CNB_TARGET_DISTRO_NAME", "ubuntu")
             .env("CNB_TARGET_DISTRO_VERSION", "24.04");
         command
+    }
+
+    /// Runs such a command to its end, and gives its status and all that it wrote.
+    #[track_caller]
+    pub(crate) fn run(mut command: Command) -> (ExitStatus, String) {
+        command::run(&mut command, DEADLINE)
     }
 }
