@@ -47,6 +47,21 @@ struct Connection {
     since: Moment,
 }
 
+impl Connection {
+    /// Looks after an attempt that is overdue: kills it, after which it is reaped like any other child, or finds that it has ended
+    /// and the kernel does not say how, as SIGCHLD is ignored. It is then taken to have succeeded.
+    fn is_over(&self) -> bool {
+        match process::waitpid(Some(self.pid), WaitOptions::NOHANG) {
+            Ok(Some((_, status))) => status.exit_status() == Some(0),
+            Ok(None) => {
+                let _gone = process::kill_process(self.pid, Signal::KILL);
+                false
+            }
+            Err(error) => error == Errno::CHILD,
+        }
+    }
+}
+
 impl EventLoop {
     pub(crate) fn new(orders: Orders, limits: Limits, log: Log) -> io::Result<Self> {
         // Every signal becomes something to read: none kills the supervisor before the app has ended.
@@ -243,9 +258,11 @@ impl EventLoop {
                 self.tell(Event::Looked(found.loopback));
             }
             (None, Host::Foreign(host)) => {
-                if let Some(connection) = self.connection.take() {
-                    // Overdue. It is reaped like any other child.
-                    let _gone = process::kill_process(connection.pid, Signal::KILL);
+                if let Some(connection) = self.connection.take()
+                    && connection.is_over()
+                {
+                    self.tell(Event::Looked(Some(Loopback::V4)));
+                    return;
                 }
                 let limit = self.limits.connect_timeout;
                 match connect::start(&self.orders.program, host, port, limit) {
@@ -290,26 +307,9 @@ impl EventLoop {
 
     /// Reaps the children that are not the agent: its orphans, and attempts to connect.
     fn reap_others(&mut self) {
-        loop {
-            // The agent itself is not reaped here, but when the state machine says so.
-            let flags = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
-            let pid = match nix::sys::wait::waitid(Id::All, flags) {
-                Ok(status) => match status.pid().and_then(|pid| Pid::from_raw(pid.as_raw())) {
-                    Some(pid) => pid,
-                    None => return,
-                },
-                Err(_) => return,
-            };
-            if self
-                .agent
-                .as_ref()
-                .is_some_and(|agent| agent.leader() == pid)
-            {
-                return;
-            }
-            let Ok(Some((_, status))) = process::waitpid(Some(pid), WaitOptions::NOHANG) else {
-                return;
-            };
+        while let Some(pid) = self.ended_child()
+            && let Ok(Some((_, status))) = process::waitpid(Some(pid), WaitOptions::NOHANG)
+        {
             if self
                 .connection
                 .as_ref()
@@ -320,6 +320,19 @@ impl EventLoop {
                 self.tell(Event::Looked(connected.then_some(Loopback::V4)));
             }
         }
+    }
+
+    /// A child that has ended and is not the agent, which is reaped only when the state machine says so. While the agent is
+    /// unreaped, others may hide behind it; they are found afterwards.
+    fn ended_child(&self) -> Option<Pid> {
+        let flags = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
+        let status = nix::sys::wait::waitid(Id::All, flags).ok()?;
+        let pid = Pid::from_raw(status.pid()?.as_raw())?;
+        let is_agent = self
+            .agent
+            .as_ref()
+            .is_some_and(|agent| agent.leader() == pid);
+        (!is_agent).then_some(pid)
     }
 
     fn notice_app(&mut self) {
