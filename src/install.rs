@@ -22,6 +22,9 @@ use crate::warnings;
 /// The folder of the agent's files, below the folder that is installed into.
 const FILES_FOLDER: &str = "libexec";
 
+/// Where a front end puts the launch program, seen from that folder: under another name it tells the agent's status.
+const LAUNCH_PROGRAM: &str = "../exec.d/launch";
+
 /// Any user must be able to enter the folders.
 const FOLDER_MODE: u32 = 0o755;
 
@@ -308,6 +311,21 @@ impl Installation<'_> {
     fn download_path(&self) -> PathBuf {
         self.staging.join("download")
     }
+}
+
+/// Puts our own programs beside the agent's files in `folder`, as links to the launch program.
+pub(crate) fn link_own_programs(folder: &Path) -> io::Result<()> {
+    let files = folder.join(FILES_FOLDER);
+    fs_err::create_dir_all(&files)?;
+    fs_err::set_permissions(&files, PermissionsExt::from_mode(FOLDER_MODE))?;
+    for name in RESERVED_NAMES {
+        let link = files.join(name);
+        match fs_err::remove_file(&link) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => fs_err::os::unix::fs::symlink(LAUNCH_PROGRAM, link)?,
+        }
+    }
+    Ok(())
 }
 
 fn remove_folder(path: &Path) -> io::Result<()> {

@@ -245,6 +245,21 @@ fn optional_stops_for_what_is_wrong() {
 }
 
 #[test]
+fn own_programs_are_links_that_an_installation_leaves_alone() {
+    let bench = Bench::new();
+    let record = bench.install();
+    let layer = bench.folder.path().join("layer");
+    for _ in 0..2 {
+        link_own_programs(&layer).unwrap();
+        let link = fs_err::read_link(layer.join("libexec/backplane-status")).unwrap();
+        assert_eq!(link, Path::new("../exec.d/launch"));
+    }
+    let (outcome, said) = bench.run(Previous::Record(record.clone()));
+    assert_eq!(outcome.unwrap(), Some(record));
+    assert!(said.contains("the same checksum"), "{said}");
+}
+
+#[test]
 fn leftovers_of_a_killed_build_are_removed() {
     let bench = Bench::new();
     let leftover = bench.folder.path().join("staging/libexec");

@@ -16,7 +16,7 @@ use serde::Deserialize;
 
 use crate::BackplaneBuildpack;
 use crate::errors::BackplaneError;
-use crate::install::{Installation, Previous};
+use crate::install::{self, Installation, Previous};
 use crate::limits::Limits;
 use crate::output::Output;
 use crate::record::Record;
@@ -78,6 +78,7 @@ pub(crate) fn install(
         )
         .map_err(BackplaneError::LaunchProgram)?;
     }
+    install::link_own_programs(&layer.path()).map_err(BackplaneError::LaunchProgram)?;
     layer.write_sboms(&record.iter().map(sbom::of_agent).collect::<Vec<_>>())?;
     // Last, so that a build that dies before leaves a record that does not fit, and the next one installs anew.
     match &record {

@@ -123,6 +123,11 @@ fn first_build_installs_the_agent_and_records_it() {
         assert_eq!(mode(folder), 0o755, "{folder}");
     }
     assert_eq!(installed(&image), PATIENT_AGENT);
+    // Relative, so that it leads to the same layer wherever that is.
+    assert_eq!(
+        fs::read_link(layer.join("libexec/backplane-status")).unwrap(),
+        Path::new("../exec.d/launch")
+    );
 
     let labels = image.labels();
     assert_eq!(labels["io.backplane.agent.source"], url);
@@ -430,7 +435,7 @@ fn damaged_cache_is_replaced_and_named() {
         assert_says(&image.log, reason);
         assert_eq!(installed(&image), PATIENT_AGENT, "{reason}");
         let names = fs::read_dir(agent.parent().unwrap()).unwrap().count();
-        assert_eq!(names, 1, "{reason}");
+        assert_eq!(names, 2, "{reason}");
     }
 }
 
@@ -459,8 +464,12 @@ fn launch_program_is_rewritten_at_every_build() {
     let restored = image.restored();
     fs::write(&program, "#!/bin/sh\n# of an old buildpack\n").unwrap();
     fs::set_permissions(&program, fs::Permissions::from_mode(0o644)).unwrap();
+    let status = program.with_file_name("../libexec/backplane-status");
+    fs::remove_file(&status).unwrap();
+    fs::write(&status, "of an old buildpack").unwrap();
     let _image = restored.run();
     assert!(fs::read(&program).unwrap() == current);
+    assert!(fs::read(&status).unwrap() == current);
     assert_eq!(fs::metadata(&program).unwrap().mode() & 0o7777, 0o755);
 }
 
