@@ -606,8 +606,14 @@ fn on_archive_error(source: &str, error: &ArchiveError) -> ErrorMessage {
             "Check the file at the source, for example with tar -tzf.",
             Closing::TryAgain,
         ),
-        ArchiveError::TooLarge { .. } | ArchiveError::TooManyEntries { .. } => (
+        ArchiveError::TooLarge { .. } => (
             "archive/too-large",
+            "Check that BACKPLANE_AGENT_URL names the agent's archive, and not that\n\
+             of something else.",
+            Closing::Nothing,
+        ),
+        ArchiveError::TooManyEntries { .. } => (
+            "archive/too-many-entries",
             "Check that BACKPLANE_AGENT_URL names the agent's archive, and not that\n\
              of something else.",
             Closing::Nothing,

@@ -367,6 +367,23 @@ pub(crate) mod tests {
     }
 
     #[test]
+    fn examples_of_the_documentation_work() {
+        let document = include_str!("../docs/installing.md");
+        let (_, section) = document.split_once("## Sources").unwrap();
+        let (section, _) = section.split_once("\n## ").unwrap();
+        let examples: Vec<&str> = section
+            .lines()
+            .filter(|line| line.starts_with("| ") && line.contains('`'))
+            .map(|line| line.split('`').nth(1).unwrap())
+            .collect();
+        assert_eq!(examples.len(), 4, "{examples:?}");
+        for example in examples {
+            let record = source(example).unwrap().record();
+            assert!(!record.contains('{'), "{record}");
+        }
+    }
+
+    #[test]
     fn secrets_are_neither_shown_nor_recorded() {
         let one = source("https://user:pass@mirror.example/a?token=one#part").unwrap();
         let two = source("https://user:pass@mirror.example/a?token=two").unwrap();

@@ -358,6 +358,39 @@ fn announced_size_is_checked_before_anything_is_read() {
 }
 
 #[test]
+fn progress_is_told_with_and_without_a_known_size() {
+    let limits = Limits {
+        progress: Duration::ZERO,
+        ..quick()
+    };
+    for (answer, expected) in [
+        (Answer::File(CONTENT.to_vec()), "53 B of 53 B (100%)"),
+        (Answer::chunked(CONTENT), "53 B so far"),
+    ] {
+        let server = ReleaseServer::http([answer]);
+        let unknown = Validators::default();
+        let attempt = Attempt::with(&server.url("/"), &unknown, &Network::default(), &limits);
+        attempt.assert_fetched(CONTENT);
+        assert!(attempt.said.contains(expected), "{}", attempt.said);
+    }
+}
+
+#[test]
+fn size_is_limited_even_where_it_is_not_announced() {
+    let server = ReleaseServer::http([Answer::chunked(CONTENT)]);
+    let limits = Limits {
+        download_bytes: CONTENT.len() as u64 - 1,
+        ..quick()
+    };
+    let unknown = Validators::default();
+    let attempt = Attempt::with(&server.url("/"), &unknown, &Network::default(), &limits);
+    assert!(matches!(
+        attempt.outcome,
+        Err(DownloadError::TooLarge { limit: 52 })
+    ));
+}
+
+#[test]
 fn nothing_secret_is_said() {
     let server = ReleaseServer::http([Answer::status(503)]);
     let url = format!("http://user:secret@{}/?key=secret", server.authority());

@@ -307,6 +307,7 @@ fn source_in_trouble_does_not_stop_a_rebuild() {
         (Answer::status(404), "status 404"),
         (file(b"<!DOCTYPE html>Please log in"), "of type text/html"),
         (file(&content[..content.len() / 2]), "truncated or damaged"),
+        (with_lying_length(&content), "truncated or damaged"),
         (file(b""), "it is empty"),
     ] {
         server.will_answer([trouble]);
@@ -322,6 +323,80 @@ fn source_in_trouble_does_not_stop_a_rebuild() {
             sha256(&content)
         );
     }
+}
+
+/// An answer whose header announces half of what comes.
+fn with_lying_length(content: &[u8]) -> Answer {
+    let head = format!(
+        "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n",
+        content.len() / 2
+    );
+    Answer::Raw([head.as_bytes(), content].concat())
+}
+
+#[test]
+#[ignore = "tier 2: needs the CNB lifecycle; script/test runs it"]
+fn server_that_limits_its_rate_is_not_taken_for_an_agent() {
+    let authority = Authority::new();
+    let server = ReleaseServer::https(&authority, [Answer::status(429).header("Retry-After", "0")]);
+    let (log, build) = build_from(&server, &authority).run_to_failure();
+    assert_says(&log, "Reason: the server answered with status 429.");
+    assert_says(&log, "This may pass: try the build again first.");
+    assert_eq!(server.take_requests().len(), 4);
+    assert!(!build.agent_layer().join("libexec").exists());
+}
+
+#[test]
+#[ignore = "tier 2: needs the CNB lifecycle; script/test runs it"]
+fn server_of_an_unknown_authority_is_refused_with_advice() {
+    let (_server, build) = served(&archive(PATIENT_AGENT));
+    let stranger = app().file("ca.pem", Authority::new().pem());
+    let (log, build) = build.app(stranger).run_to_failure();
+    assert_says(&log, "the server's TLS isn't acceptable");
+    assert_says(&log, "SSL_CERT_FILE for the build");
+    let (log, _) = build
+        .env("SSL_CERT_FILE", "/nowhere/ca.pem")
+        .run_to_failure();
+    assert_says(&log, "there is no certificate authority");
+    assert_says(&log, "/nowhere/ca.pem");
+}
+
+#[test]
+#[ignore = "tier 2: needs the CNB lifecycle; script/test runs it"]
+fn arm64_is_served_like_amd64() {
+    // Enough of a program: nobody runs it here.
+    let mut program = fs::read("/proc/self/exe").unwrap();
+    program.truncate(4096);
+    let mut of = |machine: u16| {
+        program[18..20].copy_from_slice(&machine.to_le_bytes());
+        program.clone()
+    };
+    let (amd64, arm64) = (of(elf::abi::EM_X86_64), of(elf::abi::EM_AARCH64));
+    let pins = format!("amd64:{},arm64:{}", sha256(&amd64), sha256(&arm64));
+    let server = ReleaseServer::http([file(&arm64)]);
+    let build = Build::new(app())
+        .architecture("arm64")
+        .env("BACKPLANE_AGENT_URL", server.url("/{os}-{arch}"))
+        .env("BACKPLANE_AGENT_SHA256", pins);
+    let image = build.run();
+    assert_eq!(server.take_requests()[0].line, "GET /linux-arm64 HTTP/1.1");
+    assert_eq!(image.labels()["io.backplane.agent.sha256"], sha256(&arm64));
+
+    // The same cache for the other platform is of no use.
+    server.will_answer([file(&amd64)]);
+    let image = image.restored().architecture("amd64").run();
+    assert_says(
+        &image.log,
+        "the architecture has changed from arm64 to amd64",
+    );
+    assert_eq!(server.take_requests()[0].line, "GET /linux-amd64 HTTP/1.1");
+
+    let unpinned = format!("amd64:{}", sha256(&amd64));
+    let build = image.restored().architecture("arm64");
+    let (log, _) = build
+        .env("BACKPLANE_AGENT_SHA256", unpinned)
+        .run_to_failure();
+    assert_says(&log, "Error: backplane/release/no-checksum-for-arch");
 }
 
 #[test]
