@@ -101,7 +101,8 @@ fn gets_an_environment_of_its_own() {
 fn starts_clean() {
     let image = image_with_agent(PATIENT_AGENT);
     let (launch, _listener) = listening(&image);
-    let running = launch.start();
+    // With a descriptor that somebody left open in the app.
+    let running = launch.redirected("7</dev/zero").start();
     let agent = agent_of(&running);
     // The shell of the agent's script has a descriptor of the script until it becomes `sleep`.
     eventually(DEADLINE, "the agent's last program", || {
@@ -114,6 +115,8 @@ fn starts_clean() {
     let descriptors = agent.descriptors();
     let numbers: Vec<i32> = descriptors.iter().map(|(number, _)| *number).collect();
     assert_eq!(numbers, [0, 1, 2]);
+    let of_app = running.app().descriptors();
+    assert!(of_app.iter().any(|(number, _)| *number == 7), "{of_app:?}");
     assert!(
         matches!(&descriptors[0].1, FDTarget::Path(path) if path == Path::new("/dev/null")),
         "{descriptors:?}"

@@ -271,7 +271,7 @@ fn boots_with_a_closed_stderr() {
         image
             .launch("web")
             .env("BACKPLANE_LOG", "debug")
-            .with_stderr_closed(),
+            .redirected("2>&-"),
     );
     let port = ReservedPort::new();
     let launch = image
@@ -279,7 +279,7 @@ fn boots_with_a_closed_stderr() {
         .connect(port.number)
         .env("BACKPLANE_LOG", "debug");
     let _listener = port.listen();
-    let running = launch.with_stderr_closed().start();
+    let running = launch.redirected("2>&-").start();
     running.wait_for_agent();
 }
 

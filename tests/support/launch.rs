@@ -27,15 +27,19 @@ pub(crate) struct Launch {
     name: OsString,
     arguments: Vec<OsString>,
     variables: BTreeMap<OsString, OsString>,
-    stderr: Stderr,
-    like_process_1: bool,
+    nobody_reads_stderr: bool,
+    starter: Starter,
 }
 
-/// What the container's stderr is.
-enum Stderr {
-    Captured,
-    Closed,
-    ReaderGone,
+/// What becomes the launcher.
+enum Starter {
+    None,
+    /// A shell, which first does what std cannot: these redirections.
+    Shell {
+        redirections: &'static str,
+    },
+    /// A program that makes itself the parent of all orphans below it.
+    Process1,
 }
 
 impl Image {
@@ -74,8 +78,8 @@ impl Image {
             ]
             .map(|(name, value): (&str, OsString)| (name.into(), value))
             .into(),
-            stderr: Stderr::Captured,
-            like_process_1: false,
+            nobody_reads_stderr: false,
+            starter: Starter::None,
         }
     }
 }
@@ -98,21 +102,21 @@ impl Launch {
             .env("PORT", port.to_string())
     }
 
-    /// Starts it with stderr closed.
-    pub(crate) fn with_stderr_closed(mut self) -> Self {
-        self.stderr = Stderr::Closed;
+    /// Starts it with a pipe as stderr that nobody reads, or ever will.
+    pub(crate) fn with_stderr_reader_gone(mut self) -> Self {
+        self.nobody_reads_stderr = true;
         self
     }
 
-    /// Starts it with a pipe as stderr that nobody reads, or ever will.
-    pub(crate) fn with_stderr_reader_gone(mut self) -> Self {
-        self.stderr = Stderr::ReaderGone;
+    /// Starts it with redirections in a shell's words, such as `2>&-` for a closed stderr.
+    pub(crate) fn redirected(mut self, redirections: &'static str) -> Self {
+        self.starter = Starter::Shell { redirections };
         self
     }
 
     /// Starts it as the parent of all orphans below it, as a container's process 1 is.
     pub(crate) fn like_process_1(mut self) -> Self {
-        self.like_process_1 = true;
+        self.starter = Starter::Process1;
         self
     }
 
@@ -122,32 +126,31 @@ impl Launch {
         let (stdout_reader, stdout_writer) = std::io::pipe().unwrap();
         let (stderr_reader, stderr_writer) = std::io::pipe().unwrap();
 
-        let stderr_reader = match self.stderr {
-            Stderr::Captured | Stderr::Closed => stderr_reader,
-            Stderr::ReaderGone => {
-                drop(stderr_reader);
-                // In its place, one of a pipe that nobody writes to.
-                std::io::pipe().unwrap().0
-            }
+        let stderr_reader = if self.nobody_reads_stderr {
+            drop(stderr_reader);
+            // In its place, one of a pipe that nobody writes to.
+            std::io::pipe().unwrap().0
+        } else {
+            stderr_reader
         };
 
-        let mut command = match self.stderr {
-            Stderr::Closed => {
-                // No way in std to start a program with a closed descriptor, so a shell closes it and becomes the program.
-                let mut shell = Command::new("/bin/bash");
-                shell.args(["-c", r#"exec -a "$1" "$2" "${@:3}" 2>&-"#, "bash"]);
-                shell.arg(&self.name).arg(&self.program);
-                shell
-            }
-            Stderr::Captured | Stderr::ReaderGone if self.like_process_1 => {
-                let mut process_1 = Command::new(workshop().program("as-process-1"));
-                process_1.arg(&self.name).arg(&self.program);
-                process_1
-            }
-            Stderr::Captured | Stderr::ReaderGone => {
+        let mut command = match self.starter {
+            Starter::None => {
                 let mut launcher = Command::new(&self.program);
                 launcher.arg0(&self.name);
                 launcher
+            }
+            Starter::Shell { redirections } => {
+                let mut shell = Command::new("/bin/bash");
+                let script = format!(r#"exec -a "$1" "$2" "${{@:3}}" {redirections}"#);
+                shell.args(["-c", &script, "bash"]);
+                shell.arg(&self.name).arg(&self.program);
+                shell
+            }
+            Starter::Process1 => {
+                let mut process_1 = Command::new(workshop().program("as-process-1"));
+                process_1.arg(&self.name).arg(&self.program);
+                process_1
             }
         };
         let mut child = command

@@ -1,0 +1,134 @@
+//! Launches with one thing changed at a time, and what became of them: for tables of cases.
+
+use crate::subjects::{APPS_OUTPUT, SCRIPT_AGENT, image_with_agent};
+use crate::support::{Image, Launch, ReservedPort, Running};
+use std::net::TcpListener;
+
+/// What is to become of a launch.
+pub(crate) enum Outcome {
+    /// An agent with these labels.
+    Agent(&'static str),
+    /// An agent with these labels, after these lines.
+    AgentAfter(&'static str, &'static [&'static str]),
+    /// No agent, and not a word of it.
+    Silence,
+    /// No agent, and these lines.
+    Words(&'static [&'static str]),
+}
+use Outcome::{Agent, AgentAfter, Silence, Words};
+
+/// How the process is started.
+#[derive(Clone, Copy)]
+pub(crate) enum Start {
+    Type(&'static str),
+    /// By a command after `--`, which hides the type.
+    Command,
+    /// By this name, as by `--entrypoint`.
+    Name(&'static str),
+}
+use Start::{Command, Name, Type};
+
+/// How it is started, the variables that make the case, and what is to become of it.
+pub(crate) type Case = (Start, &'static [(&'static str, &'static str)], Outcome);
+
+/// An image with an agent, and a port on which the app listens.
+pub(crate) struct Stage {
+    image: Image,
+    pub(crate) port: u16,
+    _listener: TcpListener,
+}
+
+impl Stage {
+    pub(crate) fn new() -> Self {
+        let port = ReservedPort::new();
+        Self {
+            image: image_with_agent(SCRIPT_AGENT),
+            port: port.number,
+            _listener: port.listen(),
+        }
+    }
+
+    /// A launch with all that it takes to get an agent, changed by `variables`, of which empty ones are as good as unset.
+    pub(crate) fn launch(&self, start: Start, variables: &[(&str, &str)]) -> Launch {
+        let launch = match start {
+            Type(process_type) => self.image.launch(process_type),
+            Command => {
+                self.image
+                    .launch_command(&["--", "sh", "-c", "echo the app is up; read -r _"])
+            }
+            Name(name) => self.image.launch_as(name),
+        };
+        variables
+            .iter()
+            .fold(launch.connect(self.port), |launch, (name, value)| {
+                launch.env(*name, *value)
+            })
+    }
+
+    /// Runs every case as long as it takes to see its outcome.
+    #[track_caller]
+    pub(crate) fn run(&self, cases: &[Case]) {
+        for (start, variables, outcome) in cases {
+            let running = self.launch(*start, variables).start();
+            running.wait_for_stdout(APPS_OUTPUT);
+            match outcome {
+                Agent(labels) => self.sees_agent(&running, variables, labels, &[]),
+                AgentAfter(labels, lines) => self.sees_agent(&running, variables, labels, lines),
+                Silence => {
+                    sees_none(&running, variables, &[]);
+                    // Debug explains every decision.
+                    let running = self
+                        .launch(*start, variables)
+                        .env("BACKPLANE_LOG", "debug")
+                        .start();
+                    running.wait_for_stdout(APPS_OUTPUT);
+                    let lines = running.our_lines();
+                    let last = lines
+                        .last()
+                        .unwrap_or_else(|| panic!("{variables:?}: no word"));
+                    assert!(
+                        last.starts_with("[backplane] No agent for this process: "),
+                        "{variables:?}: {lines:?}"
+                    );
+                }
+                Words(lines) => sees_none(&running, variables, lines),
+            }
+        }
+    }
+
+    #[track_caller]
+    fn sees_agent(
+        &self,
+        running: &Running,
+        variables: &[(&str, &str)],
+        labels: &str,
+        lines: &[&str],
+    ) {
+        let agent = running.wait_for_agent();
+        let arguments = agent.arguments();
+        let url = format!("http://127.0.0.1:{}", self.port);
+        assert_eq!(arguments[2..], ["connect", labels, &url], "{variables:?}");
+        running.wait_for_stderr("The agent is started");
+        let found = running.our_lines();
+        assert_eq!(
+            found[..found.len() - 1],
+            with_prefix(lines),
+            "{variables:?}"
+        );
+    }
+}
+
+/// The decision is made, and a supervisor started, before the app is.
+#[track_caller]
+pub(crate) fn sees_none(running: &Running, variables: &[(&str, &str)], lines: &[&str]) {
+    assert_eq!(running.supervisors().len(), 0, "{variables:?}");
+    assert_eq!(running.our_lines(), with_prefix(lines), "{variables:?}");
+}
+
+/// The lines as they stand in the log.
+pub(crate) fn with_prefix(lines: &[&str]) -> Vec<String> {
+    lines
+        .iter()
+        .map(|line| format!("[backplane] {line}"))
+        .collect()
+}
