@@ -119,14 +119,14 @@ mod tests {
     use super::*;
     use crate::record::tests::record;
 
-    fn table(text: &str) -> GenericMetadata {
-        Some(toml::from_str(text).unwrap())
+    fn table(text: &str) -> toml::Table {
+        toml::from_str(text).unwrap()
     }
 
     #[test]
     fn record_survives_the_layer_metadata() {
         let text = toml::to_string(&record()).unwrap();
-        assert_eq!(previous(&table(&text)), Previous::Record(record()));
+        assert_eq!(previous(&Some(table(&text))), Previous::Record(record()));
     }
 
     #[test]
@@ -138,7 +138,7 @@ mod tests {
             Previous::Unreadable { reason } if reason.contains("invented_later")
         ));
         assert!(matches!(
-            previous(&table("installer = 'one'")),
+            previous(&Some(table("installer = 'one'"))),
             Previous::Unreadable { .. }
         ));
         assert_eq!(previous(&None), Previous::Nothing);

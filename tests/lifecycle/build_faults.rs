@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 use std::fs;
 use std::io::{self, Read};
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 /// How many points of a build are tried by default.
 const POINTS: u32 = 12;
@@ -109,7 +109,7 @@ fn build_killed_anywhere_is_made_good_by_the_next() {
         }
         // And it is whole: nothing is fetched again.
         restore(&program);
-        server.take_requests();
+        server.forget_requests();
         run_to_success(pinned(program.command(), &server, &new_archive));
         assert!(server.take_requests().is_empty());
     }
@@ -144,7 +144,7 @@ fn full_disk_stops_the_build_and_spares_what_is_cached() {
     assert!(fs::read(program.installed()).unwrap() == old);
 
     restore(&program);
-    server.take_requests();
+    server.forget_requests();
     let log = run_to_success(pinned(program.command(), &server, &old_archive));
     assert!(log.contains("Using the cached agent"), "{log}");
     assert!(server.take_requests().is_empty());

@@ -230,6 +230,11 @@ impl ReleaseServer {
     pub fn take_requests(&self) -> Vec<Request> {
         std::mem::take(&mut lock(&self.script).requests)
     }
+
+    /// Lets go of the requests so far.
+    pub fn forget_requests(&self) {
+        lock(&self.script).requests.clear();
+    }
 }
 
 impl Drop for ReleaseServer {
