@@ -53,6 +53,24 @@ fn agent_gets_sigterm_first() {
     assert!(layer.notes().ends_with("bye\n"), "{}", layer.notes());
 }
 
+#[test]
+fn agents_children_get_sigterm_too() {
+    // A wrapper that ends at SIGTERM without a word to its child, which finishes its work.
+    let wrapper = "#!/bin/sh
+        sh -c 'trap \"kill \\$!; echo finished >>\\\"$0.notes\\\"; exit\" TERM
+            echo ready >>\"$0.notes\"
+            sleep 1000 & wait $!' \"$0\" &
+        exec sleep 1000\n";
+    let (_listener, port) = listen("127.0.0.1");
+    let layer = Layer::new(wrapper, port);
+    let app = layer.launch();
+    eventually("the child is ready", || {
+        layer.notes().contains("ready\n").then_some(())
+    });
+    app.finish();
+    assert!(layer.notes().ends_with("finished\n"), "{}", layer.notes());
+}
+
 /// Processes whose environment names this layer's agent as theirs: the script's children, wherever they went.
 fn offspring(layer: &Layer) -> Vec<u32> {
     let mark = format!("OFFSPRING_OF={}", layer.agent().display());
