@@ -52,15 +52,6 @@ have() {
   command -v "$1" >/dev/null 2>&1
 }
 
-# as_ordinary_user COMMAND ARGUMENT…: runs COMMAND as it is, or, for root, as an ordinary user without root's groups.
-as_ordinary_user() {
-  if ((EUID == 0)); then
-    setpriv --reuid="$ORDINARY_UID" --regid="$ORDINARY_UID" --clear-groups -- "$@"
-  else
-    "$@"
-  fi
-}
-
 # alone LOCKFILE ARGUMENT…: starts the running script anew, with ARGUMENTs, under a lock that no two runs hold at once, and does not come
 # back; in the run that holds the lock it does nothing. The lock ends with the script, however that ends, and is not handed to
 # what the script starts.

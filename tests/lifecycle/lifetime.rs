@@ -6,6 +6,7 @@ use crate::subjects::{
 use crate::support::{
     DEADLINE, ReservedPort, Running, eventually, never_within, workshop, zombies_of,
 };
+use indoc::indoc;
 use rustix::process::Signal;
 use std::collections::BTreeSet;
 use std::fs;
@@ -159,21 +160,26 @@ fn stubborn_agent_is_gone_after_the_app() {
     );
 }
 
-/// An agent that finishes its work on SIGTERM is given the time to do so.
+/// An agent that finishes its work on SIGTERM is given the time to do so, and so are the processes that it started.
 #[test]
 #[ignore = "tier 2: needs the CNB lifecycle; script/test runs it"]
 fn willing_agent_may_finish_after_the_app() {
-    let script = "#!/bin/sh\ntrap 'sleep 0.5; echo finished; exit' TERM\necho ready\nwhile :; do sleep 0.05; done\n";
+    let script = indoc! {"
+        #!/bin/sh
+        (trap 'echo child finished; exit' TERM; echo child ready; while :; do sleep 0.05; done) &
+        trap 'sleep 0.5; echo agent finished; exit' TERM
+        echo agent ready
+        while :; do sleep 0.05; done
+    "};
     let (mut running, _listener) = connected(script);
-    running.wait_for_stderr("ready\n");
+    running.wait_for_stderr("agent ready\n");
+    running.wait_for_stderr("child ready\n");
     running.close_stdin();
     running.wait();
     assert!(running.wait_for_nothing_left() < LEFT_AFTER_APP);
-    assert!(
-        running.stderr().contains("finished\n"),
-        "{}",
-        running.stderr()
-    );
+    for words in ["agent finished\n", "child finished\n"] {
+        assert!(running.stderr().contains(words), "{}", running.stderr());
+    }
 }
 
 #[test]

@@ -6,6 +6,8 @@ use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::PathBuf;
+use std::thread;
+use std::time::Duration;
 
 /// The variable by which the processes of one launch are told from all others. Agents get it too, since its name is one of ours.
 pub(crate) const MARK: &str = "BACKPLANE_TEST_MARK";
@@ -19,12 +21,7 @@ pub(super) fn processes_marked(mark: &OsStr) -> Vec<Process> {
     all_processes()
         .expect("/proc is readable")
         .filter_map(|process| Some(Process(process.ok()?)))
-        .filter(|process| {
-            process
-                .environment()
-                .get(OsStr::new(MARK))
-                .is_some_and(|found| found == mark)
-        })
+        .filter(|process| process.is_marked(mark))
         .filter(Process::is_alive)
         .collect()
 }
@@ -40,6 +37,21 @@ pub(crate) fn zombies_of(parent: u32) -> Vec<u32> {
 }
 
 impl Process {
+    fn is_marked(&self, mark: &OsStr) -> bool {
+        let is_own = self.0.uid().ok() == Some(nix::unistd::geteuid().as_raw());
+        // In the middle of an execve(2) a process shows no environment at all, for less than a millisecond.
+        for _ in 0..5 {
+            let environment = self.environment();
+            if !environment.is_empty() || !is_own || !self.is_alive() {
+                return environment
+                    .get(OsStr::new(MARK))
+                    .is_some_and(|found| found == mark);
+            }
+            thread::sleep(Duration::from_millis(1));
+        }
+        false
+    }
+
     pub(crate) fn id(&self) -> u32 {
         self.0.pid().unsigned_abs()
     }
