@@ -1,14 +1,12 @@
 //! The app boots whatever happens to us, and into the same world as without us.
 
 use crate::subjects::{
-    APPS_OUTPUT, APPS_STATUS, PATIENT_AGENT, SCRIPT_AGENT, app, build_with_agent, image_with_agent,
+    APPS_OUTPUT, PATIENT_AGENT, SCRIPT_AGENT, app, boots, build_with_agent, image_with_agent,
 };
-use crate::support::{DEADLINE, Image, Launch, MARK, ReservedPort, Running, eventually};
+use crate::support::{DEADLINE, Image, MARK, ReservedPort, Running, eventually};
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::fs;
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
-use std::os::unix::fs::PermissionsExt as _;
 
 /// Every variable that the launch program reads.
 const VARIABLES: [&str; 16] = [
@@ -29,23 +27,6 @@ const VARIABLES: [&str; 16] = [
     "PORT",
     "SERVICE_BINDING_ROOT",
 ];
-
-/// Starts the app, sees that it boots, runs, and ends with its own status, and gives what our programs said until then.
-#[track_caller]
-fn boots(launch: Launch) -> Vec<String> {
-    let mut running = launch.start();
-    running.wait_for_stdout(APPS_OUTPUT);
-    running.close_stdin();
-    assert_eq!(
-        running.wait().code(),
-        Some(APPS_STATUS),
-        "{}",
-        running.stderr()
-    );
-    running.wait_for_nothing_left();
-    assert_eq!(String::from_utf8(running.stdout()).unwrap(), APPS_OUTPUT);
-    running.our_lines()
-}
 
 #[test]
 #[ignore = "tier 2: needs the CNB lifecycle; script/test runs it"]
@@ -301,74 +282,6 @@ fn boots_with_a_stderr_that_nobody_reads() {
     let _listener = port.listen();
     let running = launch.with_stderr_reader_gone().start();
     running.wait_for_agent();
-}
-
-#[test]
-#[ignore = "tier 2: needs the CNB lifecycle; script/test runs it"]
-fn boots_without_an_agent() {
-    let image = image_with_agent(PATIENT_AGENT);
-    let agent = image.agent_layer().join("libexec/backplane");
-    fs::remove_file(&agent).unwrap();
-    let port = ReservedPort::new();
-    let lines = boots(image.launch("web").connect(port.number));
-    assert_eq!(
-        lines,
-        [format!(
-            "[backplane] No agent for this process: there is none at {}. The build went on without it; look for its warning, and build anew.",
-            agent.display()
-        )]
-    );
-}
-
-#[test]
-#[ignore = "tier 2: needs the CNB lifecycle; script/test runs it"]
-fn boots_with_an_agent_that_cannot_be_run() {
-    let image = image_with_agent(PATIENT_AGENT);
-    let agent = image.agent_layer().join("libexec/backplane");
-    let breakages: [(&str, &str, u32, &str); 4] = [
-        (
-            PATIENT_AGENT,
-            "not executable",
-            0o644,
-            "its file is not executable for this user",
-        ),
-        (
-            "#!/nowhere/sh\n",
-            "no interpreter",
-            0o755,
-            "it is a script for '/nowhere/sh', which is not in the image",
-        ),
-        (
-            "neither",
-            "no program",
-            0o755,
-            "its file is neither an ELF program nor a script",
-        ),
-        (
-            "",
-            "empty",
-            0o755,
-            "its file is neither an ELF program nor a script",
-        ),
-    ];
-    for (content, name, mode, said) in breakages {
-        fs::write(&agent, content).unwrap();
-        fs::set_permissions(&agent, fs::Permissions::from_mode(mode)).unwrap();
-        let port = ReservedPort::new();
-        let launch = image.launch("web").connect(port.number);
-        let _listener = port.listen();
-        let mut running = launch.start();
-
-        running.wait_for_stderr(said);
-        running.close_stdin();
-        assert_eq!(running.wait().code(), Some(APPS_STATUS), "{name}");
-        running.wait_for_nothing_left();
-        assert_eq!(
-            String::from_utf8(running.stdout()).unwrap(),
-            APPS_OUTPUT,
-            "{name}"
-        );
-    }
 }
 
 /// The launcher's own runtime opens a closed stderr anew; other front ends do not.

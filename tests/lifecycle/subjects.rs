@@ -1,6 +1,6 @@
 //! Apps and agents to test with. All of them are shell scripts, so that they run on every machine.
 
-use crate::support::{App, Build, Image};
+use crate::support::{App, Build, Image, Launch};
 
 /// What the web process of [`app`] writes to stdout once it runs.
 pub(crate) const APPS_OUTPUT: &str = "the app is up\n";
@@ -40,4 +40,21 @@ pub(crate) fn build_with_agent(app: App, script: &str) -> Build {
 /// An image of [`app`] with this script as its agent.
 pub(crate) fn image_with_agent(script: &str) -> Image {
     build_with_agent(app(), script).run()
+}
+
+/// Starts [`app`], sees that it boots, runs, and ends with its own status, and gives what our programs said until then.
+#[track_caller]
+pub(crate) fn boots(launch: Launch) -> Vec<String> {
+    let mut running = launch.start();
+    running.wait_for_stdout(APPS_OUTPUT);
+    running.close_stdin();
+    assert_eq!(
+        running.wait().code(),
+        Some(APPS_STATUS),
+        "{}",
+        running.stderr()
+    );
+    running.wait_for_nothing_left();
+    assert_eq!(String::from_utf8(running.stdout()).unwrap(), APPS_OUTPUT);
+    running.our_lines()
 }

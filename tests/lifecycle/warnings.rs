@@ -3,6 +3,9 @@
 use crate::stage::Outcome::{self, Agent, AgentAfter, Silence, Words};
 use crate::stage::Start::Type;
 use crate::stage::{Stage, with_prefix};
+use crate::subjects::boots;
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStringExt as _;
 
 #[test]
 #[ignore = "tier 2: needs the CNB lifecycle; script/test runs it"]
@@ -123,6 +126,24 @@ fn quiet_leaves_warnings_only() {
         running.our_lines(),
         with_prefix(&[
             "The label 'shop' has no value. A route matches key=value; write it so if no request comes through."
+        ])
+    );
+}
+
+#[test]
+#[ignore = "tier 2: needs the CNB lifecycle; script/test runs it"]
+fn labels_that_are_not_utf8_are_told() {
+    let stage = Stage::new();
+    let labels = OsString::from_vec(b"some=\xfflabel".to_vec());
+    assert_eq!(
+        boots(
+            stage
+                .launch(Type("web"), &[])
+                .env("BACKPLANE_LABELS", labels)
+        ),
+        with_prefix(&[
+            "No agent for this process: the labels 'some=\u{fffd}label' are not UTF-8. \
+                       Set BACKPLANE_LABELS anew, for example to app=shop."
         ])
     );
 }
