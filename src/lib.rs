@@ -33,8 +33,6 @@ mod warnings;
 
 use std::env;
 
-// Only `src/bin/launch.rs` uses it.
-use backplane_launch as _;
 use bullet_stream::global::print;
 use libcnb::build::{BuildContext, BuildResult, BuildResultBuilder};
 use libcnb::data::launch::{Label, LaunchBuilder};

@@ -137,24 +137,14 @@ impl Network {
 
 /// The names in `environment` that are probably meant to be one of ours but are not, each with the one that it resembles.
 pub(crate) fn near_misses(environment: &Environment) -> Vec<(String, &'static str)> {
-    // Those of the launch program count as ours too: a build is where a user still reads the log.
-    const AT_LAUNCH: [&str; 11] = [
-        "BACKPLANE_TOKEN",
-        "BACKPLANE_LABELS",
-        "BACKPLANE_IGNORE_PROCESS_TYPE",
-        "BACKPLANE_PROCESS_ALLOW",
-        "BACKPLANE_PROCESS_TYPE",
-        "BACKPLANE_PROXY_URL",
-        "BACKPLANE_WAIT_FOR_APP",
-        "BACKPLANE_DRAIN",
-        "BACKPLANE_AGENT_ENV",
-        "BACKPLANE_LOG",
-        "BACKPLANE_DISABLED",
-    ];
     // Two slips of the finger, or a name cut short by as much as `256`.
     const LARGEST_DISTANCE: usize = 3;
 
-    let ours = || Setting::ALL.map(Setting::name).into_iter().chain(AT_LAUNCH);
+    // Those of the launch program count as ours too: a build is where a user still reads the log.
+    let ours = || {
+        let at_build = Setting::ALL.map(Setting::name);
+        at_build.into_iter().chain(backplane_launch::VARIABLES)
+    };
     environment
         .keys()
         .filter_map(|name| name.to_str())

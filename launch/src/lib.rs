@@ -36,6 +36,8 @@ mod supervisor;
 mod target;
 mod trampoline;
 
+pub use crate::settings::VARIABLES;
+
 use crate::log::{Level, Log, Verbosity};
 use crate::messages::Message;
 use crate::readiness::connect;

@@ -17,7 +17,22 @@ pub(crate) enum Drain {
     Stop,
 }
 
-/// The settings of one process; see the table in `docs/` for their meaning to the user.
+/// The variables of ours that a launch reads, besides `BACKPLANE_LABELS_<TYPE>`.
+pub const VARIABLES: [&str; 11] = [
+    "BACKPLANE_TOKEN",
+    "BACKPLANE_LABELS",
+    "BACKPLANE_IGNORE_PROCESS_TYPE",
+    "BACKPLANE_PROCESS_ALLOW",
+    "BACKPLANE_PROCESS_TYPE",
+    "BACKPLANE_PROXY_URL",
+    "BACKPLANE_WAIT_FOR_APP",
+    "BACKPLANE_DRAIN",
+    "BACKPLANE_AGENT_ENV",
+    "BACKPLANE_LOG",
+    "BACKPLANE_DISABLED",
+];
+
+/// The settings of one process; see the README's table for their meaning to the user.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Settings {
     pub(crate) disabled: bool,
@@ -182,28 +197,12 @@ mod tests {
         assert_eq!(defaults.verbosity, Verbosity::Info);
         assert_eq!(defaults.allowed_types, None);
         assert_eq!(defaults.ignored_types, Vec::<String>::new());
-        let names = [
-            "BACKPLANE_DISABLED",
-            "BACKPLANE_TOKEN",
-            "BACKPLANE_LABELS",
-            "BACKPLANE_IGNORE_PROCESS_TYPE",
-            "BACKPLANE_PROCESS_ALLOW",
-            "BACKPLANE_PROCESS_TYPE",
-            "BACKPLANE_PROXY_URL",
-            "PORT",
-            "BACKPLANE_WAIT_FOR_APP",
-            "BACKPLANE_DRAIN",
-            "BACKPLANE_AGENT_ENV",
-            "BACKPLANE_LOG",
-            "DYNO",
-            "HEROKU_TEST_RUN_ID",
-        ];
+        let names = VARIABLES
+            .into_iter()
+            .chain(["PORT", "DYNO", "HEROKU_TEST_RUN_ID"]);
         for value in ["", " "] {
-            assert_eq!(
-                read(&names.map(|name| (name, value))),
-                defaults,
-                "{value:?} is the same as unset"
-            );
+            let pairs: Vec<_> = names.clone().map(|name| (name, value)).collect();
+            assert_eq!(read(&pairs), defaults, "{value:?} is the same as unset");
         }
     }
 

@@ -9,24 +9,16 @@ use std::ffi::OsString;
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 
 /// Every variable that the launch program reads.
-const VARIABLES: [&str; 16] = [
-    "BACKPLANE_AGENT_ENV",
-    "BACKPLANE_DISABLED",
-    "BACKPLANE_DRAIN",
-    "BACKPLANE_IGNORE_PROCESS_TYPE",
-    "BACKPLANE_LABELS",
-    "BACKPLANE_LABELS_WEB",
-    "BACKPLANE_LOG",
-    "BACKPLANE_PROCESS_ALLOW",
-    "BACKPLANE_PROCESS_TYPE",
-    "BACKPLANE_PROXY_URL",
-    "BACKPLANE_TOKEN",
-    "BACKPLANE_WAIT_FOR_APP",
-    "DYNO",
-    "HEROKU_TEST_RUN_ID",
-    "PORT",
-    "SERVICE_BINDING_ROOT",
-];
+fn variables() -> impl Iterator<Item = &'static str> {
+    let others = [
+        "BACKPLANE_LABELS_WEB",
+        "DYNO",
+        "HEROKU_TEST_RUN_ID",
+        "PORT",
+        "SERVICE_BINDING_ROOT",
+    ];
+    backplane_launch::VARIABLES.into_iter().chain(others)
+}
 
 #[test]
 #[ignore = "tier 2: needs the CNB lifecycle; script/test runs it"]
@@ -161,21 +153,19 @@ fn boots_with_garbage_in_every_variable() {
     ];
     let port = ReservedPort::new();
     for value in garbage {
-        for variable in VARIABLES {
+        for variable in variables() {
             let launch = image.launch("web").connect(port.number);
             plain(&boots(
                 launch.env(variable, OsString::from_vec(value.to_vec())),
             ));
         }
-        let all = VARIABLES
-            .iter()
-            .fold(image.launch("web"), |launch, variable| {
-                // All together they have to stay within the kernel's limit for one program's start.
-                launch.env(
-                    variable,
-                    OsString::from_vec(value[..value.len().min(50_000)].to_vec()),
-                )
-            });
+        let all = variables().fold(image.launch("web"), |launch, variable| {
+            // All together they have to stay within the kernel's limit for one program's start.
+            launch.env(
+                variable,
+                OsString::from_vec(value[..value.len().min(50_000)].to_vec()),
+            )
+        });
         plain(&boots(all));
     }
 }

@@ -4,6 +4,7 @@ mod bindings;
 mod needs;
 
 use super::*;
+use crate::settings::VARIABLES;
 use std::os::unix::ffi::OsStrExt as _;
 
 /// A process for which every rule says yes, changed case by case.
@@ -384,25 +385,14 @@ fn rules_are_tried_in_their_order() {
 
 #[test]
 fn no_bytes_in_any_variable_make_it_panic() {
-    let names = [
-        "BACKPLANE_TOKEN",
-        "BACKPLANE_LABELS",
+    let names = VARIABLES.into_iter().chain([
         "BACKPLANE_LABELS_WEB",
-        "BACKPLANE_IGNORE_PROCESS_TYPE",
-        "BACKPLANE_PROCESS_ALLOW",
-        "BACKPLANE_PROCESS_TYPE",
-        "BACKPLANE_PROXY_URL",
-        "BACKPLANE_WAIT_FOR_APP",
-        "BACKPLANE_DRAIN",
-        "BACKPLANE_AGENT_ENV",
-        "BACKPLANE_LOG",
-        "BACKPLANE_DISABLED",
         "PORT",
         "DYNO",
         "HEROKU_TEST_RUN_ID",
         "SERVICE_BINDING_ROOT",
         "PATH",
-    ];
+    ]);
     let garbage: [&[u8]; 9] = [
         b"\xff\xfe",
         b"\xc3",
@@ -414,7 +404,7 @@ fn no_bytes_in_any_variable_make_it_panic() {
         b",",
         b"a.b-c-\xff",
     ];
-    for name in names {
+    for name in names.clone() {
         for value in garbage {
             let mut case = with(&[(name, "")]);
             case.environment = case.environment.with_bytes(name.as_bytes(), value);

@@ -1,6 +1,7 @@
 //! The app's boot is never disturbed.
 
 use crate::support::{self, Layer, PATIENT_AGENT, eventually, free_port, listen};
+use backplane_launch::VARIABLES;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::ExitStatusExt as _;
@@ -115,23 +116,14 @@ fn boot_goes_on_with_a_missing_agent() {
 fn boot_goes_on_with_any_bytes_in_every_variable() {
     use std::ffi::OsStr;
     use std::os::unix::ffi::OsStrExt as _;
-    let names = [
-        "BACKPLANE_TOKEN",
-        "BACKPLANE_LABELS",
+    let others = [
         "BACKPLANE_LABELS_WEB",
-        "BACKPLANE_IGNORE_PROCESS_TYPE",
-        "BACKPLANE_PROCESS_ALLOW",
-        "BACKPLANE_PROCESS_TYPE",
-        "BACKPLANE_PROXY_URL",
-        "BACKPLANE_WAIT_FOR_APP",
-        "BACKPLANE_DRAIN",
-        "BACKPLANE_AGENT_ENV",
-        "BACKPLANE_LOG",
         "PORT",
         "DYNO",
         "SERVICE_BINDING_ROOT",
         "HOME",
     ];
+    let names: Vec<_> = VARIABLES.into_iter().chain(others).collect();
     let layer = Layer::new(PATIENT_AGENT, free_port());
     let boots = |mut command: Command| {
         let mut app = support::App::of(&layer, command.spawn().unwrap());
@@ -141,7 +133,7 @@ fn boot_goes_on_with_any_bytes_in_every_variable() {
     for value in [&b"\xff\xfe"[..], b"\x1b[31m\n\r", b"=", b"%s", b"-"] {
         let value = OsStr::from_bytes(value);
         let mut all = layer.command("echo booted");
-        for name in names {
+        for name in &names {
             all.env(name, value);
             let mut one = layer.command("echo booted");
             one.env(name, value);
