@@ -284,8 +284,10 @@ mod tests {
             text.contains("They are 1.0 MiB apart: not equal within 1 MiB."),
             "{text}"
         );
-        let text = report(120, (16 << 20) + 1).to_string();
+        let text = report(120, 16 << 20).to_string();
         assert!(text.contains("wall ≤ 0.60 met"), "{text}");
+        assert!(!text.contains("MiB missed"), "{text}");
+        let text = report(120, (16 << 20) + 1).to_string();
         assert!(text.contains("≤ 16 MiB missed"), "{text}");
     }
 }
