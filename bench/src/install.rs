@@ -29,6 +29,9 @@ use subjects::{ColdInstall, PinnedRebuild, RevalidatedRebuild};
 const BACKPLANE: &str = "backplane/agent";
 const DO_NOTHING: &str = "backplane/do-nothing";
 
+/// How often each command is measured unless it is said.
+pub(crate) const RUNS: NonZeroUsize = NonZeroUsize::new(21).expect("21 is not 0");
+
 /// The sizes of archives for which the memory is measured, in MB.
 const SIZES: [u64; 2] = [10, 100];
 const SOAK_SIZE: u64 = 1000;
@@ -140,7 +143,7 @@ fn measure_times(
     })
 }
 
-/// The variables that tell a build for which platform it is
+/// This machine's architecture, as builds are told for which one they are
 /// (<https://github.com/buildpacks/spec/blob/buildpack/v0.10/buildpack.md#targets>).
 fn target_architecture() -> &'static str {
     match std::env::consts::ARCH {

@@ -28,9 +28,9 @@ struct Arguments {
     /// The folder of the programs to measure, as script/bench makes it; everything else is written there too
     #[arg(long, value_name = "FOLDER")]
     kit: PathBuf,
-    /// How often each command is measured, after one run that does not count
-    #[arg(long, default_value = "21")]
-    runs: NonZeroUsize,
+    /// How often each command is measured; each subject has its own default
+    #[arg(long, value_name = "N")]
+    runs: Option<NonZeroUsize>,
     /// Also put the result into this Markdown file, in place of an earlier one
     #[arg(long, value_name = "FILE")]
     markdown: Option<PathBuf>,
@@ -64,7 +64,7 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     let (name, section) = match arguments.subject {
         Subject::Install { soak } => (
             "install",
-            install::run(&kit, arguments.runs, soak, &limits)?,
+            install::run(&kit, arguments.runs.unwrap_or(install::RUNS), soak, &limits)?,
         ),
     };
     println!("{section}");
