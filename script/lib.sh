@@ -65,6 +65,27 @@ alone() {
   unset HELD_LOCK
 }
 
+# static_target: the target triple that buildpacks are packaged for: this machine's own, with musl where Rust and a linker have it.
+static_target() {
+  local machine
+  machine=$(uname -m)
+  if [[ -d $(rustc --print sysroot)/lib/rustlib/$machine-unknown-linux-musl ]] && have musl-gcc; then
+    printf '%s-unknown-linux-musl\n' "$machine"
+  else
+    printf '%s-unknown-linux-gnu\n' "$machine"
+  fi
+}
+
+# package_static TARGET FOLDER: packages the buildpack of the working directory below FOLDER, with static programs.
+package_static() {
+  local target=$1
+  # musl is static by default. The flag is passed here only: as a setting for all of cargo it breaks every call without --target.
+  [[ $target == *-musl ]] || local -x RUSTFLAGS="${RUSTFLAGS:-} -C target-feature=+crt-static"
+  # The target is this machine's own, so its linker is the one to use: no help of cargo libcnb's for cross compiling.
+  # What it prints on stdout is the folder that it assembled in.
+  cargo libcnb package --release --target "$target" --package-dir "$2" --no-cross-compile-assistance >/dev/null
+}
+
 # print_help: prints the comment block at the head of the running script, without its marks.
 print_help() {
   sed -n '2,/^[^#]/ { s/^# \{0,1\}//p }' "$SELF"

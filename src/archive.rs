@@ -15,7 +15,7 @@ use tar::{Archive, EntryType, PaxExtensions};
 use crate::checksum::{Checksum, HashingWriter};
 use crate::content::{HEAD_BYTES, Kind};
 use crate::gunzip::{Bounded, Gunzip};
-use crate::limits::Limits;
+use crate::limits::{BUFFER_BYTES, Limits};
 use crate::target::Target;
 
 /// The name of the agent's executable, in an archive and where it is installed.
@@ -86,11 +86,11 @@ pub(crate) fn unpack(
         Kind::Elf { .. } | Kind::Script => unpacking.bare_executable(download)?,
         Kind::Gzip => {
             let file = File::open(download).map_err(ArchiveError::Read)?;
-            unpacking.archive(Gunzip::new(BufReader::new(file)))?;
+            unpacking.archive(Gunzip::new(BufReader::with_capacity(BUFFER_BYTES, file)))?;
         }
         Kind::Tar => {
             let file = File::open(download).map_err(ArchiveError::Read)?;
-            unpacking.archive(BufReader::new(file))?;
+            unpacking.archive(BufReader::with_capacity(BUFFER_BYTES, file))?;
         }
         Kind::Other(_) => return Err(ArchiveError::NotAnAgent { found: kind }),
     }
@@ -350,7 +350,7 @@ fn pax_path(extensions: &[u8]) -> Option<Vec<u8>> {
 
 /// Copies, and keeps apart whose fault it is when that fails.
 fn copy(content: &mut impl Read, file: &mut impl Write) -> Result<(), ArchiveError> {
-    let mut buffer = vec![0; 64 * 1024];
+    let mut buffer = vec![0; BUFFER_BYTES];
     loop {
         match content.read(&mut buffer) {
             Ok(0) => return Ok(()),

@@ -9,13 +9,10 @@ use fs_err::File;
 
 use crate::checksum::{Checksum, HashingWriter};
 use crate::http::{self, HttpError};
-use crate::limits::Limits;
+use crate::limits::{BUFFER_BYTES, Limits};
 use crate::output::Output;
 use crate::release::Source;
 use crate::settings::Network;
-
-/// Large enough that system calls do not count, small enough that memory does not.
-const BUFFER_BYTES: usize = 64 * 1024;
 
 /// What a server said of a file's version, to be asked about it again
 /// ([RFC 9110, section 8.8](https://www.rfc-editor.org/rfc/rfc9110.html#section-8.8)).

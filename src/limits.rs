@@ -2,6 +2,10 @@
 
 use std::time::Duration;
 
+/// The size of the pieces that files pass through memory in: large enough that system calls do not count, small enough
+/// that memory does not.
+pub(crate) const BUFFER_BYTES: usize = 64 * 1024;
+
 /// What the build program waits for, and what it accepts. Tests pass short and small ones.
 #[derive(Clone, Debug)]
 pub(crate) struct Limits {
