@@ -276,11 +276,17 @@ fn proxy(is_https: bool, network: &Network) -> Result<Option<Proxy>, HttpError> 
     let Some(exceptions) = &network.no_proxy else {
         return Ok(Some(plain));
     };
-    // Only the builder takes exceptions, and it takes nothing from a `Proxy`.
+    // Only the builder takes exceptions, one at a time, and it takes nothing from a `Proxy`.
     let mut builder = Proxy::builder(plain.protocol())
         .host(plain.host())
-        .port(plain.port())
-        .no_proxy(exceptions);
+        .port(plain.port());
+    for exception in exceptions.split([',', ' ']).filter(|part| !part.is_empty()) {
+        builder = builder.no_proxy(exception);
+        // A domain stands for its subdomains too, as curl and Go read it.
+        if exception.starts_with(|first: char| first.is_ascii_alphanumeric()) {
+            builder = builder.no_proxy(&format!(".{exception}"));
+        }
+    }
     if let Some(username) = plain.username() {
         builder = builder.username(username);
     }

@@ -345,6 +345,60 @@ fn no_authority_at_all_is_an_error_of_its_own() {
 }
 
 #[test]
+fn proxy_is_asked_to_connect_with_its_credentials() {
+    let authority = Authority::new();
+    let (_folder, network) = trusting(&authority);
+    let proxy = ReleaseServer::http([Answer::Tunnel]);
+    let proxy_url = format!("http://user:s3cret@{}", proxy.authority());
+    let network = Network {
+        https_proxy: Some(proxy_url.clone()),
+        http_proxy: Some(proxy_url),
+        ..network
+    };
+    let content = || [Answer::File(CONTENT.to_vec())];
+    let (plain, secure) = (
+        ReleaseServer::http(content()),
+        ReleaseServer::https(&authority, content()),
+    );
+    let unknown = Validators::default();
+    for server in [&plain, &secure] {
+        let attempt = Attempt::with(&server.url("/"), &unknown, &network, &quick());
+        attempt.assert_fetched(CONTENT);
+        let requests = proxy.take_requests();
+        assert_eq!(
+            requests[0].line,
+            format!("CONNECT {} HTTP/1.1", server.authority())
+        );
+        let credentials = format!("Basic {}", BASE64_STANDARD.encode("user:s3cret"));
+        assert_eq!(
+            requests[0].header("Proxy-Authorization"),
+            Some(credentials.as_str())
+        );
+        // The proxy's credentials are not for the server.
+        assert_eq!(
+            server.take_requests()[0].header("Proxy-Authorization"),
+            None
+        );
+    }
+
+    let around = Network {
+        no_proxy: Some("127.0.0.1,localhost".to_owned()),
+        ..network.clone()
+    };
+    for server in [&plain, &secure] {
+        let attempt = Attempt::with(&server.url("/"), &unknown, &around, &quick());
+        attempt.assert_fetched(CONTENT);
+    }
+    assert!(proxy.take_requests().is_empty());
+
+    proxy.will_answer([Answer::status(407)]);
+    let attempt = Attempt::with(&secure.url("/"), &unknown, &network, &quick());
+    assert!(!attempt.said.contains("s3cret"), "{}", attempt.said);
+    let error = attempt.error();
+    assert!(matches!(error, HttpError::ProxyRefused), "{error:?}");
+}
+
+#[test]
 fn announced_size_is_checked_before_anything_is_read() {
     let server = ReleaseServer::http([Answer::Raw(
         b"HTTP/1.1 200 OK\r\nContent-Length: 999999999999\r\n\r\n".to_vec(),
@@ -457,15 +511,26 @@ fn proxy_is_chosen_by_scheme_and_keeps_its_credentials() {
     let network = Network {
         https_proxy: Some("http://user:secret@secure-proxy:3128".to_owned()),
         http_proxy: Some("plain-proxy:8080".to_owned()),
-        no_proxy: Some("internal.example".to_owned()),
+        no_proxy: Some("localhost, internal.example,.other.example".to_owned()),
         ..Network::default()
     };
     let secure = proxy(true, &network).unwrap().unwrap();
     assert_eq!((secure.host(), secure.port()), ("secure-proxy", 3128));
     assert_eq!(secure.username(), Some("user"));
     assert_eq!(secure.password(), Some("secret"));
-    let internal = "https://internal.example/x".parse().unwrap();
-    assert!(secure.is_no_proxy(&internal));
+    for (host, is_exception) in [
+        ("localhost", true),
+        ("internal.example", true),
+        ("sub.internal.example", true),
+        ("INTERNAL.example", true),
+        ("sub.other.example", true),
+        ("other.example", false),
+        ("myinternal.example", false),
+        ("example", false),
+    ] {
+        let uri = format!("https://{host}/x").parse().unwrap();
+        assert_eq!(secure.is_no_proxy(&uri), is_exception, "{host}");
+    }
     let plain = proxy(false, &network).unwrap().unwrap();
     assert_eq!((plain.host(), plain.port()), ("plain-proxy", 8080));
     assert!(proxy(true, &Network::default()).unwrap().is_none());

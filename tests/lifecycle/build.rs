@@ -173,7 +173,27 @@ fn nothing_secret_is_written_down() {
         image.log
     );
     // The harness sets a token for the build, as careless users do.
-    assert_no_file_contains(&image.layers(), &["s3cret", "us3r", "token-at-build"]);
+    let secrets = ["s3cret", "us3r", "token-at-build"];
+    assert_no_file_contains(&image.layers(), &secrets);
+
+    // Nor when it fails, with a cached agent or without.
+    server.will_answer([Answer::status(404)]);
+    let image = image.rebuild();
+    assert_says(
+        &image.log,
+        "Using the cached agent, as its source can't be used",
+    );
+    let elsewhere = format!(
+        "https://us3r:s3cret@{}/other?key=s3cret",
+        server.authority()
+    );
+    let build = image.restored().env("BACKPLANE_AGENT_URL", elsewhere);
+    let (log, build) = build.run_to_failure();
+    assert_says(&log, "Unable to fetch the agent");
+    for secret in secrets {
+        assert!(!log.contains(secret), "{log}");
+    }
+    assert_no_file_contains(&build.layers(), &secrets);
 }
 
 fn assert_no_file_contains(folder: &Path, secrets: &[&str]) {

@@ -78,6 +78,8 @@ pub enum Answer {
     },
     /// These bytes, whatever they are, and the end of the connection.
     Raw(Vec<u8>),
+    /// What a proxy answers to CONNECT: a tunnel to where the client wants to go. Without TLS only.
+    Tunnel,
     /// These bytes, and silence until the client goes.
     Stall(Vec<u8>),
 }
@@ -289,6 +291,12 @@ fn serve(
             connection.write_all(&bytes)?;
             connection.flush()?;
         }
+        Some(Answer::Tunnel) => {
+            let target = request.line.split(' ').nth(1).unwrap_or_default();
+            let upstream = TcpStream::connect(target)?;
+            connection.write_all(b"HTTP/1.1 200 OK\r\n\r\n")?;
+            join(&socket, &upstream)?;
+        }
         Some(Answer::Stall(bytes)) => {
             connection.write_all(&bytes)?;
             connection.flush()?;
@@ -297,6 +305,20 @@ fn serve(
         }
     }
     socket.shutdown(Shutdown::Write)
+}
+
+/// Passes on what either side sends, until both have ended.
+fn join(client: &TcpStream, upstream: &TcpStream) -> io::Result<()> {
+    let pass_on = |mut from: TcpStream, mut to: TcpStream| {
+        thread::spawn(move || {
+            io::copy(&mut from, &mut to).and_then(|_| to.shutdown(Shutdown::Write))
+        })
+    };
+    let onward = pass_on(client.try_clone()?, upstream.try_clone()?);
+    let back = pass_on(upstream.try_clone()?, client.try_clone()?);
+    // What is cut short is part of what is tested.
+    drop((onward.join(), back.join()));
+    Ok(())
 }
 
 fn read_request(connection: &mut dyn Connection) -> io::Result<Request> {
