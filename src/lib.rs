@@ -1,7 +1,7 @@
 //! The Backplane buildpack: installs the Backplane agent into a cached layer and runs it beside the app.
 //!
-//! This is the table of contents of the build side. It flows in one direction: environment → [`settings`] →
-//! [`release`] → [`download`] → [`archive`] → [`layers`], with [`sbom`] and labels at the end. What happens at launch
+//! This is the table of contents of the build side. It flows in one direction: environment → `settings` →
+//! `release` → `download` → `archive` → `layers`, with `sbom` and labels at the end. What happens at launch
 //! is in the crate `backplane-launch`.
 #![cfg_attr(
     test,
