@@ -244,26 +244,29 @@ fn whole_download_is_bounded_over_all_tries() {
 }
 
 #[test]
-fn retry_after_is_honoured_but_bounded() {
-    let server = ReleaseServer::http([
-        Answer::status(429).header("Retry-After", "3600"),
-        Answer::File(CONTENT.to_vec()),
-    ]);
-    let attempt = Attempt::with(
-        &server.url("/"),
-        &Validators::default(),
-        &Network::default(),
-        &Limits {
-            longest_pause: Duration::from_millis(600),
-            ..quick()
-        },
-    );
-    attempt.assert_fetched(CONTENT);
-    assert!(
-        attempt.said.contains("Trying again in 0.6 s"),
-        "{}",
-        attempt.said
-    );
+fn retry_after_is_honoured_in_both_forms_but_bounded() {
+    let in_an_hour = SystemTime::now() + Duration::from_hours(1);
+    for value in ["3600".to_owned(), httpdate::fmt_http_date(in_an_hour)] {
+        let server = ReleaseServer::http([
+            Answer::status(429).header("Retry-After", &value),
+            Answer::File(CONTENT.to_vec()),
+        ]);
+        let attempt = Attempt::with(
+            &server.url("/"),
+            &Validators::default(),
+            &Network::default(),
+            &Limits {
+                longest_pause: Duration::from_millis(600),
+                ..quick()
+            },
+        );
+        attempt.assert_fetched(CONTENT);
+        assert!(
+            attempt.said.contains("Trying again in 0.6 s"),
+            "{value}: {}",
+            attempt.said
+        );
+    }
 }
 
 #[test]

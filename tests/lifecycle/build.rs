@@ -255,7 +255,10 @@ fn pin_that_changed_is_never_served_from_the_cache() {
     let repinned = image
         .restored()
         .env("BACKPLANE_AGENT_SHA256", sha256(&other));
+    server.forget_requests();
     let (log, build) = repinned.run_to_failure();
+    // Another try would bring the same.
+    assert_eq!(server.take_requests().len(), 1);
     assert_says(&log, "The agent's checksum isn't the pinned one");
     assert_says(&log, &format!("expected {}", sha256(&other)));
     assert_says(&log, &format!("actual   {}", sha256(&content)));
