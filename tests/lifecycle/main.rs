@@ -24,6 +24,8 @@ mod decision;
 mod drain;
 mod end_to_end;
 mod lifetime;
+mod releases;
+mod sources;
 mod stage;
 mod subjects;
 mod warnings;
