@@ -297,6 +297,16 @@ impl Supervisor {
         actions
     }
 
+    /// The agent was the last one.
+    fn rest(&mut self, exit: Exit) -> Vec<Action> {
+        self.state = State::Resting;
+        let pause = None;
+        vec![Action::Say(Note::info(Message::AgentExited {
+            exit,
+            pause,
+        }))]
+    }
+
     fn agent_drained(
         &mut self,
         exit: Exit,
@@ -304,11 +314,7 @@ impl Supervisor {
         now: Moment,
     ) -> Vec<Action> {
         if self.told_to_end {
-            self.state = State::Resting;
-            return vec![Action::Say(Note::info(Message::AgentExited {
-                exit,
-                pause: None,
-            }))];
+            return self.rest(exit);
         }
         let mut actions = vec![Action::Say(Note::info(Message::AgentDrained { exit }))];
         actions.extend(match listens_again {
@@ -326,11 +332,7 @@ impl Supervisor {
         now: Moment,
     ) -> Vec<Action> {
         if self.told_to_end {
-            self.state = State::Resting;
-            return vec![Action::Say(Note::info(Message::AgentExited {
-                exit,
-                pause: None,
-            }))];
+            return self.rest(exit);
         }
         let lived = now.saturating_sub(self.since);
         let failure = self

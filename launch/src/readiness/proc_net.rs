@@ -119,6 +119,16 @@ mod tests {
     fn real_listener_is_seen() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = NonZeroU16::new(listener.local_addr().unwrap().port()).unwrap();
-        assert_eq!(listeners(Path::new("/proc/net"), port).unwrap().len(), 1);
+        let expected = Listener {
+            address: IpAddr::V4(Ipv4Addr::LOCALHOST),
+            only_v6: false,
+        };
+        // Another address may have a listener on the same port, and the kernel may pass over a line while others come and go: it
+        // makes the table anew for each read. The supervisor looks again too.
+        let is_seen = || {
+            let found = listeners(Path::new("/proc/net"), port).unwrap();
+            found.contains(&expected)
+        };
+        assert!((0..100).any(|_| is_seen()));
     }
 }

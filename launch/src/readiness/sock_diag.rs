@@ -260,11 +260,10 @@ mod tests {
         for listener in &listeners {
             let port = NonZeroU16::new(listener.local_addr().unwrap().port()).unwrap();
             let found = socket.v4_listeners(port).unwrap();
-            assert_eq!(
-                found,
-                proc_net::listeners(Path::new("/proc/net"), port).unwrap()
-            );
             assert_eq!(found.len(), 1);
+            // The kernel may pass over a line of the table while other tests' listeners come and go.
+            let agrees = || proc_net::listeners(Path::new("/proc/net"), port).unwrap() == found;
+            assert!((0..100).any(|_| agrees()));
         }
     }
 
