@@ -28,6 +28,7 @@ mod log;
 mod messages;
 mod orders;
 mod process_type;
+mod random;
 mod readiness;
 mod settings;
 mod status;

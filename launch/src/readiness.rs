@@ -1,7 +1,9 @@
 //! Whether something listens on the target port of this host, asked of the kernel: a connection would be a request that the app
 //! did not expect, and would be answered by its backlog before the app is ready.
 
+mod dns;
 mod proc_net;
+mod resolve;
 mod sock_diag;
 
 pub(crate) mod connect;

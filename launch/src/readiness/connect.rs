@@ -1,10 +1,11 @@
 //! Whether something listens on another host, which only a connection can tell.
 //!
-//! It is made by a process of its own: resolving a name can take many seconds and cannot be broken off, and the supervisor has an
-//! app to watch meanwhile.
+//! It is made by a process of its own: resolving a name and connecting take seconds where a server is silent, and the supervisor has
+//! an app to watch meanwhile.
 
+use crate::readiness::resolve;
 use std::ffi::{OsStr, OsString};
-use std::net::{TcpStream, ToSocketAddrs as _};
+use std::net::{SocketAddr, TcpStream};
 use std::num::NonZeroU16;
 use std::path::Path;
 use std::process::{Child, Command, ExitCode, Stdio};
@@ -54,14 +55,14 @@ pub(crate) fn run(arguments: &[OsString]) -> ExitCode {
 /// Whether a connection to any of the host's addresses succeeds within the limit.
 fn can_connect(host: &str, port: u16, limit: Duration) -> bool {
     let deadline = Instant::now() + limit;
-    let Ok(addresses) = (host, port).to_socket_addrs() else {
-        return false;
-    };
-    addresses.into_iter().any(|address| {
-        let left = deadline.saturating_duration_since(Instant::now());
-        // The time-out of zero is an error, not "at once".
-        !left.is_zero() && TcpStream::connect_timeout(&address, left).is_ok()
-    })
+    resolve::addresses(host, deadline)
+        .into_iter()
+        .any(|address| {
+            let address = SocketAddr::new(address, port);
+            let left = deadline.saturating_duration_since(Instant::now());
+            // The time-out of zero is an error, not "at once".
+            !left.is_zero() && TcpStream::connect_timeout(&address, left).is_ok()
+        })
 }
 
 #[cfg(test)]
