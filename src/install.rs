@@ -28,6 +28,9 @@ const LAUNCH_PROGRAM: &str = "../exec.d/launch";
 /// Any user must be able to enter the folders.
 const FOLDER_MODE: u32 = 0o755;
 
+/// Any user must be able to read the files, whatever the umask of the build.
+const FILE_MODE: u32 = 0o644;
+
 /// An installation that is asked for.
 pub(crate) struct Installation<'a> {
     /// The folder to install into; it exists.
@@ -313,8 +316,9 @@ impl Installation<'_> {
     }
 }
 
-/// Puts our own programs beside the agent's files in `folder`, as links to the launch program.
-pub(crate) fn link_own_programs(folder: &Path) -> io::Result<()> {
+/// Puts what is our own into `folder`: beside the agent's files, links to the launch program, and for that program, the checksum
+/// of the agent's download.
+pub(crate) fn put_own_files(folder: &Path, record: Option<&Record>) -> io::Result<()> {
     let files = folder.join(FILES_FOLDER);
     fs_err::create_dir_all(&files)?;
     fs_err::set_permissions(&files, PermissionsExt::from_mode(FOLDER_MODE))?;
@@ -325,7 +329,10 @@ pub(crate) fn link_own_programs(folder: &Path) -> io::Result<()> {
             _ => fs_err::os::unix::fs::symlink(LAUNCH_PROGRAM, link)?,
         }
     }
-    Ok(())
+    let checksum = record.map_or_else(String::new, |record| format!("{}\n", record.sha256));
+    let path = folder.join(backplane_launch::CHECKSUM_FILE);
+    fs_err::write(&path, checksum)?;
+    fs_err::set_permissions(&path, PermissionsExt::from_mode(FILE_MODE))
 }
 
 fn remove_folder(path: &Path) -> io::Result<()> {

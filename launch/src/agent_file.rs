@@ -1,5 +1,5 @@
-//! Why a file cannot be run as the agent, in more words than the kernel's ENOENT, which means a missing file, a missing
-//! interpreter and a missing loader alike.
+//! The agent's file: what the build noted of it, and why it cannot be run, in more words than the kernel's ENOENT, which means a
+//! missing file, a missing interpreter and a missing loader alike.
 
 use crate::messages::AgentFault;
 use rustix::fs::{Access, AtFlags, CWD};
@@ -12,6 +12,20 @@ use std::path::Path;
 /// How much of a file is looked at: more than the kernel itself does for `#!` (256 bytes, execve(2)), and in practice enough for
 /// the program headers and the interpreter of an ELF file, which linkers put first.
 const HEAD: u64 = 4096;
+
+/// The name of the file that the build leaves in the agent's layer, and that holds the SHA-256 checksum of the agent's download in
+/// hexadecimal digits and a newline.
+pub const CHECKSUM_FILE: &str = "agent.sha256";
+
+/// The checksum that the build noted for this agent, if it is one.
+pub(crate) fn noted_checksum(agent: &Path) -> Option<String> {
+    const DIGITS: usize = 64;
+    let note = agent.parent()?.parent()?.join(CHECKSUM_FILE);
+    let checksum = String::from_utf8(head_of(&note).ok()?).ok()?;
+    let checksum = checksum.trim_end();
+    let is_one = checksum.len() == DIGITS && checksum.bytes().all(|byte| byte.is_ascii_hexdigit());
+    is_one.then(|| checksum.to_owned())
+}
 
 /// What keeps the file from being run, if it is anything that can be seen from outside.
 pub(crate) fn fault(path: &Path) -> Option<AgentFault> {
@@ -166,6 +180,25 @@ mod tests {
                 "{}",
                 head.escape_ascii()
             );
+        }
+    }
+
+    #[test]
+    fn noted_checksum_is_read_or_there_is_none() {
+        let folder = tempfile::tempdir().unwrap();
+        let agent = folder.path().join("libexec/backplane");
+        assert_eq!(noted_checksum(&agent), None);
+        let checksum = "09af".repeat(16);
+        for (note, is_one) in [
+            (format!("{checksum}\n"), true),
+            (checksum.clone(), true),
+            (String::new(), false),
+            (format!("{checksum}0\n"), false),
+            (checksum.replace('9', "g"), false),
+        ] {
+            fs::write(folder.path().join(CHECKSUM_FILE), &note).unwrap();
+            let expected = is_one.then(|| checksum.clone());
+            assert_eq!(noted_checksum(&agent), expected, "{note}");
         }
     }
 

@@ -1,6 +1,7 @@
 //! The supervisor's one thread: it waits for what happens, tells the state machine, and does what that answers.
 
 use crate::agent::Agent;
+use crate::agent_file;
 use crate::app;
 use crate::backoff::Jitter;
 use crate::limits::Limits;
@@ -362,6 +363,7 @@ impl EventLoop {
         {
             let report = Report {
                 process_type: self.orders.process_type.clone(),
+                agent_sha256: agent_file::noted_checksum(&self.orders.agent),
                 supervisor_pid: Some(std::process::id()),
                 agent_pid: self
                     .agent

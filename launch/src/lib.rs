@@ -37,6 +37,7 @@ mod supervisor;
 mod target;
 mod trampoline;
 
+pub use crate::agent_file::CHECKSUM_FILE;
 pub use crate::settings::VARIABLES;
 
 use crate::log::{Level, Log, Verbosity};

@@ -135,8 +135,9 @@ impl Supervisor {
             process_type: String::new(),
             labels: self.labels.clone(),
             target: self.target.to_string(),
-            supervisor_pid: None,
+            agent_sha256: None,
             agent_pid: None,
+            supervisor_pid: None,
         }
     }
 

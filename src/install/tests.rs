@@ -245,15 +245,20 @@ fn optional_stops_for_what_is_wrong() {
 }
 
 #[test]
-fn own_programs_are_links_that_an_installation_leaves_alone() {
+fn own_files_are_left_alone_by_an_installation() {
     let bench = Bench::new();
     let record = bench.install();
     let layer = bench.folder.path().join("layer");
     for _ in 0..2 {
-        link_own_programs(&layer).unwrap();
+        put_own_files(&layer, Some(&record)).unwrap();
         let link = fs_err::read_link(layer.join("libexec/backplane-status")).unwrap();
         assert_eq!(link, Path::new("../exec.d/launch"));
+        let checksum = fs_err::read_to_string(layer.join("agent.sha256")).unwrap();
+        assert_eq!(checksum, format!("{}\n", record.sha256));
     }
+    put_own_files(&layer, None).unwrap();
+    let checksum = fs_err::read_to_string(layer.join("agent.sha256")).unwrap();
+    assert_eq!(checksum, "", "an agent that is gone has none");
     let (outcome, said) = bench.run(Previous::Record(record.clone()));
     assert_eq!(outcome.unwrap(), Some(record));
     assert!(said.contains("the same checksum"), "{said}");

@@ -78,7 +78,8 @@ pub(crate) fn install(
         )
         .map_err(BackplaneError::LaunchProgram)?;
     }
-    install::link_own_programs(&layer.path()).map_err(BackplaneError::LaunchProgram)?;
+    install::put_own_files(&layer.path(), record.as_ref())
+        .map_err(BackplaneError::LaunchProgram)?;
     layer.write_sboms(&record.iter().map(sbom::of_agent).collect::<Vec<_>>())?;
     // Last, so that a build that dies before leaves a record that does not fit, and the next one installs anew.
     match &record {

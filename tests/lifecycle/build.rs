@@ -85,7 +85,7 @@ fn layer_brings_nothing_into_the_apps_environment() {
         .collect();
     assert_eq!(
         names,
-        BTreeSet::from(["exec.d", "libexec"].map(str::to_owned))
+        BTreeSet::from(["agent.sha256", "exec.d", "libexec"].map(str::to_owned))
     );
     let descriptor = fs::read_to_string(image.agent_layer_toml()).unwrap();
     for expected in ["launch = true", "build = false", "cache = true"] {

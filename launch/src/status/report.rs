@@ -98,8 +98,10 @@ pub(crate) struct Report {
     pub(crate) labels: String,
     /// Without credentials.
     pub(crate) target: String,
-    pub(crate) supervisor_pid: Option<u32>,
+    /// The SHA-256 checksum of the agent's download, as it would be pinned.
+    pub(crate) agent_sha256: Option<String>,
     pub(crate) agent_pid: Option<u32>,
+    pub(crate) supervisor_pid: Option<u32>,
 }
 
 impl Report {
@@ -114,28 +116,28 @@ impl Report {
             process_type: String::new(),
             labels: String::new(),
             target: place.to_owned(),
-            supervisor_pid: None,
+            agent_sha256: None,
             agent_pid: None,
+            supervisor_pid: None,
         }
     }
 
-    fn fields(&self) -> [(&'static str, Value); 10] {
+    fn fields(&self) -> [(&'static str, Value); 11] {
         let number = |number: Option<u64>| number.map_or(Value::Null, Value::Number);
         let text = |text: &str| Value::Text(log::plain(text));
+        let maybe = |maybe: &Option<String>| maybe.as_deref().map_or(Value::Null, text);
         [
             ("state", text(self.condition.word())),
             ("for_seconds", Value::Number(self.for_seconds)),
             ("restarts", Value::Number(self.restarts.into())),
-            (
-                "last_exit",
-                self.last_exit.as_deref().map_or(Value::Null, text),
-            ),
+            ("last_exit", maybe(&self.last_exit)),
             ("next_try_seconds", number(self.next_try_seconds)),
             ("process_type", text(&self.process_type)),
             ("labels", text(&self.labels)),
             ("target", text(&self.target)),
-            ("supervisor_pid", number(self.supervisor_pid.map(u64::from))),
+            ("agent_sha256", maybe(&self.agent_sha256)),
             ("agent_pid", number(self.agent_pid.map(u64::from))),
+            ("supervisor_pid", number(self.supervisor_pid.map(u64::from))),
         ]
     }
 
@@ -169,8 +171,9 @@ impl Report {
             process_type: text("process_type")?.to_owned(),
             labels: text("labels")?.to_owned(),
             target: text("target")?.to_owned(),
-            supervisor_pid: pid("supervisor_pid")?,
+            agent_sha256: text("agent_sha256").map(str::to_owned),
             agent_pid: pid("agent_pid")?,
+            supervisor_pid: pid("supervisor_pid")?,
         })
     }
 
@@ -229,7 +232,11 @@ impl Display for Report {
             f,
             " Process type {process_type}, labels {}, target {}.",
             self.labels, self.target
-        )
+        )?;
+        match &self.agent_sha256 {
+            Some(checksum) => write!(f, " The agent's SHA-256 checksum: {checksum}."),
+            None => Ok(()),
+        }
     }
 }
 
@@ -247,8 +254,9 @@ mod tests {
             process_type: "web".to_owned(),
             labels: "app=shop".to_owned(),
             target: "port 8080".to_owned(),
-            supervisor_pid: Some(12),
+            agent_sha256: Some("0a1b".to_owned()),
             agent_pid: None,
+            supervisor_pid: Some(12),
         }
     }
 
@@ -263,6 +271,7 @@ mod tests {
                 condition,
                 last_exit: None,
                 next_try_seconds: None,
+                agent_sha256: None,
                 agent_pid: Some(13),
                 ..report()
             };
@@ -301,7 +310,7 @@ mod tests {
             report().to_json(),
             "{\"state\":\"restarting\",\"for_seconds\":3,\"restarts\":7,\"last_exit\":\"ended with status 1\",\
              \"next_try_seconds\":4,\"process_type\":\"web\",\"labels\":\"app=shop\",\"target\":\"port 8080\",\
-             \"supervisor_pid\":12,\"agent_pid\":null}"
+             \"agent_sha256\":\"0a1b\",\"agent_pid\":null,\"supervisor_pid\":12}"
         );
         let odd = Report {
             process_type: "a\"b\\c\nd=e".to_owned(),
@@ -322,7 +331,7 @@ mod tests {
             (
                 report(),
                 "The agent has ended and is started again soon (3 s). Next try in 4 s. Restarts: 7. The last time it ended with \
-                 status 1. Process type web, labels app=shop, target port 8080.",
+                 status 1. Process type web, labels app=shop, target port 8080. The agent's SHA-256 checksum: 0a1b.",
             ),
             (
                 Report {
@@ -330,6 +339,7 @@ mod tests {
                     last_exit: None,
                     next_try_seconds: None,
                     restarts: 0,
+                    agent_sha256: None,
                     ..report()
                 },
                 "The agent runs (3 s). Restarts: 0. Process type web, labels app=shop, target port 8080.",

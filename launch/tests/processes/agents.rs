@@ -5,7 +5,7 @@ use crate::support::{
     listen,
 };
 use std::fs;
-use std::net::TcpListener;
+use std::net::{IpAddr, TcpListener};
 use std::time::Duration;
 
 #[test]
@@ -116,10 +116,7 @@ fn agent_is_started_clean() {
 
 #[test]
 fn agent_is_given_the_address_that_the_app_serves() {
-    let Ok(listener) = TcpListener::bind("[::1]:0") else {
-        return; // A machine without IPv6.
-    };
-    let port = listener.local_addr().unwrap().port();
+    let (_listener, port) = listen("::1");
     let layer = Layer::new(PATIENT_AGENT, port);
     let app = layer.launch();
     app.agent(1);
@@ -131,18 +128,34 @@ fn agent_is_given_the_address_that_the_app_serves() {
     app.finish();
 }
 
+/// A name that only the table of hosts knows for this host, so that it is taken for another's.
+fn other_name_of_this_host() -> (IpAddr, String) {
+    let hosts = std::fs::read_to_string("/etc/hosts").unwrap();
+    hosts
+        .lines()
+        .find_map(|line| {
+            let mut fields = line.split('#').next()?.split_ascii_whitespace();
+            let address: IpAddr = fields.next()?.parse().ok()?;
+            let name = fields.find(|name| *name != "localhost")?;
+            TcpListener::bind((address, 0)).ok()?;
+            Some((address, name.to_lowercase()))
+        })
+        .expect("/etc/hosts has a name for this host that is not localhost, such as its hostname")
+}
+
 #[test]
 fn agent_for_another_host_starts_when_a_connection_succeeds() {
-    // A name that only the resolver knows for a loopback address, so not taken for this host.
-    let (listener, port) = listen("127.0.0.1");
+    let (address, name) = other_name_of_this_host();
+    let listener = TcpListener::bind((address, 0)).unwrap();
+    let port = listener.local_addr().unwrap().port();
     let mut layer = Layer::new(PATIENT_AGENT, port);
-    layer.set("BACKPLANE_PROXY_URL", &format!("http://127.1:{port}/"));
+    layer.set("BACKPLANE_PROXY_URL", &format!("http://{name}:{port}/"));
     let app = layer.launch();
     app.agent(1);
     assert!(
         layer
             .notes()
-            .contains(&format!("argv connect app=shop http://127.1:{port}/\n"))
+            .contains(&format!("argv connect app=shop http://{name}:{port}/\n"))
     );
     listener.accept().unwrap();
     app.finish();

@@ -292,7 +292,8 @@ impl Drop for App<'_> {
 
 /// A listener on a free port of the address, and its port.
 pub(crate) fn listen(address: &str) -> (TcpListener, u16) {
-    let listener = TcpListener::bind((address, 0)).unwrap();
+    let listener = TcpListener::bind((address, 0))
+        .unwrap_or_else(|error| panic!("these tests need {address}: {error}"));
     let port = listener.local_addr().unwrap().port();
     (listener, port)
 }
