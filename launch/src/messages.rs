@@ -99,6 +99,7 @@ pub(crate) enum Message {
     // The supervisor
     MalformedOrders { argument: &'static str },
     Waiting { target: String },
+    AppIsLate { target: String },
     SlowLooks { error: String },
     Blind { error: String },
     AgentStarted { labels: String, url: String },
@@ -281,6 +282,10 @@ impl Display for Message {
             Self::Waiting { target } => {
                 write!(f, "The agent starts when the app listens on {target}.")
             }
+            Self::AppIsLate { target } => write!(
+                f,
+                "The app still does not listen on {target}, so there is no agent yet. A Unix socket or another port does not count."
+            ),
             Self::SlowLooks { error } => write!(
                 f,
                 "Looking for the app's listener in /proc/net/tcp, as the kernel refuses to be asked by netlink ({error})."

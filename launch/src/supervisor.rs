@@ -17,7 +17,10 @@ use std::mem;
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum State {
     /// The app does not listen yet, or no longer; there is no agent.
-    Waiting,
+    Waiting {
+        /// That it takes longer than a boot does has been said.
+        is_late: bool,
+    },
     /// There is an agent. `missed` counts the looks in a row that found no listener.
     Running {
         missed: u32,
@@ -79,7 +82,7 @@ impl Supervisor {
             wait_for_app,
             drain,
             state: if wait_for_app {
-                State::Waiting
+                State::Waiting { is_late: false }
             } else {
                 State::Pausing {
                     until: Moment::ZERO,
@@ -105,7 +108,9 @@ impl Supervisor {
             timer_at: Some(at),
         };
         match self.state {
-            State::Waiting | State::Running { .. } | State::Draining { .. } => look(self.next_look),
+            State::Waiting { .. } | State::Running { .. } | State::Draining { .. } => {
+                look(self.next_look)
+            }
             State::Pausing { until } if self.wait_for_app => look(until),
             State::Pausing { until } => timer(until),
             State::Stopping { kill_at } => timer(kill_at),
@@ -117,7 +122,7 @@ impl Supervisor {
     /// How the agent is. What only the event loop knows is left empty.
     pub(crate) fn report(&self, now: Moment) -> Report {
         let (condition, next_try) = match self.state {
-            State::Waiting => (Condition::Waiting, None),
+            State::Waiting { .. } => (Condition::Waiting, None),
             State::Running { .. } => (Condition::Running, None),
             State::Draining { .. } => (Condition::Draining, None),
             State::Pausing { until } => (Condition::Pausing, Some(until)),
@@ -170,7 +175,7 @@ impl Supervisor {
     fn app_listens(&mut self, loopback: Loopback, now: Moment) -> Vec<Action> {
         self.next_look = now + self.limits.look_while_running;
         match &mut self.state {
-            State::Waiting => self.start(loopback, now),
+            State::Waiting { .. } => self.start(loopback, now),
             State::Pausing { until } if now >= *until => self.start(loopback, now),
             State::Running { missed, .. } => {
                 let was_away = *missed >= self.limits.missed_looks;
@@ -193,15 +198,17 @@ impl Supervisor {
     fn app_is_silent(&mut self, now: Moment) -> Vec<Action> {
         self.next_look = now + self.limits.look_while_running;
         match &mut self.state {
-            State::Waiting => {
-                let is_booting = now.saturating_sub(self.since) < self.limits.boot;
-                self.next_look = now
-                    + if is_booting {
-                        self.limits.look_at_boot
-                    } else {
-                        self.limits.look_later
-                    };
-                Vec::new()
+            State::Waiting { is_late } => {
+                if now.saturating_sub(self.since) < self.limits.boot {
+                    self.next_look = now + self.limits.look_at_boot;
+                    return Vec::new();
+                }
+                self.next_look = now + self.limits.look_later;
+                if mem::replace(is_late, true) {
+                    return Vec::new();
+                }
+                let target = self.target.to_string();
+                vec![Action::Say(Note::debug(Message::AppIsLate { target }))]
             }
             State::Pausing { until } if now >= *until => self.wait(now),
             State::Running { missed, .. } => {
@@ -244,7 +251,7 @@ impl Supervisor {
     }
 
     fn wait(&mut self, now: Moment) -> Vec<Action> {
-        self.state = State::Waiting;
+        self.state = State::Waiting { is_late: false };
         self.next_look = now + self.limits.look_at_boot;
         let target = self.target.to_string();
         vec![Action::Say(Note::debug(Message::Waiting { target }))]
@@ -293,7 +300,7 @@ impl Supervisor {
                 let is_draining = missed >= self.limits.missed_looks;
                 actions.extend(self.agent_failed(exit, is_draining, jitter, now));
             }
-            State::Waiting | State::Pausing { .. } | State::Resting | State::Finished => {}
+            State::Waiting { .. } | State::Pausing { .. } | State::Resting | State::Finished => {}
         }
         actions
     }
@@ -364,7 +371,7 @@ impl Supervisor {
             return Vec::new();
         }
         self.told_to_end = true;
-        if matches!(self.state, State::Waiting | State::Pausing { .. }) {
+        if matches!(self.state, State::Waiting { .. } | State::Pausing { .. }) {
             self.state = State::Resting;
         }
         vec![Action::Say(Note::debug(Message::ToldToEnd))]
@@ -380,7 +387,7 @@ impl Supervisor {
                 let line = Note::info(Message::AppEnded { agent_runs });
                 vec![Action::Say(line), Action::Terminate]
             }
-            State::Waiting | State::Pausing { .. } | State::Resting => {
+            State::Waiting { .. } | State::Pausing { .. } | State::Resting => {
                 self.state = State::Finished;
                 let agent_runs = false;
                 let line = Note::debug(Message::AppEnded { agent_runs });

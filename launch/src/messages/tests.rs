@@ -39,6 +39,7 @@ fn every_message() -> Vec<(&'static str, Message)> {
                 Message::UnknownRole { .. } => "unknown role",
                 Message::MalformedOrders { .. } => "malformed orders",
                 Message::Waiting { .. } => "waiting",
+                Message::AppIsLate { .. } => "app is late",
                 Message::SlowLooks { .. } => "slow looks",
                 Message::Blind { .. } => "blind",
                 Message::AgentStarted { .. } => "agent started",
@@ -162,6 +163,7 @@ fn supervisor() -> Vec<Message> {
     let mut messages = vec![
         Message::MalformedOrders { argument: "target" },
         Message::Waiting { target: target() },
+        Message::AppIsLate { target: target() },
         Message::SlowLooks { error: error() },
         Message::Blind { error: error() },
         Message::AgentStarted {

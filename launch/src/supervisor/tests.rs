@@ -1,6 +1,7 @@
 //! The state machine over scripts of events with a fake clock: what it answers, and when it wants to be woken.
 
 mod ending;
+mod transitions;
 
 use super::*;
 use crate::log::Level;
@@ -153,6 +154,17 @@ fn looks_come_every_20_ms_during_the_boot_and_every_200_ms_later() {
         script.tell(SILENT);
         assert_eq!(script.wake(), (Some(next_look), None), "{now}");
     }
+}
+
+#[test]
+fn app_that_is_late_is_told_once() {
+    let mut script = Script::keep();
+    let late = "debug: The app still does not listen on port 8080, so there is no agent yet. A Unix socket or another port \
+                does not count.";
+    assert_eq!(script.after(9_999).tell(SILENT), [""; 0]);
+    assert_eq!(script.after(1).tell(SILENT), [late]);
+    assert_eq!(script.after(60_000).tell(SILENT), [""; 0]);
+    assert_eq!(script.tell(LISTENS), ["start V4"]);
 }
 
 #[test]

@@ -1,0 +1,115 @@
+//! Every event in every state, against the table in `transitions.txt`.
+
+use super::*;
+use std::fmt::Write as _;
+
+/// How each state is come to. Where a state behaves differently later, or for another setting, it is there more than once.
+fn states() -> Vec<(&'static str, Script)> {
+    let running = |drain| Script::running(drain);
+    let silent_twice = |drain| {
+        let mut script = running(drain);
+        script.tell(SILENT);
+        script.tell(SILENT);
+        script
+    };
+    let draining = || silent_twice(Drain::Stop);
+    let restarting = |wait_for_app| {
+        let mut script = Script::new(wait_for_app, Drain::Keep);
+        script.tell(if wait_for_app {
+            LISTENS
+        } else {
+            Event::TimeIsUp
+        });
+        script.tell(exited(1));
+        script
+    };
+    let stopping = || {
+        let mut script = running(Drain::Keep);
+        script.tell(Event::AppEnded);
+        script
+    };
+    let killed = || {
+        let mut script = stopping();
+        script.after(2_000).tell(Event::TimeIsUp);
+        script
+    };
+    let then = |mut script: Script, event: Event| {
+        script.tell(event);
+        script
+    };
+    let later = |mut script: Script, milliseconds: u64| {
+        script.after(milliseconds);
+        script
+    };
+    vec![
+        ("waiting", Script::keep()),
+        ("waiting, late", later(Script::keep(), 10_000)),
+        ("not waiting for the app", Script::new(false, Drain::Keep)),
+        ("running", running(Drain::Keep)),
+        (
+            "running, app silent once",
+            then(running(Drain::Stop), SILENT),
+        ),
+        ("running, app silent", silent_twice(Drain::Keep)),
+        (
+            "running, told to end",
+            then(running(Drain::Keep), Event::ToldToEnd),
+        ),
+        ("draining", draining()),
+        ("draining, app back", then(draining(), LISTENS)),
+        ("draining, told to end", then(draining(), Event::ToldToEnd)),
+        ("restarting, not yet", restarting(true)),
+        ("restarting, now", later(restarting(true), 250)),
+        (
+            "restarting, now, not waiting",
+            later(restarting(false), 250),
+        ),
+        ("ended", then(restarting(true), Event::ToldToEnd)),
+        ("stopping", stopping()),
+        ("stopping, in vain", later(stopping(), 2_000)),
+        ("killed", killed()),
+        ("killed, in vain", later(killed(), 500)),
+        ("finished", then(Script::keep(), Event::AppEnded)),
+    ]
+}
+
+fn events() -> [(&'static str, Event); 8] {
+    let url = "http://127.0.0.1:8080".to_owned();
+    [
+        ("app listens", LISTENS),
+        ("app is silent", SILENT),
+        ("agent started", Event::AgentStarted { url }),
+        ("agent exited", exited(1)),
+        ("agent exited, group not", exited_with_others_left()),
+        ("told to end", Event::ToldToEnd),
+        ("app ended", Event::AppEnded),
+        ("time is up", Event::TimeIsUp),
+    ]
+}
+
+#[test]
+fn every_event_in_every_state_is_answered_as_in_the_table() {
+    let mut table = String::new();
+    for (index, (state, _)) in states().iter().enumerate() {
+        for (name, event) in events() {
+            let (_, mut script) = states().swap_remove(index);
+            let answer: Vec<String> = script
+                .tell(event)
+                .into_iter()
+                .map(|action| match action.split_once(": ") {
+                    Some((level, _)) => format!("say ({level})"),
+                    None => action,
+                })
+                .collect();
+            let next = format!("{:?}", script.supervisor.state);
+            let next = next.split(' ').next().unwrap();
+            let answer = answer.join(", ");
+            writeln!(table, "{state:28} | {name:23} | {next:8} | {answer}").unwrap();
+        }
+    }
+    let expected = include_str!("transitions.txt");
+    for (found, expected) in table.lines().zip(expected.lines()) {
+        assert_eq!(found.trim_end(), expected);
+    }
+    assert_eq!(table.lines().count(), expected.lines().count());
+}
