@@ -76,11 +76,5 @@ fn agent_is_stopped_where_asked_and_started_again() {
         "[backplane] The agent was ended by SIGTERM. It is started again when the app listens again.\n",
     );
     scene.listen_again();
-    eventually(DEADLINE, "another agent", || {
-        scene
-            .running
-            .agents()
-            .into_iter()
-            .find(|agent| agent.id() != first.id())
-    });
+    scene.running.wait_for_agent_after(&first);
 }

@@ -1,6 +1,6 @@
 //! The whole path: a request that comes in at the stand-in's edge is answered by an app that listens on 127.0.0.1 only.
 
-use crate::support::{App, Build, DEADLINE, Edge, Image, TOKEN, eventually, free_port, workshop};
+use crate::support::{App, Build, Edge, Image, TOKEN, free_port, workshop};
 use rustix::process::Signal;
 use std::fs;
 use std::io::{BufRead as _, Read as _};
@@ -37,12 +37,7 @@ fn request_reaches_the_app_and_comes_back_after_a_crash() {
 
     let first = running.wait_for_agent();
     first.signal(Signal::KILL);
-    eventually(DEADLINE, "another agent", || {
-        running
-            .agents()
-            .into_iter()
-            .find(|agent| agent.id() != first.id())
-    });
+    running.wait_for_agent_after(&first);
     edge.wait_for_status(ENDPOINT, 200);
 
     running.signal(Signal::TERM);

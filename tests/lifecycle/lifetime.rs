@@ -1,37 +1,18 @@
 //! When the agent starts, comes back and ends.
 
 use crate::subjects::{
-    APPS_OUTPUT, APPS_STATUS, PATIENT_AGENT, app, build_with_agent, image_with_agent,
+    APPS_OUTPUT, APPS_STATUS, PATIENT_AGENT, app, build_with_agent, connected, image_with_agent,
 };
-use crate::support::{
-    DEADLINE, ReservedPort, Running, eventually, never_within, workshop, zombies_of,
-};
+use crate::support::{DEADLINE, ReservedPort, eventually, never_within, workshop, zombies_of};
 use indoc::indoc;
 use rustix::process::Signal;
 use std::collections::BTreeSet;
 use std::fs;
-use std::net::TcpListener;
+
 use std::time::Duration;
 
 /// Within this time from the end of the app nothing of us is left.
 const LEFT_AFTER_APP: Duration = Duration::from_secs(3);
-
-/// A running app, as far as the kernel tells listening, with its agent.
-fn connected(script: &str) -> (Running, TcpListener) {
-    let image = image_with_agent(script);
-    let port = ReservedPort::new();
-    let launch = image
-        .launch("web")
-        .connect(port.number)
-        .env("BACKPLANE_LOG", "debug");
-    let listener = port.listen();
-    let mut running = launch.start();
-    // The programs are open or loaded from here on; but restarts need the files.
-    running.keep(image);
-    running.wait_for_stdout(APPS_OUTPUT);
-    running.wait_for_agent();
-    (running, listener)
-}
 
 #[test]
 #[ignore = "tier 2: needs the CNB lifecycle; script/test runs it"]
@@ -80,12 +61,7 @@ fn agent_comes_back_after_it_was_killed() {
     let first = running.wait_for_agent();
     first.signal(Signal::KILL);
 
-    let second = eventually(DEADLINE, "another agent", || {
-        running
-            .agents()
-            .into_iter()
-            .find(|agent| agent.id() != first.id())
-    });
+    let second = running.wait_for_agent_after(&first);
     assert!(second.is_alive());
     running.wait_for_stderr("[backplane] The agent was ended by SIGKILL. It is started again in ");
     assert_eq!(running.agents().len(), 1);
@@ -274,12 +250,7 @@ fn launches_leave_nothing() {
         if round % 5 == 0 {
             // A restart leaves nothing either.
             first.signal(Signal::KILL);
-            eventually(DEADLINE, "another agent", || {
-                running
-                    .agents()
-                    .into_iter()
-                    .find(|agent| agent.id() != first.id())
-            });
+            running.wait_for_agent_after(&first);
         }
         assert_eq!(zombies_of(running.id()), Vec::<u32>::new(), "round {round}");
         assert_eq!(

@@ -15,6 +15,8 @@
 mod support;
 
 mod agent;
+mod agent_faults;
+mod app_faults;
 mod binding;
 mod boot;
 mod broken_agent;
@@ -28,4 +30,5 @@ mod releases;
 mod sources;
 mod stage;
 mod subjects;
+mod supervisor_faults;
 mod warnings;

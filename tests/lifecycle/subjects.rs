@@ -1,6 +1,7 @@
 //! Apps and agents to test with. All of them are shell scripts, so that they run on every machine.
 
-use crate::support::{App, Build, Image, Launch};
+use crate::support::{App, Build, Image, Launch, ReservedPort, Running};
+use std::net::TcpListener;
 
 /// What the web process of [`app`] writes to stdout once it runs.
 pub(crate) const APPS_OUTPUT: &str = "the app is up\n";
@@ -40,6 +41,23 @@ pub(crate) fn build_with_agent(app: App, script: &str) -> Build {
 /// An image of [`app`] with this script as its agent.
 pub(crate) fn image_with_agent(script: &str) -> Image {
     build_with_agent(app(), script).run()
+}
+
+/// A running app, as far as the kernel tells listening, with its agent.
+pub(crate) fn connected(script: &str) -> (Running, TcpListener) {
+    let image = image_with_agent(script);
+    let port = ReservedPort::new();
+    let launch = image
+        .launch("web")
+        .connect(port.number)
+        .env("BACKPLANE_LOG", "debug");
+    let listener = port.listen();
+    let mut running = launch.start();
+    // The programs are open or loaded from here on; but restarts need the files.
+    running.keep(image);
+    running.wait_for_stdout(APPS_OUTPUT);
+    running.wait_for_agent();
+    (running, listener)
 }
 
 /// Starts [`app`], sees that it boots, runs, and ends with its own status, and gives what our programs said until then.

@@ -9,6 +9,7 @@ use rustix::process::Signal;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fmt;
+use std::io::PipeReader;
 use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
@@ -27,8 +28,20 @@ pub(crate) struct Launch {
     name: OsString,
     arguments: Vec<OsString>,
     variables: BTreeMap<OsString, OsString>,
-    nobody_reads_stderr: bool,
+    stderr: Stderr,
     starter: Starter,
+    in_own_group: bool,
+}
+
+/// Who reads what the app and all beside it write to stderr.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Stderr {
+    /// The test.
+    Read,
+    /// Nobody, ever again: a write fails.
+    ReaderGone,
+    /// Nobody yet: when the pipe is full, a write waits.
+    Unread,
 }
 
 /// What becomes the launcher.
@@ -78,8 +91,9 @@ impl Image {
             ]
             .map(|(name, value): (&str, OsString)| (name.into(), value))
             .into(),
-            nobody_reads_stderr: false,
+            stderr: Stderr::Read,
             starter: Starter::None,
+            in_own_group: true,
         }
     }
 }
@@ -104,7 +118,19 @@ impl Launch {
 
     /// Starts it with a pipe as stderr that nobody reads, or ever will.
     pub(crate) fn with_stderr_reader_gone(mut self) -> Self {
-        self.nobody_reads_stderr = true;
+        self.stderr = Stderr::ReaderGone;
+        self
+    }
+
+    /// Starts it with a pipe as stderr that somebody holds, but does not read.
+    pub(crate) fn with_stderr_unread(mut self) -> Self {
+        self.stderr = Stderr::Unread;
+        self
+    }
+
+    /// Starts it in the test program's own process group, so that it can leave that for another.
+    pub(crate) fn in_the_tests_group(mut self) -> Self {
+        self.in_own_group = false;
         self
     }
 
@@ -126,12 +152,12 @@ impl Launch {
         let (stdout_reader, stdout_writer) = std::io::pipe().unwrap();
         let (stderr_reader, stderr_writer) = std::io::pipe().unwrap();
 
-        let stderr_reader = if self.nobody_reads_stderr {
-            drop(stderr_reader);
-            // In its place, one of a pipe that nobody writes to.
-            std::io::pipe().unwrap().0
-        } else {
-            stderr_reader
+        // In place of a pipe that is not read, one that nobody writes to.
+        let unwritten = || std::io::pipe().unwrap().0;
+        let (stderr_reader, unread_stderr) = match self.stderr {
+            Stderr::Read => (stderr_reader, None),
+            Stderr::ReaderGone => (unwritten(), None),
+            Stderr::Unread => (unwritten(), Some(stderr_reader)),
         };
 
         let mut command = match self.starter {
@@ -153,6 +179,10 @@ impl Launch {
                 process_1
             }
         };
+        if self.in_own_group {
+            // As in a container or a dyno: a signal to the test program is not one to the app.
+            command.process_group(0);
+        }
         let mut child = command
             .args(&self.arguments)
             .env_clear()
@@ -161,8 +191,6 @@ impl Launch {
             .stdin(Stdio::piped())
             .stdout(stdout_writer)
             .stderr(stderr_writer)
-            // As in a container or a dyno: a signal to the test program is not one to the app.
-            .process_group(0)
             .spawn()
             .unwrap();
         drop(command);
@@ -174,6 +202,7 @@ impl Launch {
             output: Output::of(stdout_reader, stderr_reader),
             mark,
             kept: None,
+            _unread_stderr: unread_stderr,
         }
     }
 }
@@ -186,6 +215,7 @@ pub(crate) struct Running {
     output: Output,
     mark: OsString,
     kept: Option<Image>,
+    _unread_stderr: Option<PipeReader>,
 }
 
 impl Running {
@@ -267,7 +297,8 @@ impl Running {
     pub(crate) fn supervisors(&self) -> Vec<Process> {
         let mut processes = self.processes();
         processes.retain(|process| {
-            process.executable().ends_with("exec.d/launch") && process.id() != self.id()
+            let role = process.arguments().into_iter().nth(1);
+            process.executable().ends_with("exec.d/launch") && role.as_deref() == Some("supervise")
         });
         processes
     }
@@ -297,6 +328,16 @@ impl Running {
     #[track_caller]
     pub(crate) fn wait_for_agent(&self) -> Process {
         self.eventually("an agent", || self.agents().pop())
+    }
+
+    /// Waits for an agent that is not this one.
+    #[track_caller]
+    pub(crate) fn wait_for_agent_after(&self, earlier: &Process) -> Process {
+        self.eventually("another agent", || {
+            let mut agents = self.agents();
+            agents.retain(|agent| agent.id() != earlier.id());
+            agents.pop()
+        })
     }
 
     /// Lets an app that waits for the end of its stdin go on.
