@@ -1,0 +1,57 @@
+//! What the documents say of the tests is true.
+#![expect(
+    unused_crate_dependencies,
+    reason = "the lint looks at each target alone, and most dependencies are the library's"
+)]
+#![expect(
+    clippy::unwrap_used,
+    reason = "all of this is test code, which clippy only sees of what is inside of a test function"
+)]
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+
+/// The names of all test functions in the Rust files below a folder.
+fn tests_below(folder: &Path) -> BTreeSet<String> {
+    let mut tests = BTreeSet::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            tests.append(&mut tests_below(&path));
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            let code = fs::read_to_string(path).unwrap();
+            let after_marks = code.split("#[test]\n").skip(1);
+            tests.extend(after_marks.filter_map(|rest| {
+                let (_, name) = rest.split_once("fn ")?;
+                Some(name.split_once('(')?.0.to_owned())
+            }));
+        }
+    }
+    tests
+}
+
+#[test]
+fn every_promise_of_the_supervisor_is_proved_by_tests_that_exist() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let tests: BTreeSet<String> = ["launch", "tests", "standin"]
+        .iter()
+        .flat_map(|folder| tests_below(&root.join(folder)))
+        .collect();
+    let document = fs::read_to_string(root.join("docs/supervisor.md")).unwrap();
+    let (_, rest) = document
+        .split_once("| promise | proved by |\n| --- | --- |\n")
+        .unwrap();
+    let rows: Vec<&str> = rest
+        .lines()
+        .take_while(|line| line.starts_with('|'))
+        .collect();
+    assert!(rows.len() > 10, "{rows:?}");
+    for row in rows {
+        let proofs = row.trim_end_matches(" |").rsplit_once("| ").unwrap().1;
+        for proof in proofs.split(", ") {
+            let name = proof.trim_matches('`');
+            assert!(tests.contains(name), "there is no test {name}, but: {row}");
+        }
+    }
+}
