@@ -5,6 +5,7 @@ use http_body_util::channel::Channel;
 use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Bytes, Incoming};
+use hyper::header::{HeaderValue, SERVER};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
@@ -149,9 +150,18 @@ async fn serve(stream: TcpStream) {
         .await;
 }
 
+/// Every answer says in its header which process gave it.
 async fn answer(request: Request<Incoming>) -> Result<Response<Body>, Infallible> {
+    let mut response = respond(request);
+    let server = format!("{PROGRAM} (process {})", process::id());
+    let server = HeaderValue::try_from(server).expect("it is plain ASCII");
+    response.headers_mut().insert(SERVER, server);
+    Ok(response)
+}
+
+fn respond(request: Request<Incoming>) -> Response<Body> {
     let path = request.uri().path();
-    Ok(match (request.method(), path) {
+    match (request.method(), path) {
         (&Method::GET | &Method::HEAD, "/") => text(format!(
             "Hello from the sample app, process {}.\n",
             process::id()
@@ -167,7 +177,7 @@ async fn answer(request: Request<Incoming>) -> Result<Response<Body>, Infallible
             None => bad_request("Say with what status: /exit?code=1\n"),
         },
         _ => status(StatusCode::NOT_FOUND, format!("There is no {path} here.\n")),
-    })
+    }
 }
 
 /// The request line and the header, one field a line.

@@ -1,24 +1,11 @@
 //! The whole path: a request that comes in at the stand-in's edge is answered by an app that listens on 127.0.0.1 only.
 
-use crate::support::{App, Build, Edge, Image, TOKEN, free_port, workshop};
+use crate::subjects::sample_image;
+use crate::support::{Edge, TOKEN, free_port};
 use rustix::process::Signal;
-use std::fs;
 use std::io::{BufRead as _, Read as _};
 
 const ENDPOINT: &str = "myendpoint.test";
-
-/// The stand-in's sample app, with the stand-in's agent.
-fn sample_image() -> Image {
-    let program = |name| fs::read(workshop().program(name)).unwrap();
-    let app = App::new()
-        .process("web", "exec ./sample-app")
-        .process("worker", "exec ./sample-app worker")
-        .executable("sample-app", program("sample-app"))
-        .executable("vendor/backplane", program("backplane"));
-    Build::new(app)
-        .env("BACKPLANE_AGENT_URL", "vendor/backplane")
-        .run()
-}
 
 #[test]
 #[ignore = "tier 2: needs the CNB lifecycle; script/test runs it"]

@@ -1,6 +1,7 @@
-//! Apps and agents to test with. All of them are shell scripts, so that they run on every machine.
+//! Apps and agents to test with: shell scripts, which run on every machine, and the programs of the stand-in.
 
-use crate::support::{App, Build, Image, Launch, ReservedPort, Running};
+use crate::support::{App, Build, Image, Launch, ReservedPort, Running, workshop};
+use std::fs;
 use std::net::TcpListener;
 
 /// What the web process of [`app`] writes to stdout once it runs.
@@ -58,6 +59,20 @@ pub(crate) fn connected(script: &str) -> (Running, TcpListener) {
     running.wait_for_stdout(APPS_OUTPUT);
     running.wait_for_agent();
     (running, listener)
+}
+
+/// An image of the stand-in's sample app, with the stand-in's agent.
+pub(crate) fn sample_image() -> Image {
+    let program = |name| fs::read(workshop().program(name)).unwrap();
+    let app = App::new()
+        // LISTEN_AFTER makes it an app that boots slowly, by this many milliseconds.
+        .process("web", "exec ./sample-app --listen-after ${LISTEN_AFTER:-0}")
+        .process("worker", "exec ./sample-app worker")
+        .executable("sample-app", program("sample-app"))
+        .executable("vendor/backplane", program("backplane"));
+    Build::new(app)
+        .env("BACKPLANE_AGENT_URL", "vendor/backplane")
+        .run()
 }
 
 /// Starts [`app`], sees that it boots, runs, and ends with its own status, and gives what our programs said until then.

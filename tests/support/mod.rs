@@ -7,21 +7,27 @@
 mod app;
 mod build;
 mod command;
+mod edge_log;
 mod launch;
+mod load;
 mod output;
 mod port;
 mod process;
 mod program;
 mod server;
+mod soak;
 mod workshop;
 
 pub(crate) use app::App;
 pub(crate) use build::{Build, Image};
+pub(crate) use edge_log::AgentNumber;
 pub(crate) use launch::{Launch, Running, TOKEN};
+pub(crate) use load::{Client, Load, Record, app_of};
 pub(crate) use port::{ReservedPort, free_port};
 pub(crate) use process::{MARK, Process, zombies_of};
 pub(crate) use program::BuildProgram;
 pub(crate) use server::Edge;
+pub(crate) use soak::soak_or;
 pub(crate) use workshop::workshop;
 
 use std::fmt::Display;

@@ -1,5 +1,7 @@
 //! Servers that an app talks to, or is talked to by.
 
+use super::edge_log::{AgentNumber, EdgeLog};
+use super::load::{Client, Load};
 use super::process::MARK;
 use super::workshop::workshop;
 use super::{DEADLINE, eventually};
@@ -8,6 +10,7 @@ use std::net::TcpStream;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
 use std::thread;
+use std::time::Instant;
 
 /// The edge of the stand-in. It is killed when this is dropped.
 pub(crate) struct Edge {
@@ -16,6 +19,7 @@ pub(crate) struct Edge {
     public: String,
     /// Where it takes agents.
     pub(crate) agents: String,
+    log: EdgeLog,
 }
 
 impl Edge {
@@ -26,9 +30,17 @@ impl Edge {
             .env(MARK, workshop().mark("edge"))
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
-            .stderr(Stdio::null())
+            .stderr(Stdio::piped())
             .spawn()
             .unwrap();
+        let log = EdgeLog::default();
+        let stderr = BufReader::new(child.stderr.take().unwrap());
+        let sink = log.clone();
+        thread::spawn(move || {
+            for line in stderr.lines().map_while(Result::ok) {
+                sink.add(line);
+            }
+        });
         let stdout = BufReader::new(child.stdout.take().unwrap());
         let (sender, lines) = mpsc::channel();
         thread::spawn(move || {
@@ -41,6 +53,7 @@ impl Edge {
             child,
             public: String::new(),
             agents: String::new(),
+            log,
         };
         while edge.public.is_empty() || edge.agents.is_empty() {
             let line = lines
@@ -89,6 +102,36 @@ impl Edge {
             .nth(1)
             .and_then(|status| status.parse().ok());
         status.unwrap_or_else(|| panic!("no HTTP answer: {answer:?}"))
+    }
+
+    /// Puts these clients to work on `endpoint`.
+    pub(crate) fn load(&self, endpoint: &'static str, clients: &[Client]) -> Load {
+        Load::start(&self.public, endpoint, clients)
+    }
+
+    /// The agent with this label that is connected, if one is.
+    pub(crate) fn connected(&self, label: &str) -> Option<AgentNumber> {
+        self.log.connected(label)
+    }
+
+    /// Waits until an agent with this label is connected.
+    #[track_caller]
+    pub(crate) fn wait_for_connected(&self, label: &str) -> AgentNumber {
+        let what = format_args!(
+            "an agent with {label} at the edge, whose log is\n{}",
+            self.log
+        );
+        eventually(DEADLINE, what, || self.connected(label))
+    }
+
+    /// Waits until the edge knows that this agent is gone, and gives the moment.
+    #[track_caller]
+    pub(crate) fn wait_for_gone(&self, agent: AgentNumber) -> Instant {
+        eventually(
+            DEADLINE,
+            format_args!("the end of agent {agent} at the edge"),
+            || self.log.gone(agent),
+        )
     }
 
     /// Waits until `endpoint` is answered with `status`.

@@ -1,0 +1,155 @@
+//! Constant load on an endpoint of the sample app, and what became of each request.
+
+use super::DEADLINE;
+use std::collections::BTreeSet;
+use std::io::{self, Read as _, Write as _};
+use std::net::TcpStream;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+/// What a client asks for, one request after the other.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Client {
+    /// What is answered at once, with a short pause in between.
+    Quick,
+    /// What takes this many milliseconds to answer.
+    Slow(u32),
+}
+
+/// How long a quick client pauses between two requests: some load, and no race of all clients for the processor.
+const PAUSE: Duration = Duration::from_millis(10);
+
+/// What became of a request.
+#[derive(Debug)]
+pub(crate) struct Record {
+    /// Before the client connected.
+    pub(crate) sent: Instant,
+    /// After the client had all of the answer, or knew that it would not.
+    pub(crate) answered: Instant,
+    /// The process of the app that answered, if the answer's header came that far.
+    pub(crate) app: Option<u32>,
+    /// The request and what came instead of a whole answer of the app.
+    pub(crate) failure: Option<String>,
+}
+
+/// Clients at work, until this is dropped.
+pub(crate) struct Load {
+    stopping: Arc<AtomicBool>,
+    clients: Vec<JoinHandle<Vec<Record>>>,
+}
+
+impl Load {
+    /// Puts these clients to work on `endpoint` at the edge that listens on `address`.
+    pub(super) fn start(address: &str, endpoint: &'static str, clients: &[Client]) -> Self {
+        let stopping = Arc::new(AtomicBool::new(false));
+        let ids = Arc::new(AtomicU64::new(1));
+        let clients = clients
+            .iter()
+            .map(|client| {
+                let (client, address) = (*client, address.to_owned());
+                let (stopping, ids) = (Arc::clone(&stopping), Arc::clone(&ids));
+                thread::spawn(move || {
+                    let mut records = Vec::new();
+                    while !stopping.load(Ordering::Relaxed) {
+                        let id = ids.fetch_add(1, Ordering::Relaxed);
+                        records.push(client.ask(&address, endpoint, id));
+                        if let Client::Quick = client {
+                            thread::sleep(PAUSE);
+                        }
+                    }
+                    records
+                })
+            })
+            .collect();
+        Self { stopping, clients }
+    }
+
+    /// Has the clients finish what they have begun, and tells what became of all their requests.
+    pub(crate) fn stop(mut self) -> Records {
+        self.end()
+    }
+
+    fn end(&mut self) -> Records {
+        self.stopping.store(true, Ordering::Relaxed);
+        let clients = self.clients.drain(..);
+        Records(
+            clients
+                .flat_map(|client| client.join().unwrap_or_default())
+                .collect(),
+        )
+    }
+}
+
+impl Drop for Load {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+impl Client {
+    fn ask(self, address: &str, endpoint: &str, id: u64) -> Record {
+        let path = match self {
+            Client::Quick => format!("/headers?id={id}"),
+            Client::Slow(milliseconds) => format!("/slow?ms={milliseconds}&id={id}"),
+        };
+        let sent = Instant::now();
+        let (answer, ended) = exchange(address, endpoint, &path);
+        let answered = Instant::now();
+        let answer = String::from_utf8_lossy(&answer);
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
+        let is_whole = head.starts_with("HTTP/1.1 200 ")
+            && match self {
+                Client::Quick => body.starts_with(&format!("GET {path}\n")),
+                // The last line, and the end of a body that comes in pieces (RFC 9112, section 7.1).
+                Client::Slow(_) => body.contains("10/10\n") && body.ends_with("\r\n0\r\n\r\n"),
+            };
+        Record {
+            app: app_of(head),
+            failure: (!is_whole).then(|| format!("{path}: {answer} ({ended:?})")),
+            sent,
+            answered,
+        }
+    }
+}
+
+/// Sends a request over a connection of its own and reads until its end; what came before an error counts too.
+fn exchange(address: &str, endpoint: &str, path: &str) -> (Vec<u8>, io::Result<()>) {
+    let mut answer = Vec::new();
+    let ended = TcpStream::connect(address).and_then(|mut stream| {
+        stream.set_read_timeout(Some(DEADLINE))?;
+        write!(
+            stream,
+            "GET {path} HTTP/1.1\r\nHost: {endpoint}\r\nConnection: close\r\n\r\n"
+        )?;
+        stream.read_to_end(&mut answer).map(drop)
+    });
+    (answer, ended)
+}
+
+/// The process of the sample app that wrote this header.
+pub(crate) fn app_of(head: &str) -> Option<u32> {
+    head.lines()
+        .filter_map(|line| line.strip_prefix("server: sample-app (process "))
+        .find_map(|process| process.trim_end().strip_suffix(')')?.parse().ok())
+}
+
+/// What became of all requests.
+pub(crate) struct Records(Vec<Record>);
+
+impl Records {
+    pub(crate) fn sent(&self) -> usize {
+        self.0.len()
+    }
+
+    pub(crate) fn failed(&self) -> impl Iterator<Item = &Record> {
+        self.0.iter().filter(|record| record.failure.is_some())
+    }
+
+    /// The processes that gave whole answers.
+    pub(crate) fn answering(&self) -> BTreeSet<u32> {
+        let answers = self.0.iter().filter(|record| record.failure.is_none());
+        answers.filter_map(|record| record.app).collect()
+    }
+}
