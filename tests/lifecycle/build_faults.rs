@@ -1,6 +1,6 @@
 //! Builds that are killed, starved or fed with too much. The build program runs alone here, so that each blow hits it.
 
-use crate::support::BuildProgram;
+use crate::support::{BuildProgram, soak_or};
 use backplane_test_server::{Answer, ReleaseServer};
 use flate2::Compression;
 use flate2::write::GzEncoder;
@@ -9,9 +9,6 @@ use std::fs;
 use std::io::{self, Read};
 use std::process::{Command, Stdio};
 use std::time::Instant;
-
-/// How many points of a build are tried by default.
-const POINTS: u32 = 12;
 
 /// An agent of some size, whose content does not compress: a script, and a comment that no other number gives.
 fn large_agent(number: u8, kilobytes: usize) -> Vec<u8> {
@@ -78,7 +75,8 @@ fn build_killed_anywhere_is_made_good_by_the_next() {
         run_to_success(pinned(program.command(), &server, &old_archive));
         start.elapsed()
     };
-    for point in 0..POINTS {
+    let points = soak_or(120, 12);
+    for point in 0..points {
         let program = BuildProgram::new();
         server.will_answer([Answer::File(old_archive.clone())]);
         let has_cache = point % 2 == 1;
@@ -93,7 +91,7 @@ fn build_killed_anywhere_is_made_good_by_the_next() {
             .spawn()
             .unwrap();
         // Spread over the whole build, wherever that is in it.
-        std::thread::sleep(duration * point / POINTS);
+        std::thread::sleep(duration * point / points);
         victim.kill().unwrap();
         victim.wait().unwrap();
 
@@ -156,15 +154,13 @@ fn memory_does_not_grow_with_the_archive() {
     const MEGABYTE: u64 = 1 << 20;
     // All the program may map: its own file and stack, and far less than what is unpacked.
     let limited = ["/bin/sh", "-c", "ulimit -v 32768; exec \"$@\"", "limit"];
+    let length = soak_or(1024, 100) * MEGABYTE;
     let large = archive(
-        io::Cursor::new(b"#!/bin/sh\n").chain(io::repeat(0).take(100 * MEGABYTE)),
-        100 * MEGABYTE,
+        io::Cursor::new(b"#!/bin/sh\n").chain(io::repeat(0).take(length)),
+        length,
     );
     let server = ReleaseServer::http([Answer::File(large.clone())]);
     let program = BuildProgram::new();
     run_to_success(pinned(program.command_under(&limited), &server, &large));
-    assert_eq!(
-        fs::metadata(program.installed()).unwrap().len(),
-        100 * MEGABYTE
-    );
+    assert_eq!(fs::metadata(program.installed()).unwrap().len(), length);
 }

@@ -3,7 +3,7 @@
 use crate::subjects::{
     APPS_OUTPUT, APPS_STATUS, PATIENT_AGENT, app, build_with_agent, connected, image_with_agent,
 };
-use crate::support::{DEADLINE, ReservedPort, eventually, never_within, workshop, zombies_of};
+use crate::support::{DEADLINE, ReservedPort, eventually, never_within, soak_or, workshop, zombies_of};
 use indoc::indoc;
 use rustix::process::Signal;
 use std::collections::BTreeSet;
@@ -243,7 +243,7 @@ fn launches_leave_nothing() {
     let mut signals = [None, Some(Signal::TERM), Some(Signal::KILL)]
         .into_iter()
         .cycle();
-    for round in 0..20 {
+    for round in 0..soak_or(200, 20) {
         let mut running = image.launch("web").connect(number).like_process_1().start();
         running.wait_for_stdout(APPS_OUTPUT);
         let first = running.wait_for_agent();
@@ -296,7 +296,7 @@ fn skipped_launches_leave_nothing() {
     let _listener = port.listen();
     let first = image.launch("web").connect(number).start();
     first.wait_for_agent();
-    for round in 0..20 {
+    for round in 0..soak_or(200, 20) {
         // One without a token, one whose target has its agent already.
         let launch = if round % 2 == 0 {
             image.launch("web")

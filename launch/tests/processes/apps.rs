@@ -1,5 +1,6 @@
 //! However the app ends, the agent is gone soon after.
 
+use crate::soak::soak_or;
 use crate::support::{
     self, App, Layer, PATIENT_AGENT, eventually, field, is_alive, listen, processes,
 };
@@ -150,7 +151,7 @@ fn orphans_of_a_running_agent_are_reaped() {
 #[test]
 fn many_launches_in_a_row_leave_nothing() {
     let (_listener, port) = listen("127.0.0.1");
-    for _ in 0..20 {
+    for _ in 0..soak_or(200, 20) {
         let layer = Layer::new(PATIENT_AGENT, port);
         let mut app = layer.launch();
         let agent = app.agent(1);

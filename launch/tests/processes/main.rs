@@ -9,6 +9,8 @@
 mod agents;
 mod apps;
 mod boots;
+#[path = "../../../tests/support/soak.rs"]
+mod soak;
 mod statuses;
 mod supervisors;
 mod support;

@@ -7,6 +7,10 @@ use proptest::prelude::*;
 use proptest::sample::{Index, select};
 
 use super::*;
+use soak::soak_or;
+
+#[path = "../../../tests/support/soak.rs"]
+mod soak;
 
 /// An entry of a random archive.
 #[derive(Clone, Debug)]
@@ -149,7 +153,7 @@ fn below(folder: &Path) -> Vec<PathBuf> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(512))]
+    #![proptest_config(ProptestConfig::with_cases(soak_or(20_000, 512)))]
 
     #[test]
     fn random_archives_do_no_harm(download in download()) {
