@@ -33,5 +33,6 @@ mod sources;
 mod stage;
 mod subjects;
 mod supervisor_faults;
+mod terminals;
 mod under_fire;
 mod warnings;

@@ -47,7 +47,9 @@ fn no_request_is_lost_while_apps_are_restarted_one_by_one() {
             replicas.edge.wait_for_connected(&replicas.get(index).label);
             let app = replicas.get(index).running.id();
             apps.insert(app);
-            drop(last_request_of(&replicas, app));
+            eventually(DEADLINE, "answers of the new process", || {
+                load.has_answer_of(app).then_some(())
+            });
         }
     }
     let records = load.stop();

@@ -3,6 +3,7 @@
 use super::build::Image;
 use super::output::Output;
 use super::process::{MARK, Process, processes_marked};
+use super::terminal::Terminal;
 use super::workshop::workshop;
 use super::{DEADLINE, eventually};
 use rustix::process::Signal;
@@ -10,6 +11,7 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fmt;
 use std::io::PipeReader;
+use std::os::fd::OwnedFd;
 use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
@@ -53,6 +55,13 @@ enum Starter {
     },
     /// A program that makes itself the parent of all orphans below it.
     Process1,
+    /// A shell in a terminal, of which the launcher is the job in the foreground.
+    Terminal {
+        /// The terminal, as the shell opens it.
+        slave: OwnedFd,
+        /// What stands before the launcher's command.
+        prefix: &'static str,
+    },
 }
 
 impl Image {
@@ -146,6 +155,16 @@ impl Launch {
         self
     }
 
+    /// Starts it as the job in the foreground of a terminal's shell, behind words such as `nohup`. Its pid is another one than the
+    /// shell's, which [`Running::id`] gives.
+    pub(crate) fn start_in_terminal(mut self, prefix: &'static str) -> (Running, Terminal) {
+        let (terminal, slave) = Terminal::open();
+        self.starter = Starter::Terminal { slave, prefix };
+        // The leader of a group could not lead a session: setsid would start another process for that.
+        self.in_own_group = false;
+        (self.start(), terminal)
+    }
+
     pub(crate) fn start(self) -> Running {
         static NUMBER: AtomicU32 = AtomicU32::new(1);
         let mark = workshop().mark(&NUMBER.fetch_add(1, Ordering::Relaxed).to_string());
@@ -160,6 +179,7 @@ impl Launch {
             Stderr::Unread => (unwritten(), Some(stderr_reader)),
         };
 
+        let mut stdin = Stdio::piped();
         let mut command = match self.starter {
             Starter::None => {
                 let mut launcher = Command::new(&self.program);
@@ -178,6 +198,18 @@ impl Launch {
                 process_1.arg(&self.name).arg(&self.program);
                 process_1
             }
+            Starter::Terminal { slave, prefix } => {
+                stdin = slave.into();
+                let mut shell = Command::new("setsid");
+                // Interactive, as only then bash puts its job into the terminal's foreground. A user stays at a shell with a stopped job.
+                let script = format!(
+                    r#"{prefix} bash -c 'exec -a "$1" "$2" "${{@:3}}"' bash "$@"
+                    while [[ -n $(jobs) ]]; do read -r _ || exit; done"#
+                );
+                shell.args(["--ctty", "bash", "--norc", "-ic", &script, "bash"]);
+                shell.arg(&self.name).arg(&self.program);
+                shell
+            }
         };
         if self.in_own_group {
             // As in a container or a dyno: a signal to the test program is not one to the app.
@@ -188,7 +220,7 @@ impl Launch {
             .env_clear()
             .envs(&self.variables)
             .env(MARK, &mark)
-            .stdin(Stdio::piped())
+            .stdin(stdin)
             .stdout(stdout_writer)
             .stderr(stderr_writer)
             .spawn()

@@ -3,9 +3,10 @@
 use super::DEADLINE;
 use std::collections::BTreeSet;
 use std::io::{self, Read as _, Write as _};
+use std::mem;
 use std::net::TcpStream;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -37,7 +38,8 @@ pub(crate) struct Record {
 /// Clients at work, until this is dropped.
 pub(crate) struct Load {
     stopping: Arc<AtomicBool>,
-    clients: Vec<JoinHandle<Vec<Record>>>,
+    clients: Vec<JoinHandle<()>>,
+    records: Arc<Mutex<Records>>,
 }
 
 impl Load {
@@ -45,41 +47,54 @@ impl Load {
     pub(super) fn start(address: &str, endpoint: &'static str, clients: &[Client]) -> Self {
         let stopping = Arc::new(AtomicBool::new(false));
         let ids = Arc::new(AtomicU64::new(1));
+        let records = Arc::new(Mutex::new(Records::default()));
         let clients = clients
             .iter()
             .map(|client| {
                 let (client, address) = (*client, address.to_owned());
                 let (stopping, ids) = (Arc::clone(&stopping), Arc::clone(&ids));
+                let records = Arc::clone(&records);
                 thread::spawn(move || {
-                    let mut records = Vec::new();
                     while !stopping.load(Ordering::Relaxed) {
                         let id = ids.fetch_add(1, Ordering::Relaxed);
-                        records.push(client.ask(&address, endpoint, id));
+                        let record = client.ask(&address, endpoint, id);
+                        lock(&records).0.push(record);
                         if let Client::Quick = client {
                             thread::sleep(PAUSE);
                         }
                     }
-                    records
                 })
             })
             .collect();
-        Self { stopping, clients }
+        Self {
+            stopping,
+            clients,
+            records,
+        }
+    }
+
+    /// Whether this process of the app has given a whole answer.
+    pub(crate) fn has_answer_of(&self, app: u32) -> bool {
+        lock(&self.records).answering().contains(&app)
     }
 
     /// Has the clients finish what they have begun, and tells what became of all their requests.
     pub(crate) fn stop(mut self) -> Records {
-        self.end()
+        self.end();
+        mem::take(&mut lock(&self.records))
     }
 
-    fn end(&mut self) -> Records {
+    fn end(&mut self) {
         self.stopping.store(true, Ordering::Relaxed);
-        let clients = self.clients.drain(..);
-        Records(
-            clients
-                .flat_map(|client| client.join().unwrap_or_default())
-                .collect(),
-        )
+        for client in self.clients.drain(..) {
+            // In a failing test, a panic of its own would hide why that fails.
+            let _ = client.join();
+        }
     }
+}
+
+fn lock(records: &Mutex<Records>) -> MutexGuard<'_, Records> {
+    records.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Drop for Load {
@@ -136,6 +151,7 @@ pub(crate) fn app_of(head: &str) -> Option<u32> {
 }
 
 /// What became of all requests.
+#[derive(Default)]
 pub(crate) struct Records(Vec<Record>);
 
 impl Records {

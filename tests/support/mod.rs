@@ -16,6 +16,7 @@ mod process;
 mod program;
 mod server;
 mod soak;
+mod terminal;
 mod workshop;
 
 pub(crate) use app::App;
@@ -28,6 +29,7 @@ pub(crate) use process::{MARK, Process, zombies_of};
 pub(crate) use program::BuildProgram;
 pub(crate) use server::Edge;
 pub(crate) use soak::soak_or;
+pub(crate) use terminal::{Key, Terminal};
 pub(crate) use workshop::workshop;
 
 use std::fmt::Display;

@@ -1,0 +1,197 @@
+//! Launches from a terminal: its keys are for the app, and the agent goes on as long as the app does.
+
+use crate::subjects::{APPS_OUTPUT, build_with_agent};
+use crate::support::{
+    App, DEADLINE, Image, Key, Process, ReservedPort, Running, Terminal, eventually, never_within,
+};
+use indoc::indoc;
+use rustix::process::Signal;
+use std::net::TcpListener;
+use std::time::Duration;
+
+/// An app that every signal ends, and one that goes on after those that a key sends.
+const APPS: [(&str, &str); 2] = [
+    ("web", "echo the app is up; exec sleep 1000"),
+    (
+        "www",
+        "trap 'echo a key was pressed' INT QUIT; echo the app is up; while :; do sleep 0.05; done",
+    ),
+];
+
+/// An agent that tells what signals it gets.
+const TELLING_AGENT: &str = indoc! {"
+    #!/bin/sh
+    for signal in HUP INT QUIT TSTP; do
+        trap \"echo the agent got $signal\" $signal
+    done
+    trap 'echo the agent got TERM; exit' TERM
+    echo the agent is ready
+    while :; do sleep 0.05; done
+"};
+
+/// A launch in a terminal, with its agent.
+struct Scene {
+    // Before the image, as fields are dropped in this order.
+    running: Running,
+    terminal: Option<Terminal>,
+    supervisor: Process,
+    agent: Process,
+    app: Process,
+    _listener: TcpListener,
+    _image: Image,
+}
+
+impl Scene {
+    fn new(process_type: &str, prefix: &'static str) -> Self {
+        let app = APPS.iter().fold(App::new(), |app, (name, command)| {
+            app.process(name, command)
+        });
+        let image = build_with_agent(app, TELLING_AGENT).run();
+        let port = ReservedPort::new();
+        let launch = image.launch(process_type).connect(port.number);
+        let listener = port.listen();
+        let (running, terminal) = launch.start_in_terminal(prefix);
+        running.wait_for_stdout(APPS_OUTPUT);
+        running.wait_for_stderr("the agent is ready\n");
+        Self {
+            supervisor: running.wait_for_supervisor(),
+            agent: running.wait_for_agent(),
+            app: job_of(&running),
+            running,
+            terminal: Some(terminal),
+            _listener: listener,
+            _image: image,
+        }
+    }
+
+    fn press(&self, key: Key) {
+        let terminal = self.terminal.as_ref().expect("it is open");
+        terminal.press(key);
+    }
+
+    fn close_terminal(&mut self) {
+        self.terminal = None;
+    }
+
+    /// Kills the agent, and sees that there is another one: the supervisor is well.
+    #[track_caller]
+    fn agent_comes_back(&self) {
+        self.agent.signal(Signal::KILL);
+        eventually(DEADLINE, "another agent", || {
+            self.running
+                .agents()
+                .into_iter()
+                .find(|agent| agent.id() != self.agent.id())
+        });
+    }
+
+    /// Sees that the app ends, by what was done to it, and the agent after it, by SIGTERM alone.
+    #[track_caller]
+    fn all_ends(&mut self) {
+        eventually(DEADLINE, "the app's end", || {
+            (!self.app.is_alive()).then_some(())
+        });
+        self.agent_ends();
+        // The shell waits for its user, where it has seen a stop.
+        self.close_terminal();
+        self.running.wait_for_nothing_left();
+        self.agents_only_signal_was("TERM");
+    }
+
+    #[track_caller]
+    fn agent_ends(&self) {
+        eventually(DEADLINE, "the agent's end", || {
+            self.running.agents().is_empty().then_some(())
+        });
+    }
+
+    #[track_caller]
+    fn agents_only_signal_was(&self, signal: &str) {
+        let log = self.running.stderr();
+        let signals: Vec<&str> = log
+            .lines()
+            .filter_map(|line| line.strip_prefix("the agent got "))
+            .collect();
+        assert_eq!(signals, [signal], "{log}");
+    }
+}
+
+/// The app: the one child of the terminal's shell.
+#[track_caller]
+fn job_of(running: &Running) -> Process {
+    let shell = i32::try_from(running.id()).unwrap();
+    let mut jobs = running.processes();
+    jobs.retain(|process| process.parent() == Some(shell));
+    assert_eq!(jobs.len(), 1, "{jobs:?}");
+    jobs.remove(0)
+}
+
+#[test]
+#[ignore = "tier 2: needs the CNB lifecycle; script/test runs it"]
+fn agent_ends_with_an_app_that_a_key_ends() {
+    for key in [Key::CtrlC, Key::CtrlBackslash] {
+        let mut scene = Scene::new("web", "");
+        scene.press(key);
+        scene.all_ends();
+    }
+}
+
+#[test]
+#[ignore = "tier 2: needs the CNB lifecycle; script/test runs it"]
+fn agent_goes_on_with_an_app_that_handles_a_key() {
+    for key in [Key::CtrlC, Key::CtrlBackslash] {
+        let mut scene = Scene::new("www", "");
+        scene.press(key);
+        scene.running.wait_for_stdout("a key was pressed\n");
+        assert!(scene.agent.is_alive() && scene.supervisor.is_alive());
+        scene.app.signal(Signal::TERM);
+        scene.all_ends();
+    }
+}
+
+#[test]
+#[ignore = "tier 2: needs the CNB lifecycle; script/test runs it"]
+fn agent_goes_on_while_the_app_is_stopped_by_ctrl_z() {
+    let mut scene = Scene::new("web", "");
+    scene.press(Key::CtrlZ);
+    eventually(DEADLINE, "the stop of the app", || {
+        (scene.app.stat().state == 'T').then_some(())
+    });
+    // Longer than the supervisor takes to look for the app twice.
+    never_within(Duration::from_millis(2_500), "the agent's end", || {
+        !scene.agent.is_alive() || scene.agent.stat().state == 'T'
+    });
+    assert_ne!(scene.supervisor.stat().state, 'T');
+    scene.app.signal(Signal::CONT);
+    scene.app.signal(Signal::TERM);
+    scene.all_ends();
+}
+
+#[test]
+#[ignore = "tier 2: needs the CNB lifecycle; script/test runs it"]
+fn agent_ends_with_an_app_whose_terminal_closes() {
+    let mut scene = Scene::new("web", "");
+    scene.close_terminal();
+    scene.all_ends();
+}
+
+/// Both ways to let an app outlive its terminal; what ignores SIGHUP then is all below it, the agent included.
+#[test]
+#[ignore = "tier 2: needs the CNB lifecycle; script/test runs it"]
+fn agent_goes_on_with_an_app_that_outlives_its_terminal() {
+    for prefix in ["nohup", "trap '' HUP;"] {
+        let mut scene = Scene::new("web", prefix);
+        assert_ne!(scene.app.stat().tty_nr, 0);
+        scene.close_terminal();
+        eventually(DEADLINE, "an app without a terminal", || {
+            (scene.app.stat().tty_nr == 0).then_some(())
+        });
+        scene.agent_comes_back();
+        assert!(
+            scene.app.is_alive() && scene.supervisor.is_alive(),
+            "{prefix}"
+        );
+        scene.app.signal(Signal::TERM);
+        scene.all_ends();
+    }
+}
