@@ -200,12 +200,14 @@ impl Launch {
             }
             Starter::Terminal { slave, prefix } => {
                 stdin = slave.into();
-                let mut shell = Command::new("setsid");
+                let mut shell = Command::new("env");
                 // Interactive, as only then bash puts its job into the terminal's foreground. A user stays at a shell with a stopped job.
                 let script = format!(
                     r#"{prefix} bash -c 'exec -a "$1" "$2" "${{@:3}}"' bash "$@"
                     while [[ -n $(jobs) ]]; do read -r _ || exit; done"#
                 );
+                // What was started with `&` ignores SIGINT, and so would the app: then no key could reach it.
+                shell.args(["--default-signal", "setsid"]);
                 shell.args(["--ctty", "bash", "--norc", "-ic", &script, "bash"]);
                 shell.arg(&self.name).arg(&self.program);
                 shell

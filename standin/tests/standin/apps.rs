@@ -40,6 +40,19 @@ fn app_listens_where_it_is_told() {
     });
 }
 
+/// So that a client can tell replicas from one another, whatever it asks for and even if the answer breaks off.
+#[test]
+fn every_answer_names_its_process() {
+    bounded(async {
+        let app = App::start(&[]).await;
+        for path in ["/", "/headers", "/slow?ms=0", "/slow", "/nowhere"] {
+            let response = send(app.address, request("GET", path, Empty::<Bytes>::new())).await;
+            let expected = format!("sample-app (process {})", app.program.id());
+            assert_eq!(response.headers()["server"], *expected, "{path}");
+        }
+    });
+}
+
 #[test]
 fn app_listens_late_if_told_to() {
     bounded(async {
