@@ -109,7 +109,8 @@ fn kill_agent_with_app(replicas: &mut Replicas, victim: usize) -> Kill {
 fn was_in_flight(record: &Record, kill: &Kill) -> bool {
     let failure = record.failure.as_deref().unwrap_or_default();
     let lost = format!("The connection to agent {} was lost before", kill.agent);
-    // Either the edge names the agent, or the answer had begun, and its header names the app.
-    let is_its = failure.contains(&lost) || record.app == Some(kill.app);
+    // Either the edge names the agent, or the answer had begun, and its header names the app. An answer that breaks off while the
+    // edge still holds its header is none at all: there, the time alone tells.
+    let is_its = failure.contains(&lost) || record.app == Some(kill.app) || !record.has_begun;
     is_its && record.sent <= kill.noticed && record.answered >= kill.at
 }

@@ -31,6 +31,8 @@ pub(crate) struct Record {
     pub(crate) answered: Instant,
     /// The process of the app that answered, if the answer's header came that far.
     pub(crate) app: Option<u32>,
+    /// Whether anything of an answer came.
+    pub(crate) has_begun: bool,
     /// The request and what came instead of a whole answer of the app.
     pub(crate) failure: Option<String>,
 }
@@ -122,6 +124,7 @@ impl Client {
             };
         Record {
             app: app_of(head),
+            has_begun: !answer.is_empty(),
             failure: (!is_whole).then(|| format!("{path}: {answer} ({ended:?})")),
             sent,
             answered,
