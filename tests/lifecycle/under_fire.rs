@@ -58,6 +58,10 @@ fn only_what_is_in_flight_at_a_kill_is_lost() {
         kills.len(),
         failed.len()
     );
+    for log in replicas.logs() {
+        // The agent's words for a request of which it could not deliver a byte.
+        assert!(!log.contains("cannot connect to the app"), "{log}");
+    }
     for record in &failed {
         assert!(
             kills.iter().any(|kill| was_in_flight(record, kill)),
@@ -67,10 +71,6 @@ fn only_what_is_in_flight_at_a_kill_is_lost() {
     // Otherwise the kills have hit nothing, and nothing is proven.
     assert!(!failed.is_empty());
     assert!(records.sent() > 20 * kills.len(), "{}", records.sent());
-    for log in replicas.logs() {
-        // The agent's words for a request of which it could not deliver a byte.
-        assert!(!log.contains("cannot connect to the app"), "{log}");
-    }
 }
 
 /// Of the replicas with a connected agent, the one whose last kill is longest ago, as soon as there is another one.
