@@ -153,7 +153,7 @@ fn below(folder: &Path) -> Vec<PathBuf> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(soak_or(20_000, 512)))]
+    #![proptest_config(ProptestConfig::with_cases(soak_or(10_000, 512)))]
 
     #[test]
     fn random_archives_do_no_harm(download in download()) {
