@@ -3,7 +3,9 @@
 use crate::subjects::{
     APPS_OUTPUT, APPS_STATUS, PATIENT_AGENT, app, build_with_agent, connected, image_with_agent,
 };
-use crate::support::{DEADLINE, ReservedPort, eventually, never_within, soak_or, workshop, zombies_of};
+use crate::support::{
+    DEADLINE, ReservedPort, eventually, never_within, soak_or, workshop, zombies_of,
+};
 use indoc::indoc;
 use rustix::process::Signal;
 use std::collections::BTreeSet;
