@@ -1,7 +1,7 @@
 //! Constant load, while the replicas of an app are restarted one by one.
 
 use crate::replicas::{ENDPOINT, Replicas};
-use crate::support::{Client, DEADLINE, Record, app_of, eventually, soak_or};
+use crate::support::{Client, DEADLINE, Load, Record, app_of, eventually, soak_or};
 use rustix::process::Signal;
 use std::collections::BTreeSet;
 use std::io::{BufRead as _, BufReader, Read as _};
@@ -34,6 +34,7 @@ fn no_request_is_lost_while_apps_are_restarted_one_by_one() {
         for index in 0..replicas.len() {
             let app = replicas.get(index).running.id();
             apps.insert(app);
+            wait_for_answer(&load, app);
             let mut last = last_request_of(&replicas, app);
             replicas.get(index).running.signal(Signal::TERM);
             replicas.get(index).running.wait_for_stderr(
@@ -47,9 +48,7 @@ fn no_request_is_lost_while_apps_are_restarted_one_by_one() {
             replicas.edge.wait_for_connected(&replicas.get(index).label);
             let app = replicas.get(index).running.id();
             apps.insert(app);
-            eventually(DEADLINE, "answers of the new process", || {
-                load.has_answer_of(app).then_some(())
-            });
+            wait_for_answer(&load, app);
         }
     }
     let records = load.stop();
@@ -65,6 +64,13 @@ fn no_request_is_lost_while_apps_are_restarted_one_by_one() {
     // Each restart lasts for seconds.
     assert!(records.sent() > 50 * apps.len(), "{}", records.sent());
     assert_eq!(records.answering(), apps);
+}
+
+/// Waits until the load has an answer of this process of the app: that it answers at all is asserted at the end.
+fn wait_for_answer(load: &Load, app: u32) {
+    eventually(DEADLINE, "an answer of a replica", || {
+        load.has_answer_of(app).then_some(())
+    });
 }
 
 /// Sends requests through the edge until this process of the app has begun to answer one.
