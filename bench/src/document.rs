@@ -16,6 +16,11 @@ pub(crate) fn table(header: &[&str], rows: impl IntoIterator<Item = Vec<String>>
     table.to_string()
 }
 
+/// What is said of a goal.
+pub(crate) fn verdict(is_met: bool) -> &'static str {
+    if is_met { "met" } else { "missed" }
+}
+
 /// `document` with `content` as its section `name`: in place of the earlier one, or at the end.
 pub(crate) fn with_section(document: &str, name: &str, content: &str) -> String {
     let begin = format!("<!-- begin: script/bench {name} -->\n");

@@ -25,10 +25,6 @@ use release_server::ReleaseServer;
 use report::{Report, Times};
 use subjects::{ColdInstall, PinnedRebuild, RevalidatedRebuild};
 
-/// The id of the buildpack that is measured, and of the one that is the floor.
-const BACKPLANE: &str = "backplane/agent";
-const DO_NOTHING: &str = "backplane/do-nothing";
-
 /// How often each command is measured unless it is said.
 pub(crate) const RUNS: NonZeroUsize = NonZeroUsize::new(21).expect("21 is not 0");
 

@@ -4,6 +4,13 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+/// The id of the buildpack that is measured, and of the one that is the floor.
+pub(crate) const BACKPLANE: &str = "backplane/agent";
+pub(crate) const DO_NOTHING: &str = "backplane/do-nothing";
+
+/// The name of the agent in an archive, and where it is installed.
+pub(crate) const AGENT: &str = "backplane";
+
 /// The folder, by its absolute path.
 #[derive(Clone, Debug)]
 pub(crate) struct Kit(PathBuf);

@@ -7,6 +7,7 @@
 mod document;
 mod install;
 mod kit;
+mod launch;
 mod measure;
 mod rounds;
 mod statistics;
@@ -46,6 +47,8 @@ enum Subject {
         #[arg(long)]
         soak: bool,
     },
+    /// What the launch program adds to a boot, when the agent starts and ends, and what the supervisor costs
+    Launch,
 }
 
 fn main() -> ExitCode {
@@ -65,6 +68,10 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
         Subject::Install { soak } => (
             "install",
             install::run(&kit, arguments.runs.unwrap_or(install::RUNS), soak, &limits)?,
+        ),
+        Subject::Launch => (
+            "launch",
+            launch::run(&kit, arguments.runs.unwrap_or(launch::RUNS), &limits)?,
         ),
     };
     println!("{section}");

@@ -96,9 +96,13 @@ impl Measurements {
     }
 }
 
-fn milliseconds(duration: Duration) -> f64 {
+/// As a number with a fraction, for statistics.
+pub(crate) fn milliseconds(duration: Duration) -> f64 {
     duration.as_secs_f64() * 1000.0
 }
+
+/// How many lines tell of the progress, at most.
+const PROGRESS_LINES: usize = 50;
 
 /// Runs the subjects in turn, `warm_ups` + `runs` times, and gives what each took in the last `runs` of them. What a run
 /// writes goes to the file `log`.
@@ -113,7 +117,10 @@ pub(crate) fn take_turns<const N: usize>(
     for round in 0..warm_ups + runs.get() {
         match round.checked_sub(warm_ups) {
             None => eprintln!("Warming up"),
-            Some(counted) => eprintln!("Run {} of {runs}", counted + 1),
+            Some(counted) if counted.is_multiple_of(runs.get().div_ceil(PROGRESS_LINES)) => {
+                eprintln!("Run {} of {runs}", counted + 1);
+            }
+            Some(_) => {}
         }
         for (subject, taken) in subjects.iter_mut().zip(&mut taken) {
             let measurement = take_turn(*subject, log, limit)?;

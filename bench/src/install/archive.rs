@@ -9,12 +9,9 @@ use std::process::Command;
 use fs_err::File;
 
 use super::release_server::ReleaseServer;
-use crate::kit::Kit;
+use crate::kit::{AGENT, Kit};
 use crate::measure::{self, Limits};
 use crate::rounds::SubjectError;
-
-/// The name of the agent in an archive, and where it is installed.
-pub(super) const AGENT: &str = "backplane";
 
 /// An archive in the folder that is served.
 #[derive(Debug)]

@@ -6,9 +6,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use super::archive::AGENT;
-use super::{BACKPLANE, target_architecture};
-use crate::kit::{Buildpack, Kit};
+use super::target_architecture;
+use crate::kit::{AGENT, BACKPLANE, Buildpack, Kit};
 use crate::measure;
 use crate::rounds::SubjectError;
 

@@ -4,10 +4,10 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use super::archive::{AGENT, Archive, check_installed};
+use super::archive::{Archive, check_installed};
 use super::release_server::ReleaseServer;
-use super::{BACKPLANE, DO_NOTHING, target_architecture};
-use crate::kit::{Buildpack, Kit};
+use super::target_architecture;
+use crate::kit::{AGENT, BACKPLANE, Buildpack, DO_NOTHING, Kit};
 use crate::measure;
 use crate::rounds::{Subject, SubjectError};
 

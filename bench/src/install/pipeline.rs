@@ -3,9 +3,9 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::archive::{AGENT, Archive, check_installed};
+use super::archive::{Archive, check_installed};
 use super::release_server::ReleaseServer;
-use crate::kit::Kit;
+use crate::kit::{AGENT, Kit};
 use crate::rounds::{Subject, SubjectError};
 
 /// With the checksum compared before the end. The group waits for the process substitution, which nothing else does: the

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::document;
+use crate::document::{self, verdict};
 use crate::rounds::Measurements;
 use crate::statistics::Series;
 
@@ -188,10 +188,6 @@ impl Report {
         };
         format!("They are {} MiB apart: {verdict}.", mebibytes(spread))
     }
-}
-
-fn verdict(is_met: bool) -> &'static str {
-    if is_met { "met" } else { "missed" }
 }
 
 /// In MB, with one decimal.
