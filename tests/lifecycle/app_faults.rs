@@ -82,17 +82,24 @@ fn app_that_becomes_another_program_is_the_same_app() {
 fn app_that_leaves_its_process_group_and_session_is_the_same_app() {
     let app = app().process(
         "web",
-        "exec setsid bash -c 'echo the app is up; read -r _; exit 7'",
+        "trap 'exec setsid bash -c \"echo on its own; read -r _; exit 7\"' USR1; echo the app is up; read -r _",
     );
     let image = build_with_agent(app, SCRIPT_AGENT).run();
     let port = ReservedPort::new();
     let launch = image.launch("web").connect(port.number);
     let _listener = port.listen();
     let mut running = launch.in_the_tests_group().start();
+    let agent = running.wait_for_agent();
     running.wait_for_stdout(APPS_OUTPUT);
+    running.signal(Signal::USR1);
+    running.wait_for_stdout("on its own\n");
     let stat = running.app().stat();
     assert_eq!((stat.pgrp, stat.session), (stat.pid, stat.pid));
-    running.wait_for_agent();
+    never_within(
+        Duration::from_millis(1500),
+        "the end of the agent of an app in a group of its own",
+        || !agent.is_alive(),
+    );
     running.close_stdin();
     assert_eq!(running.wait().code(), Some(APPS_STATUS));
     let time = running.wait_for_nothing_left();
