@@ -4,6 +4,7 @@ use crate::agent_file;
 use crate::log::Verbosity;
 use crate::messages::Exit;
 use crate::orders::Orders;
+use crate::spawn::spawn;
 use crate::trampoline;
 use rustix::io::Errno;
 use rustix::process::{self, Pid, Signal, WaitId, WaitIdOptions};
@@ -30,16 +31,17 @@ impl Agent {
                 (Stdio::from(output), Stdio::inherit())
             }
         };
-        let child = Command::new(&orders.program)
-            .arg(trampoline::ROLE)
-            .arg(process::getpid().to_string())
-            .arg(&orders.agent)
-            .args(["connect", &orders.labels, url])
-            .stdin(Stdio::null())
-            .stdout(output)
-            .stderr(errors)
-            .process_group(0)
-            .spawn()?;
+        let child = spawn(
+            Command::new(&orders.program)
+                .arg(trampoline::ROLE)
+                .arg(process::getpid().to_string())
+                .arg(&orders.agent)
+                .args(["connect", &orders.labels, url])
+                .stdin(Stdio::null())
+                .stdout(output)
+                .stderr(errors)
+                .process_group(0),
+        )?;
         Ok(Self {
             leader: Pid::from_child(&child),
         })

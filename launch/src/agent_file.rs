@@ -3,6 +3,7 @@
 
 use crate::messages::AgentFault;
 use rustix::fs::{Access, AtFlags, CWD};
+use rustix::io::Errno;
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, Read as _};
@@ -32,19 +33,23 @@ pub(crate) fn fault(path: &Path) -> Option<AgentFault> {
     // The kernel runs a file that may be executed but not read; then there is nothing to see here.
     match head_of(path) {
         Ok(head) => {
-            if rustix::fs::accessat(CWD, path, Access::EXEC_OK, AtFlags::EACCESS).is_err() {
+            if is_executable(path) == Err(Errno::ACCESS) {
                 return Some(AgentFault::NotExecutable);
             }
             fault_in(&head, &|path| path.exists())
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => Some(AgentFault::Missing),
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
-            let may_run =
-                rustix::fs::accessat(CWD, path, Access::EXEC_OK, AtFlags::EACCESS).is_ok();
-            (!may_run).then(|| AgentFault::NotReadable(error.to_string()))
+            let may_not_run = is_executable(path) == Err(Errno::ACCESS);
+            may_not_run.then(|| AgentFault::NotReadable(error.to_string()))
         }
         Err(error) => Some(AgentFault::NotReadable(error.to_string())),
     }
+}
+
+/// Only EACCES means that it is not: a filter may refuse to answer, and then the kernel is asked by running the file.
+fn is_executable(path: &Path) -> Result<(), Errno> {
+    rustix::fs::accessat(CWD, path, Access::EXEC_OK, AtFlags::EACCESS)
 }
 
 fn head_of(path: &Path) -> io::Result<Vec<u8>> {

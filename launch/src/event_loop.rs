@@ -4,24 +4,20 @@ use crate::agent::Agent;
 use crate::agent_file;
 use crate::app;
 use crate::backoff::Jitter;
+use crate::clients::Clients;
 use crate::limits::Limits;
 use crate::log::Log;
 use crate::messages::{Exit, Message, Note};
 use crate::orders::{AppReference, Orders};
 use crate::readiness::{Sight, connect};
+use crate::signals::Signals;
 use crate::status::Report;
 use crate::supervisor::{Action, Event, Moment, Supervisor};
 use crate::target::{Host, Loopback};
-use nix::sys::signal::SigSet;
-use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::sys::wait::{Id, WaitPidFlag};
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::io::Errno;
-use rustix::net::SocketFlags;
 use rustix::process::{self, Pid, Signal, WaitOptions};
-use std::fs::File;
-use std::io;
-use std::os::fd::AsFd as _;
 use std::time::{Duration, Instant};
 
 /// A supervisor at work.
@@ -31,14 +27,14 @@ pub(crate) struct EventLoop {
     log: Log,
     mind: Supervisor,
     started: Instant,
-    signals: SignalFd,
+    signals: Signals,
     /// How this host's listeners are seen; none where the target is another host.
     sight: Option<Sight>,
     last_look: Option<Moment>,
     connection: Option<Connection>,
     agent: Option<Agent>,
     app_has_ended: bool,
-    holds_lock: bool,
+    clients: Clients,
     is_finished: bool,
 }
 
@@ -64,11 +60,11 @@ impl Connection {
 }
 
 impl EventLoop {
-    pub(crate) fn new(orders: Orders, limits: Limits, log: Log) -> io::Result<Self> {
-        // Every signal becomes something to read: none kills the supervisor before the app has ended.
-        let all = SigSet::all();
-        all.thread_block()?;
-        let signals = SignalFd::with_flags(&all, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)?;
+    pub(crate) fn new(orders: Orders, limits: Limits, log: Log) -> Self {
+        let (signals, problem) = Signals::take();
+        if let Some(problem) = problem {
+            log.note(&Note::debug(problem));
+        }
         let sight = match orders.target.host() {
             Host::Foreign(_) => None,
             Host::Local(_) | Host::Localhost => {
@@ -79,9 +75,7 @@ impl EventLoop {
                 Some(sight)
             }
         };
-        let holds_lock =
-            orders.has_lock && rustix::io::ioctl_fionbio(rustix::stdio::stdin(), true).is_ok();
-        Ok(Self {
+        Self {
             mind: Supervisor::new(
                 limits.clone(),
                 orders.labels.clone(),
@@ -89,6 +83,7 @@ impl EventLoop {
                 orders.wait_for_app,
                 orders.drain,
             ),
+            clients: Clients::of_lock(orders.has_lock),
             orders,
             limits,
             log,
@@ -99,9 +94,8 @@ impl EventLoop {
             connection: None,
             agent: None,
             app_has_ended: false,
-            holds_lock,
             is_finished: false,
-        })
+        }
     }
 
     /// Runs until the app has ended and the agent with it.
@@ -186,18 +180,14 @@ impl EventLoop {
                 tv_nsec: 0,
             })
         });
-        let stdin = rustix::stdio::stdin();
-        let stdout = rustix::stdio::stdout();
-        let mut descriptors = vec![PollFd::from_borrowed_fd(
-            self.signals.as_fd(),
-            PollFlags::IN,
-        )];
-        if self.holds_lock {
-            descriptors.push(PollFd::from_borrowed_fd(stdin, PollFlags::IN));
-        }
-        if !self.app_has_ended && self.orders.app == AppReference::Pidfd {
-            descriptors.push(PollFd::from_borrowed_fd(stdout, PollFlags::IN));
-        }
+        let app = (!self.app_has_ended && self.orders.app == AppReference::Pidfd)
+            .then(rustix::stdio::stdout);
+        let mut descriptors: Vec<PollFd<'_>> =
+            [self.signals.descriptor(), self.clients.descriptor(), app]
+                .into_iter()
+                .flatten()
+                .map(|descriptor| PollFd::from_borrowed_fd(descriptor, PollFlags::IN))
+                .collect();
         match rustix::event::poll(&mut descriptors, timeout.as_ref()) {
             Ok(_) | Err(Errno::INTR) => Ok(()),
             Err(error) => Err(error),
@@ -207,9 +197,10 @@ impl EventLoop {
     fn next_wake(&self) -> Option<Moment> {
         let wake = self.mind.wake();
         let look_at = wake.look_at.map(|at| self.earliest_look(at));
-        let app_poll = (!self.app_has_ended && self.orders.app != AppReference::Pidfd)
-            .then(|| self.now() + self.limits.app_poll);
-        [look_at, wake.timer_at, app_poll]
+        let app_has_to_be_asked = !self.app_has_ended && self.orders.app != AppReference::Pidfd;
+        let poll_at = (app_has_to_be_asked || self.signals.descriptor().is_none())
+            .then(|| self.now() + self.limits.poll);
+        [look_at, wake.timer_at, self.clients.wake(), poll_at]
             .into_iter()
             .flatten()
             .min()
@@ -281,11 +272,8 @@ impl EventLoop {
     }
 
     fn read_signals(&mut self) {
-        while let Ok(Some(signal)) = self.signals.read_signal() {
-            // SIGINT of a terminal, SIGHUP of its end and all others are the app's affair.
-            if i32::try_from(signal.ssi_signo) == Ok(Signal::TERM.as_raw()) {
-                self.tell(Event::ToldToEnd);
-            }
+        if self.signals.read() {
+            self.tell(Event::ToldToEnd);
         }
         // Asked at every wake, not only after SIGCHLD, which is not sent where it was ignored before we were started.
         self.notice_agent();
@@ -343,24 +331,15 @@ impl EventLoop {
         self.app_has_ended = app::has_ended(self.orders.app);
         if self.app_has_ended {
             // The app may be started again at once, by something that watches it, and then wants an agent of its own.
-            self.release_lock();
+            self.clients.release_lock();
             self.tell(Event::AppEnded);
         }
     }
 
-    fn release_lock(&mut self) {
-        self.holds_lock = false;
-        if let Ok(null) = File::open("/dev/null") {
-            let _kept_if_it_fails = rustix::stdio::dup2_stdin(&null);
-        }
-    }
-
     /// Tells everybody who has connected to the lock how the agent is.
-    fn answer_clients(&self) {
-        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-        while self.holds_lock
-            && let Ok(client) = rustix::net::accept_with(rustix::stdio::stdin(), flags)
-        {
+    fn answer_clients(&mut self) {
+        let pause = self.limits.poll;
+        while let Some(client) = self.clients.next(self.now(), pause) {
             let report = Report {
                 process_type: self.orders.process_type.clone(),
                 agent_sha256: agent_file::noted_checksum(&self.orders.agent),
@@ -396,10 +375,12 @@ impl EventLoop {
             if self.kill_orphans() == 0 || Instant::now() >= deadline {
                 return;
             }
-            let mut descriptors = [PollFd::from_borrowed_fd(
-                self.signals.as_fd(),
-                PollFlags::IN,
-            )];
+            let mut descriptors: Vec<PollFd<'_>> = self
+                .signals
+                .descriptor()
+                .into_iter()
+                .map(|descriptor| PollFd::from_borrowed_fd(descriptor, PollFlags::IN))
+                .collect();
             let _until_a_child_ends = rustix::event::poll(
                 &mut descriptors,
                 Some(&Timespec {
@@ -407,7 +388,7 @@ impl EventLoop {
                     tv_nsec: 10_000_000,
                 }),
             );
-            while let Ok(Some(_)) = self.signals.read_signal() {}
+            self.signals.read();
         }
     }
 }

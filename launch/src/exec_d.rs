@@ -11,6 +11,7 @@ use crate::lock::{self, LockError};
 use crate::log::{Level, Log};
 use crate::messages::{Message, Note};
 use crate::orders::Orders;
+use crate::spawn::spawn;
 use nix::sys::signal::SigSet;
 use rustix::process;
 use std::env;
@@ -117,19 +118,20 @@ fn start(plan: Plan, program: PathBuf, log: Log) -> Result<(), Note> {
     };
     // A Ctrl-C before the supervisor has a session of its own is not meant for it; it inherits the mask.
     let _best_effort = SigSet::all().thread_block();
-    Command::new(&orders.program)
-        .arg(crate::supervise::ROLE)
-        .args(orders.to_arguments())
-        .env_clear()
-        .envs(plan.environment.variables())
-        .stdin(stdio(lock))
-        .stdout(stdio(pidfd))
-        .spawn()
-        .map(drop)
-        .map_err(|error| {
-            let error = error.to_string();
-            Note::warning(Message::SupervisorNotStarted { error })
-        })
+    spawn(
+        Command::new(&orders.program)
+            .arg(crate::supervise::ROLE)
+            .args(orders.to_arguments())
+            .env_clear()
+            .envs(plan.environment.variables())
+            .stdin(stdio(lock))
+            .stdout(stdio(pidfd)),
+    )
+    .map(drop)
+    .map_err(|error| {
+        let error = error.to_string();
+        Note::warning(Message::SupervisorNotStarted { error })
+    })
 }
 
 fn stdio(descriptor: Option<OwnedFd>) -> Stdio {

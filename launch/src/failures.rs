@@ -41,6 +41,8 @@ impl Failures {
         self.quick_exits = self.quick_exits.saturating_add(1);
         // What a file lacks does not come back: the second line would say the same as the first.
         let cannot_run = matches!(exit, Exit::NotRun(_));
+        // Only an agent that has run can have been sent away for its token.
+        let has_run = !cannot_run && !matches!(exit, Exit::NotStarted(_));
         let is_limited = self.quick_exits > limits.quick_exits || cannot_run;
         let is_fresh = |last: Moment| now.saturating_sub(last) < limits.repeat_line;
         let is_told = !(is_limited && self.last_line.is_some_and(is_fresh));
@@ -50,7 +52,7 @@ impl Failures {
         Failure {
             pause: backoff::pause(limits, self.quick_exits, jitter),
             is_told,
-            explained: (self.quick_exits == limits.quick_exits && !cannot_run)
+            explained: (self.quick_exits == limits.quick_exits && has_run)
                 .then_some(self.quick_exits),
         }
     }

@@ -37,8 +37,9 @@ pub(crate) struct Limits {
     pub(crate) farewell: Duration,
     /// How long a supervisor may take to answer `backplane-status`.
     pub(crate) status_answer: Duration,
-    /// How often to ask whether the app lives, where the kernel gives no pidfd.
-    pub(crate) app_poll: Duration,
+    /// How often to ask for what the kernel tells by itself elsewhere: whether the app lives, where there is no pidfd; whether the
+    /// agent does, where signals cannot be read; for clients after one that could not be let in.
+    pub(crate) poll: Duration,
 }
 
 impl Default for Limits {
@@ -60,7 +61,7 @@ impl Default for Limits {
             grace: Duration::from_secs(2),
             farewell: Duration::from_millis(500),
             status_answer: Duration::from_secs(1),
-            app_poll: Duration::from_millis(500),
+            poll: Duration::from_millis(500),
         }
     }
 }

@@ -100,6 +100,7 @@ pub(crate) enum Message {
     MalformedOrders { argument: &'static str },
     Waiting { target: String },
     AppIsLate { target: String },
+    NoSignals { error: String },
     SlowLooks { error: String },
     Blind { error: String },
     AgentStarted { labels: String, url: String },
@@ -285,6 +286,11 @@ impl Display for Message {
             Self::AppIsLate { target } => write!(
                 f,
                 "The app still does not listen on {target}, so there is no agent yet. A Unix socket or another port does not count."
+            ),
+            Self::NoSignals { error } => write!(
+                f,
+                "The agent's end is noticed up to half a second late, and SIGTERM not at all, as the kernel gives no handle on \
+                 signals ({error})."
             ),
             Self::SlowLooks { error } => write!(
                 f,

@@ -26,32 +26,27 @@ pub(crate) fn run(arguments: &[OsString]) -> ExitCode {
         }
     };
     let log = Log::new(orders.verbosity);
-    let _best_effort = detach();
+    detach();
     let reference = orders.app;
     let limits = Limits::default();
-    let result = EventLoop::new(orders, limits.clone(), log)
-        .map_err(|error| ("its start", error.to_string()))
-        .and_then(|event_loop| {
-            event_loop
-                .run()
-                .map_err(|error| ("poll", error.to_string()))
-        });
-    match result {
+    match EventLoop::new(orders, limits.clone(), log).run() {
         Ok(()) => ExitCode::SUCCESS,
-        Err((what, error)) => {
+        Err(error) => {
+            let (what, error) = ("poll", error.to_string());
             log.say(Level::Warning, &Message::SupervisorFailed { what, error });
             // An app that is process 1 of its container would not reap a supervisor that ends before it.
-            app::wait_for_end(reference, limits.app_poll);
+            app::wait_for_end(reference, limits.poll);
             ExitCode::FAILURE
         }
     }
 }
 
 /// Leaves the terminal and the process group of the app, and its folder, which may be unmounted; adopts the agent's orphans.
-fn detach() -> rustix::io::Result<()> {
-    process::setsid()?;
-    process::set_child_subreaper(Some(process::getpid()))?;
-    process::chdir("/")
+fn detach() {
+    // Each for itself: one that is refused here does not keep the others from being done.
+    let _best_effort = process::setsid();
+    let _best_effort = process::set_child_subreaper(Some(process::getpid()));
+    let _best_effort = process::chdir("/");
 }
 
 /// Closes everything but standard input, output and error: who started the app may have left something open in it, such as the

@@ -39,10 +39,18 @@ fn every_promise_of_the_supervisor_is_proved_by_tests_that_exist() {
         .flat_map(|folder| tests_below(&root.join(folder)))
         .collect();
     let document = fs::read_to_string(root.join("docs/supervisor.md")).unwrap();
-    let (_, rest) = document
-        .split_once("| promise | proved by |\n| --- | --- |\n")
-        .unwrap();
-    let rows: Vec<&str> = rest
+    for head in [
+        "| promise | proved by |\n| --- | --- |\n",
+        "| refused | then | proved by |\n| --- | --- | --- |\n",
+    ] {
+        let (_, table) = document.split_once(head).unwrap();
+        every_row_is_proved(table, &tests);
+    }
+}
+
+/// The last cell of each row names tests, separated by commas.
+fn every_row_is_proved(table: &str, tests: &BTreeSet<String>) {
+    let rows: Vec<&str> = table
         .lines()
         .take_while(|line| line.starts_with('|'))
         .collect();

@@ -1,7 +1,8 @@
 //! When the agent starts, comes back and ends.
 
 use crate::subjects::{
-    APPS_OUTPUT, APPS_STATUS, PATIENT_AGENT, app, build_with_agent, connected, image_with_agent,
+    APPS_OUTPUT, APPS_STATUS, LEFT_AFTER_APP, PATIENT_AGENT, app, build_with_agent, connected,
+    image_with_agent,
 };
 use crate::support::{
     DEADLINE, ReservedPort, eventually, never_within, soak_or, workshop, zombies_of,
@@ -10,11 +11,7 @@ use indoc::indoc;
 use rustix::process::Signal;
 use std::collections::BTreeSet;
 use std::fs;
-
 use std::time::Duration;
-
-/// Within this time from the end of the app nothing of us is left.
-const LEFT_AFTER_APP: Duration = Duration::from_secs(3);
 
 #[test]
 #[ignore = "tier 2: needs the CNB lifecycle; script/test runs it"]

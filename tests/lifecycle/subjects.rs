@@ -1,8 +1,16 @@
 //! Apps and agents to test with: shell scripts, which run on every machine, and the programs of the stand-in.
 
-use crate::support::{App, Build, Image, Launch, ReservedPort, Running, workshop};
+use crate::support::{
+    App, Build, DEADLINE, Image, Launch, ReservedPort, Running, eventually, workshop,
+};
+use rustix::process::Signal;
+use std::fmt;
 use std::fs;
 use std::net::TcpListener;
+use std::time::Duration;
+
+/// Within this time from the end of the app nothing of us is left.
+pub(crate) const LEFT_AFTER_APP: Duration = Duration::from_secs(3);
 
 /// What the web process of [`app`] writes to stdout once it runs.
 pub(crate) const APPS_OUTPUT: &str = "the app is up\n";
@@ -90,4 +98,28 @@ pub(crate) fn boots(launch: Launch) -> Vec<String> {
     running.wait_for_nothing_left();
     assert_eq!(String::from_utf8(running.stdout()).unwrap(), APPS_OUTPUT);
     running.our_lines()
+}
+
+/// Sees the agent start, come back after it was killed, and end with the app: all that a supervisor is for.
+#[track_caller]
+pub(crate) fn serves(running: &mut Running) {
+    running.wait_for_stdout(APPS_OUTPUT);
+    let first = running.wait_for_agent();
+    let arguments = first.arguments();
+    first.signal(Signal::KILL);
+    eventually(
+        DEADLINE,
+        fmt::from_fn(|f| write!(f, "another agent (stderr: {})", running.stderr())),
+        || {
+            // What the first one leaves behind is the supervisor's child for a moment too.
+            let mut agents = running.agents();
+            agents.retain(|agent| agent.id() != first.id() && agent.arguments() == arguments);
+            agents.pop()
+        },
+    );
+    running.close_stdin();
+    // The app's own process stays a zombie until it is waited for, as below a parent that reaps nobody.
+    let time = running.wait_for_nothing_left();
+    assert!(time < LEFT_AFTER_APP, "{time:?}: {}", running.stderr());
+    assert_eq!(running.wait().code(), Some(APPS_STATUS));
 }

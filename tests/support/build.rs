@@ -1,5 +1,6 @@
 //! Builds by the real detector and builder.
 
+use super::DEADLINE;
 use super::app::App;
 use super::command;
 use super::workshop::{Buildpack, workshop};
@@ -7,8 +8,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::env;
 use std::ffi::OsString;
 use std::fmt::Write as _;
-use std::fs;
+use std::fs::{self, Permissions};
 use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
 use std::time::Duration;
@@ -238,6 +240,30 @@ impl Image {
                 (field("key"), field("value"))
             })
             .collect()
+    }
+
+    /// What `backplane-status` says in a process of the image that has this port.
+    #[track_caller]
+    pub(crate) fn status(&self, port: u16) -> (ExitStatus, String) {
+        let mut program = Command::new(self.agent_layer().join("libexec/backplane-status"));
+        program.env_clear().env("PORT", port.to_string());
+        command::run(&mut program, DEADLINE)
+    }
+
+    /// Lets a script go before the exec.d program, which is then `"$2"`, to be run by the name of `"$1"`: for what the launcher, a program
+    /// of many threads, would not survive.
+    pub(crate) fn before_exec_d(&self, script: &str) {
+        let program = self.agent_layer().join("exec.d/launch");
+        // The name's end is by which the harness knows our processes.
+        let moved = self.agent_layer().join("moved/exec.d/launch");
+        fs::create_dir_all(moved.parent().unwrap()).unwrap();
+        fs::rename(&program, &moved).unwrap();
+        let script = format!(
+            "#!/bin/bash\nset -- \"$0\" '{}' \"$@\"\n{script}\n",
+            moved.display()
+        );
+        fs::write(&program, script).unwrap();
+        fs::set_permissions(&program, Permissions::from_mode(0o755)).unwrap();
     }
 
     /// Builds once more, with what a platform would have kept.

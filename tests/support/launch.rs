@@ -53,14 +53,16 @@ enum Starter {
     Shell {
         redirections: &'static str,
     },
-    /// A program that makes itself the parent of all orphans below it.
-    Process1,
     /// A shell in a terminal, of which the launcher is the job in the foreground.
     Terminal {
         /// The terminal, as the shell opens it.
         slave: OwnedFd,
         /// What stands before the launcher's command.
         prefix: &'static str,
+    },
+    /// A program that does something to itself, and then runs what follows these words: its name and program.
+    Under {
+        words: Vec<OsString>,
     },
 }
 
@@ -150,8 +152,22 @@ impl Launch {
     }
 
     /// Starts it as the parent of all orphans below it, as a container's process 1 is.
-    pub(crate) fn like_process_1(mut self) -> Self {
-        self.starter = Starter::Process1;
+    pub(crate) fn like_process_1(self) -> Self {
+        self.under([workshop().program("as-process-1")])
+    }
+
+    /// Starts it where the kernel refuses this, in the rules of `tests/refuse`.
+    pub(crate) fn refusing(self, rules: &[&str]) -> Self {
+        let words = [workshop().program("refuse").into()]
+            .into_iter()
+            .chain(rules.iter().map(OsString::from));
+        self.under(words.chain(["--".into()]))
+    }
+
+    /// Starts it by these words, after which come its name and its program.
+    pub(crate) fn under(mut self, words: impl IntoIterator<Item = impl Into<OsString>>) -> Self {
+        let words = words.into_iter().map(Into::into).collect();
+        self.starter = Starter::Under { words };
         self
     }
 
@@ -193,10 +209,10 @@ impl Launch {
                 shell.arg(&self.name).arg(&self.program);
                 shell
             }
-            Starter::Process1 => {
-                let mut process_1 = Command::new(workshop().program("as-process-1"));
-                process_1.arg(&self.name).arg(&self.program);
-                process_1
+            Starter::Under { words } => {
+                let mut wrapper = Command::new(&words[0]);
+                wrapper.args(&words[1..]).arg(&self.name).arg(&self.program);
+                wrapper
             }
             Starter::Terminal { slave, prefix } => {
                 stdin = slave.into();

@@ -17,8 +17,14 @@ use tempfile::TempDir;
 /// The user that the tests run as where they are started by root: nobody, or whoever has that number.
 const ORDINARY_ID: u32 = 65534;
 
-/// The programs of this repository that tests run beside an app: of the stand-in, and `as-process-1`.
-const PROGRAMS: [&str; 4] = ["as-process-1", "backplane", "backplane-edge", "sample-app"];
+/// The programs of this repository that tests run beside an app: of the stand-in, `as-process-1` and `refuse`.
+const PROGRAMS: [&str; 5] = [
+    "as-process-1",
+    "backplane",
+    "backplane-edge",
+    "refuse",
+    "sample-app",
+];
 
 /// Long enough for the first build of all that the tests need, on a slow machine.
 const BUILD_DEADLINE: Duration = Duration::from_mins(20);
@@ -167,6 +173,8 @@ fn build_programs(root: &Path) -> Result<PathBuf, String> {
                 "backplane-standin",
                 "--package",
                 "as-process-1",
+                "--package",
+                "refuse",
                 "--bins",
             ])
             .arg("--target-dir")

@@ -40,6 +40,7 @@ fn every_message() -> Vec<(&'static str, Message)> {
                 Message::MalformedOrders { .. } => "malformed orders",
                 Message::Waiting { .. } => "waiting",
                 Message::AppIsLate { .. } => "app is late",
+                Message::NoSignals { .. } => "no signals",
                 Message::SlowLooks { .. } => "slow looks",
                 Message::Blind { .. } => "blind",
                 Message::AgentStarted { .. } => "agent started",
@@ -164,6 +165,7 @@ fn supervisor() -> Vec<Message> {
         Message::MalformedOrders { argument: "target" },
         Message::Waiting { target: target() },
         Message::AppIsLate { target: target() },
+        Message::NoSignals { error: error() },
         Message::SlowLooks { error: error() },
         Message::Blind { error: error() },
         Message::AgentStarted {

@@ -4,6 +4,7 @@
 //! an app to watch meanwhile.
 
 use crate::readiness::resolve;
+use crate::spawn::spawn;
 use std::ffi::{OsStr, OsString};
 use std::net::{SocketAddr, TcpStream};
 use std::num::NonZeroU16;
@@ -21,13 +22,14 @@ pub(crate) fn start(
     port: NonZeroU16,
     timeout: Duration,
 ) -> std::io::Result<Child> {
-    Command::new(program)
-        .arg(ROLE)
-        .args([host, &port.to_string(), &timeout.as_millis().to_string()])
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
+    spawn(
+        Command::new(program)
+            .arg(ROLE)
+            .args([host, &port.to_string(), &timeout.as_millis().to_string()])
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null()),
+    )
 }
 
 /// The arguments after the role: host, port, and the time limit in milliseconds.

@@ -275,6 +275,28 @@ fn agent_that_cannot_be_run_is_told_once_a_minute_and_not_blamed_on_the_token() 
 }
 
 #[test]
+fn agent_that_could_not_be_started_is_not_blamed_on_the_token() {
+    let mut script = Script::running(Drain::Keep);
+    let not_started = || Event::AgentExited {
+        exit: Exit::NotStarted("no memory".to_owned()),
+        group_is_empty: true,
+        jitter: Jitter::NONE,
+    };
+    let lines: Vec<String> = (0..8)
+        .flat_map(|_| script.crash(1, not_started()))
+        .collect();
+    assert!(lines.len() >= 5, "{lines:?}");
+    for line in lines {
+        assert!(
+            line.starts_with(
+                "warning: The agent could not be started (no memory). It is started again in "
+            ),
+            "{line}"
+        );
+    }
+}
+
+#[test]
 fn app_that_no_longer_listens_is_told_after_two_looks() {
     for drain in [Drain::Keep, Drain::Stop] {
         let mut script = Script::running(drain);
