@@ -52,6 +52,35 @@ have() {
   command -v "$1" >/dev/null 2>&1
 }
 
+# apt_install WHAT PACKAGE…: installs Debian packages where that may be done here, because WHAT is missing; else says how.
+apt_install() {
+  local missing=$1
+  shift
+  if ! have apt-get; then
+    die "missing: $missing; install it with your system's package manager (on Debian it is in: $*)"
+  elif ((EUID != 0)); then
+    die "missing: $missing; install it with: sudo apt-get install --no-install-recommends $*"
+  fi
+  say "Installing Debian packages: $*"
+  # The package lists of a fresh container are empty or old; they are only fetched where they are needed.
+  DEBIAN_FRONTEND=noninteractive apt-get install -qq --no-install-recommends "$@" >/dev/null 2>&1 ||
+    { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq --no-install-recommends "$@" >/dev/null; } ||
+    die "apt-get could not install $*; its error is above"
+}
+
+# apt_install_missing PROGRAM PACKAGE PROGRAM PACKAGE…: installs the package of each program that cannot be run.
+apt_install_missing() {
+  local missing=() packages=()
+  while (($#)); do
+    if ! have "$1"; then
+      missing+=("$1")
+      packages+=("$2")
+    fi
+    shift 2
+  done
+  ((${#missing[@]} == 0)) || apt_install "${missing[*]}" "${packages[@]}"
+}
+
 # alone LOCKFILE ARGUMENT…: starts the running script anew, with ARGUMENTs, under a lock that no two runs hold at once, and does not come
 # back; in the run that holds the lock it does nothing. The lock ends with the script, however that ends, and is not handed to
 # what the script starts.

@@ -1,0 +1,175 @@
+# shellcheck shell=bash
+# The CNB builder of the tests on a Docker engine, for script/engine. It is sourced, never run.
+#
+# Its base images are those of heroku/builder:24, or made here in their shape. Its buildpacks are the tests', and its lifecycle is the one
+# that tools/ pins. So all tests run on both, and none of them asks a network for what an app would need.
+
+# All that is kept between runs.
+# shellcheck disable=SC2153 # lib.sh sets it
+STATE="$ROOT/target/docker"
+# Which base images there are: `heroku` or `local`.
+CHOICE="$STATE/base-images"
+HEROKU_BUILDER=heroku/builder:24
+HEROKU_RUN_IMAGE=heroku/heroku:24
+
+# The users of heroku-24, by <https://github.com/heroku/base-images>: an image is built by one and run by another one.
+readonly GROUP_ID=1000 RUN_USER_ID=1001 BUILD_USER_ID=1002
+
+# choose_builder: decides which base images to use, with an engine that answers; a pull is only tried once.
+choose_builder() {
+  if has_image "$HEROKU_BUILDER" && has_image "$HEROKU_RUN_IMAGE"; then
+    echo heroku >"$CHOICE"
+  elif ! [[ -s $CHOICE && $(<"$CHOICE") == local ]]; then
+    say "Pulling $HEROKU_BUILDER"
+    if timeout 900 docker pull --quiet "$HEROKU_BUILDER" && timeout 900 docker pull --quiet "$HEROKU_RUN_IMAGE"; then
+      echo heroku >"$CHOICE"
+    else
+      say 'It cannot be pulled; base images in its shape are made here'
+      echo local >"$CHOICE"
+    fi
+  fi
+}
+
+has_image() {
+  docker image inspect "$1" >/dev/null 2>&1
+}
+
+# make_base: makes base.tar, a file system of the release of Debian or Ubuntu that runs here, from where its packages come from.
+make_base() {
+  local release mirror key
+  # shellcheck disable=SC1091 # it is the machine's
+  release=$(source /etc/os-release && echo "$VERSION_CODENAME")
+  have apt-get || die "a builder can only be made on Debian or Ubuntu; pull $HEROKU_BUILDER and $HEROKU_RUN_IMAGE, and remove $CHOICE"
+  # shellcheck disable=SC2016 # apt's variables
+  mirror=$(apt-get indextargets --format '$(CODENAME) $(REPO_URI)' 'Created-By: Packages' | sed -n "s/^$release //p" | head -n 1)
+  [[ $mirror ]] || die "apt has no source for $release, which the builder's base images are made of; add it to /etc/apt/sources.list.d"
+  key="$release $mirror $(declare -f bootstrap_base)"
+  [[ -e $STATE/base.tar && $(<"$STATE/base.key") == "$key" ]] && return
+  ((EUID == 0)) || die "only root can make a builder; pull $HEROKU_BUILDER and $HEROKU_RUN_IMAGE, and remove $CHOICE, or run this once as root"
+
+  apt_install_missing debootstrap debootstrap
+  say "Making base images of $release (a minute or two, once)"
+  in_namespaces --mount -- bootstrap_base "$release" "$mirror"
+  printf '%s\n' "$key" >"$STATE/base.key"
+}
+
+# bootstrap_base RELEASE MIRROR: what make_base runs where mounts are nobody else's.
+bootstrap_base() {
+  local root="$STATE/base"
+  rm -rf "$root"
+  debootstrap --variant=minbase --include=ca-certificates "$1" "$root" "$2" >"$STATE/debootstrap.log" 2>&1 ||
+    die "debootstrap failed; the reason is in ${STATE#"$ROOT/"}/debootstrap.log"
+  printf 'heroku:x:%s:%s::/app:/bin/bash\n' "$RUN_USER_ID" "$GROUP_ID" >>"$root/etc/passwd"
+  printf 'heroku-build:x:%s:%s::/tmp:/bin/bash\n' "$BUILD_USER_ID" "$GROUP_ID" >>"$root/etc/passwd"
+  printf 'heroku:x:%s:\n' "$GROUP_ID" >>"$root/etc/group"
+  rm -rf "$root"/var/{cache,lib}/apt "$root"/usr/share/{doc,info,locale,man}
+  tar --create --file "$STATE/base.tar.new" --numeric-owner --exclude './dev/*' --directory "$root" .
+  rm -rf "$root"
+  mv "$STATE/base.tar.new" "$STATE/base.tar"
+}
+
+# make_builder: makes the builder of KEY and what goes with it, unless the engine has it. Sets BUILDER and RUN_IMAGE_WITHOUT_SHELL.
+make_builder() {
+  local build run
+  BUILDER=$PREFIX-base/builder:$KEY
+  RUN_IMAGE_WITHOUT_SHELL=$PREFIX-base/run-without-shell:$KEY
+  ! has_image "$BUILDER" || return 0
+
+  say 'Making the builder of the tests'
+  if [[ $(<"$CHOICE") == heroku ]]; then
+    build=$HEROKU_BUILDER
+    run=$HEROKU_RUN_IMAGE
+  else
+    build=$PREFIX-base/build:$KEY
+    run=$PREFIX-base/run:$KEY
+    import "$run" "USER $RUN_USER_ID:$GROUP_ID" <"$STATE/base.tar"
+    import "$build" "USER $BUILD_USER_ID:$GROUP_ID" "ENV CNB_USER_ID=$BUILD_USER_ID" "ENV CNB_GROUP_ID=$GROUP_ID" <"$STATE/base.tar"
+  fi
+  make_run_image_without_shell "$run"
+  create_builder "$build" "$run"
+}
+
+# builder_key: tells builders apart that are not made of the same.
+builder_key() {
+  {
+    cat "$CHOICE" "$TOOLS"/stamps/{lifecycle,pack}
+    if [[ $(<"$CHOICE") == heroku ]]; then
+      docker image inspect --format '{{.Id}}' "$HEROKU_BUILDER" "$HEROKU_RUN_IMAGE"
+    else
+      cat "$STATE/base.key"
+    fi
+    find tests/fixtures/buildpacks/processes -type f -exec cat {} +
+    cat script/builder.sh
+  } | sha256sum | cut -c 1-12
+}
+
+# import IMAGE CHANGE…: makes an image of the archive on stdin, with these instructions of a Dockerfile.
+import() {
+  local image=$1 change changes=()
+  shift
+  for change in 'ENV PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin' "$@" 'LABEL io.buildpacks.stack.id=heroku-24'; do
+    changes+=(--change "$change")
+  done
+  docker import "${changes[@]}" - "$image" >/dev/null
+}
+
+# make_run_image_without_shell RUN_IMAGE: the same image without a single program.
+make_run_image_without_shell() {
+  local container
+  container=$(docker create --label "$PREFIX" "$1" true)
+  docker export "$container" | tar --delete --wildcards 'usr/bin/*' 'usr/sbin/*' |
+    import "$RUN_IMAGE_WITHOUT_SHELL" "USER $RUN_USER_ID:$GROUP_ID"
+  docker rm "$container" >/dev/null
+}
+
+# create_builder BUILD_IMAGE RUN_IMAGE
+create_builder() {
+  local folder="$STATE/builder" log="$STATE/builder.log"
+  rm -rf "$folder"
+  mkdir -p "$folder/lifecycle"
+  cp -P "$LIFECYCLE"/* "$folder/lifecycle/"
+  # What this lifecycle tells of itself: its own archive has this file, which its module has as a template only.
+  cat >"$folder/lifecycle.toml" <<END
+[api]
+buildpack = "0.7"
+platform = "0.7"
+
+[apis.buildpack]
+deprecated = []
+supported = ["0.7", "0.8", "0.9", "0.10", "0.11"]
+
+[apis.platform]
+deprecated = []
+supported = ["0.7", "0.8", "0.9", "0.10", "0.11", "0.12", "0.13", "0.14"]
+
+[lifecycle]
+version = "$("$LIFECYCLE/lifecycle" -version | cut -d + -f 1)"
+END
+  tar --create --gzip --file "$folder/lifecycle.tgz" --directory "$folder" --owner 0 --group 0 lifecycle.toml lifecycle
+  cat >"$folder/builder.toml" <<END
+[[buildpacks]]
+uri = "$ROOT/tests/fixtures/buildpacks/processes"
+
+[[order]]
+[[order.group]]
+id = "fixture/processes"
+version = "0.1.0"
+
+[stack]
+id = "heroku-24"
+
+[build]
+image = "$1"
+
+[[run.images]]
+image = "$2"
+
+[lifecycle]
+uri = "$folder/lifecycle.tgz"
+END
+  PACK_HOME="$STATE/pack" pack builder create "$BUILDER" --config "$folder/builder.toml" --pull-policy never >"$log" 2>&1 || {
+    cat "$log" >&2
+    die 'the builder could not be made: the error of pack is above'
+  }
+  rm -rf "$folder"
+}
