@@ -107,7 +107,10 @@ builder_key() {
 import() {
   local image=$1 change changes=()
   shift
-  for change in 'ENV PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin' "$@" 'LABEL io.buildpacks.stack.id=heroku-24'; do
+  for change in 'ENV PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin' "$@" \
+    'LABEL io.buildpacks.stack.id=heroku-24' \
+    "LABEL io.buildpacks.base.distro.name=$(source /etc/os-release && echo "$ID")" \
+    "LABEL io.buildpacks.base.distro.version=$(source /etc/os-release && echo "$VERSION_ID")"; do
     changes+=(--change "$change")
   done
   docker import "${changes[@]}" - "$image" >/dev/null

@@ -108,12 +108,19 @@ static_target() {
 # package_static TARGET FOLDER: packages the buildpack of the working directory below FOLDER, with static programs.
 package_static() {
   local target=$1 assistance=()
-  # musl is static by default. The flag is passed here only: as a setting for all of cargo it breaks every call without --target.
-  [[ $target == *-musl ]] || local -x RUSTFLAGS="${RUSTFLAGS:-} -C target-feature=+crt-static"
   # Where the target is this machine's own, its linker is the one to use: no help of cargo libcnb's for cross compiling.
   [[ $target != "$(uname -m)"-* ]] || assistance+=(--no-cross-compile-assistance)
   # What it prints on stdout is the folder that it assembled in.
-  cargo libcnb package --release --target "$target" --package-dir "$2" "${assistance[@]}" >/dev/null
+  static "$target" libcnb package --release --package-dir "$2" "${assistance[@]}" >/dev/null
+}
+
+# static TARGET SUBCOMMAND ARGUMENT…: runs a subcommand of cargo that builds static programs for TARGET.
+static() {
+  local target=$1 subcommand=$2
+  shift 2
+  # musl is static by default. The flag is passed here only: as a setting for all of cargo it breaks every call without --target.
+  [[ $target == *-musl ]] || local -x RUSTFLAGS="${RUSTFLAGS:-} -C target-feature=+crt-static"
+  cargo "$subcommand" "$@" --target "$target"
 }
 
 # print_help: prints the comment block at the head of the running script, without its marks.

@@ -6,17 +6,21 @@
 
 mod app;
 mod build;
+#[expect(dead_code, reason = "the tests on a Docker engine use more of it")]
 mod command;
 mod edge_log;
 mod launch;
 mod load;
 mod output;
 mod port;
+mod preparation;
 mod process;
 mod program;
+mod release;
 mod server;
 mod soak;
 mod terminal;
+mod waiting;
 mod workshop;
 
 pub(crate) use app::App;
@@ -27,54 +31,9 @@ pub(crate) use load::{Client, Load, Record, app_of};
 pub(crate) use port::{ReservedPort, free_port};
 pub(crate) use process::{MARK, Process, zombies_of};
 pub(crate) use program::BuildProgram;
+pub(crate) use release::{archive, assert_says, file, sha256};
 pub(crate) use server::Edge;
 pub(crate) use soak::soak_or;
 pub(crate) use terminal::{Key, Terminal};
+pub(crate) use waiting::{DEADLINE, eventually, never_within};
 pub(crate) use workshop::workshop;
-
-use std::fmt::Display;
-use std::thread;
-use std::time::{Duration, Instant};
-
-/// How long anything may take that should be done at once: far longer than it takes on a slow and busy machine.
-pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
-
-/// Asks `question` until it has an answer, and gives that.
-///
-/// # Panics
-///
-/// When there is none within `deadline`; `what` completes the sentence "gave up waiting for …".
-#[track_caller]
-pub(crate) fn eventually<T>(
-    deadline: Duration,
-    what: impl Display,
-    mut question: impl FnMut() -> Option<T>,
-) -> T {
-    let start = Instant::now();
-    loop {
-        if let Some(answer) = question() {
-            return answer;
-        }
-        assert!(
-            start.elapsed() < deadline,
-            "gave up waiting for {what} after {deadline:?}"
-        );
-        thread::sleep(Duration::from_millis(10));
-    }
-}
-
-/// Watches for the whole of `window` that `event` does not happen.
-///
-/// The window is part of what is tested (within it, a broken program would have shown itself), not a guess at how long something takes.
-///
-/// # Panics
-///
-/// When it happens; `what` completes the sentence "it happened: …".
-#[track_caller]
-pub(crate) fn never_within(window: Duration, what: &str, mut event: impl FnMut() -> bool) {
-    let start = Instant::now();
-    while start.elapsed() < window {
-        assert!(!event(), "it happened: {what}");
-        thread::sleep(Duration::from_millis(10));
-    }
-}

@@ -2,12 +2,11 @@
 
 use super::edge_log::{AgentNumber, EdgeLog};
 use super::load::{Client, Load};
-use super::process::MARK;
 use super::workshop::workshop;
 use super::{DEADLINE, eventually};
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 use std::sync::mpsc;
 use std::thread;
 use std::time::Instant;
@@ -25,9 +24,15 @@ pub(crate) struct Edge {
 impl Edge {
     /// Starts an edge that knows one token.
     pub(crate) fn start(token: &str) -> Self {
-        let mut child = Command::new(workshop().program("backplane-edge"))
+        Self::start_for_agents_at("127.0.0.1", token)
+    }
+
+    /// Starts an edge that takes agents at this address of the machine.
+    pub(crate) fn start_for_agents_at(host: &str, token: &str) -> Self {
+        let mut child = workshop()
+            .command("backplane-edge")
+            .args(["--agents", &format!("{host}:0")])
             .args(["--token", token])
-            .env(MARK, workshop().mark("edge"))
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -70,7 +75,8 @@ impl Edge {
 
     /// Routes `endpoint` to the agents that `selector` selects.
     pub(crate) fn route(&self, token: &str, endpoint: &str, selector: &str) {
-        let output = Command::new(workshop().program("backplane"))
+        let output = workshop()
+            .command("backplane")
             .args(["route", endpoint, selector])
             .env("BACKPLANE_EDGE", &self.agents)
             .env("BACKPLANE_TOKEN", token)

@@ -1,6 +1,6 @@
 //! What all tests of a run share: the programs under test, the CNB tools, and a folder for everything that the tests make.
 
-use super::command;
+use super::preparation::make;
 use super::process::MARK;
 use nix::unistd::{Gid, Uid, chown, geteuid, setgroups, setresgid, setresuid};
 use std::env;
@@ -11,7 +11,6 @@ use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{ChildStdin, Command, Stdio};
 use std::sync::OnceLock;
-use std::time::Duration;
 use tempfile::TempDir;
 
 /// The user that the tests run as where they are started by root: nobody, or whoever has that number.
@@ -25,9 +24,6 @@ const PROGRAMS: [&str; 5] = [
     "refuse",
     "sample-app",
 ];
-
-/// Long enough for the first build of all that the tests need, on a slow machine.
-const BUILD_DEADLINE: Duration = Duration::from_mins(20);
 
 /// The folder below which everything is, readable by every user.
 pub(crate) struct Workshop {
@@ -76,6 +72,13 @@ impl Workshop {
     /// One of [`PROGRAMS`].
     pub(crate) fn program(&self, name: &str) -> PathBuf {
         self.folder.join("programs").join(name)
+    }
+
+    /// A run of one of [`PROGRAMS`], which the janitor ends if nobody else does.
+    pub(super) fn command(&self, name: &str) -> Command {
+        let mut command = Command::new(self.program(name));
+        command.env(MARK, self.mark(name));
+        command
     }
 
     /// The value of [`MARK`] for the processes of this name: one that the janitor finds too.
@@ -182,26 +185,6 @@ fn build_programs(root: &Path) -> Result<PathBuf, String> {
             .current_dir(root),
     )?;
     Ok(profile.to_owned())
-}
-
-/// Runs a command that builds something, in the environment that the tests were started in.
-fn make(command: &mut Command) -> Result<(), String> {
-    // Without what cargo sets for its tests: build scripts look at some of it, and would be run anew each time.
-    for (name, _) in env::vars_os() {
-        let name = name.to_string_lossy();
-        let is_cargos = name.starts_with("CARGO_PKG_")
-            || name.starts_with("CARGO_BIN_")
-            || name.starts_with("CARGO_MANIFEST_");
-        if is_cargos || ["CARGO", "CARGO_CRATE_NAME", "LD_LIBRARY_PATH"].contains(&&*name) {
-            command.env_remove(&*name);
-        }
-    }
-    let (status, output) = command::run(command, BUILD_DEADLINE);
-    if status.success() {
-        Ok(())
-    } else {
-        Err(format!("{command:?} failed ({status}):\n{output}"))
-    }
 }
 
 /// Copies a file or folder to a place where every user can read it.

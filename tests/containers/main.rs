@@ -1,0 +1,19 @@
+//! Tier 3: the packaged buildpack in `pack build` and in containers, on a real Docker engine.
+//!
+//! They are ignored by a plain `cargo test`. `script/test` runs them, and `script/engine run cargo test --test containers --
+//! --include-ignored NAME` one of them.
+#![expect(
+    unused_crate_dependencies,
+    reason = "the lint looks at each target alone, and most dependencies are the library's"
+)]
+#![expect(
+    clippy::unwrap_used,
+    reason = "all of this is test code, which clippy only sees of what is inside of a test function"
+)]
+
+#[path = "../support/containers/mod.rs"]
+mod support;
+
+mod build;
+mod launch;
+mod subjects;

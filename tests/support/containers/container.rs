@@ -1,0 +1,229 @@
+//! Containers of an image.
+
+use super::docker::{docker, try_docker};
+use super::image::Image;
+use super::server::Edge;
+use super::workshop::workshop;
+use super::{DEADLINE, eventually};
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::fmt;
+
+/// The token that [`Run::connect`] sets, unlike anything else that an image or a process could show.
+pub(crate) const TOKEN: &str = "token-f3a9c1d7";
+
+/// Where an app in a container listens: on 127.0.0.1 there, so it is free.
+const PORT: u16 = 8080;
+
+/// How a container reaches the machine that it runs on.
+const HOST: &str = "host.docker.internal";
+
+/// A `docker run` that is to be, with variables that an app has beside ours, and that none of our programs may trip over or hand on.
+pub(crate) struct Run {
+    image: String,
+    options: Vec<OsString>,
+    variables: BTreeMap<String, String>,
+    command: Vec<OsString>,
+}
+
+impl Image {
+    /// A run of the image as it is: its default process.
+    pub(crate) fn container(&self) -> Run {
+        Run {
+            image: self.id().to_owned(),
+            options: Vec::new(),
+            variables: [
+                ("HOME", "/invalid"),
+                ("DATABASE_URL", "postgres://user:secret@db/app"),
+                ("RUST_BACKTRACE", "full"),
+                ("RUST_LOG", "trace"),
+                ("LANG", "xx_YY.invalid"),
+            ]
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .into(),
+            command: Vec::new(),
+        }
+    }
+
+    /// A run of one of its process types.
+    pub(crate) fn process(&self, process_type: &str) -> Run {
+        self.container().options(["--entrypoint", process_type])
+    }
+}
+
+impl Run {
+    pub(crate) fn env(mut self, name: &str, value: impl Into<String>) -> Self {
+        self.variables.insert(name.to_owned(), value.into());
+        self
+    }
+
+    /// Adds options of `docker run`.
+    pub(crate) fn options(
+        mut self,
+        options: impl IntoIterator<Item = impl Into<OsString>>,
+    ) -> Self {
+        self.options.extend(options.into_iter().map(Into::into));
+        self
+    }
+
+    /// Says what the entrypoint is to run.
+    pub(crate) fn command(mut self, words: impl IntoIterator<Item = impl Into<OsString>>) -> Self {
+        self.command = words.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// Sets all that makes an agent run and connect: a token, the label `some=label`, a port for the app, and the edge.
+    pub(crate) fn connect(self, edge: &Edge) -> Self {
+        let (_, port) = edge.agents.rsplit_once(':').expect("HOST:PORT");
+        self.env("BACKPLANE_TOKEN", TOKEN)
+            .env("BACKPLANE_LABELS", "some=label")
+            .env("PORT", PORT.to_string())
+            .env("BACKPLANE_EDGE", format!("{HOST}:{port}"))
+    }
+
+    /// Starts the container.
+    #[track_caller]
+    pub(crate) fn start(self) -> Container {
+        let name = workshop().new_name();
+        let mut arguments: Vec<OsString> =
+            ["run", "--detach", "--name", &name].map(Into::into).into();
+        arguments.extend(["--label", workshop().label()].map(Into::into));
+        arguments.extend(["--add-host", &format!("{HOST}:host-gateway")].map(Into::into));
+        for (name, value) in &self.variables {
+            arguments.extend(["--env".into(), format!("{name}={value}").into()]);
+        }
+        arguments.extend(self.options);
+        arguments.push(self.image.into());
+        arguments.extend(self.command);
+        // Before it is started, so that a failure to start removes it too.
+        let container = Container { name };
+        docker(arguments);
+        container
+    }
+}
+
+/// A container. It is removed, with all that runs in it, when this is dropped.
+pub(crate) struct Container {
+    pub(crate) name: String,
+}
+
+impl Container {
+    /// What its processes wrote to stdout so far.
+    pub(crate) fn stdout(&self) -> String {
+        self.logs().0
+    }
+
+    /// What its processes wrote to stderr so far.
+    pub(crate) fn stderr(&self) -> String {
+        self.logs().1
+    }
+
+    /// The lines that our programs wrote so far.
+    pub(crate) fn our_lines(&self) -> Vec<String> {
+        let stderr = self.stderr();
+        stderr
+            .lines()
+            .filter(|line| line.starts_with("[backplane]"))
+            .map(str::to_owned)
+            .collect()
+    }
+
+    fn logs(&self) -> (String, String) {
+        let (code, stdout, stderr) = try_docker(["logs", &self.name]);
+        assert_eq!(code, Some(0), "{stderr}");
+        (stdout, stderr)
+    }
+
+    #[track_caller]
+    pub(crate) fn wait_for_stdout(&self, text: &str) {
+        self.eventually(&format!("{text:?} on stdout"), || {
+            self.stdout().contains(text).then_some(())
+        });
+    }
+
+    #[track_caller]
+    pub(crate) fn wait_for_stderr(&self, text: &str) {
+        self.eventually(&format!("{text:?} on stderr"), || {
+            self.stderr().contains(text).then_some(())
+        });
+    }
+
+    /// Asks `question` until it has an answer; a failure shows what there is to see of this container.
+    #[track_caller]
+    pub(crate) fn eventually<T>(&self, what: &str, question: impl FnMut() -> Option<T>) -> T {
+        let what = fmt::from_fn(|f| {
+            let (_, top, _) = try_docker(["top", &self.name]);
+            let (stdout, stderr) = self.logs();
+            write!(
+                f,
+                "{what} (processes: {top}; stdout: {stdout}; stderr: {stderr})"
+            )
+        });
+        eventually(DEADLINE, what, question)
+    }
+
+    /// Runs a command in the container by `docker exec`, and gives its exit code, stdout and stderr.
+    #[track_caller]
+    pub(crate) fn exec(&self, words: &[&str]) -> (Option<i32>, String, String) {
+        try_docker(["exec", &self.name].iter().chain(words))
+    }
+
+    /// What `docker inspect` tells, by one of its formats.
+    #[track_caller]
+    pub(crate) fn inspect(&self, format: &str) -> String {
+        docker(["container", "inspect", "--format", format, &self.name])
+    }
+
+    /// The command lines of all that runs in it, process 1 first.
+    #[track_caller]
+    pub(crate) fn processes(&self) -> Vec<String> {
+        let listing = docker(["top", &self.name, "-o", "pid,args"]);
+        let rows = listing.lines().skip(1).map(str::trim_start);
+        rows.map(|row| {
+            row.split_once(' ')
+                .expect("two columns")
+                .1
+                .trim()
+                .to_owned()
+        })
+        .collect()
+    }
+
+    /// Stops it as `docker stop` does, with this many seconds of grace.
+    #[track_caller]
+    pub(crate) fn stop(&self, grace: u32) {
+        docker(["stop", "--time", &grace.to_string(), &self.name]);
+    }
+
+    /// Sends a signal to process 1.
+    #[track_caller]
+    pub(crate) fn kill(&self, signal: &str) {
+        docker(["kill", "--signal", signal, &self.name]);
+    }
+
+    #[track_caller]
+    pub(crate) fn pause(&self) {
+        docker(["pause", &self.name]);
+    }
+
+    #[track_caller]
+    pub(crate) fn unpause(&self) {
+        docker(["unpause", &self.name]);
+    }
+
+    /// Waits for its end, and gives its exit code.
+    #[track_caller]
+    pub(crate) fn wait(&self) -> i32 {
+        self.eventually("the container's end", || {
+            (self.inspect("{{.State.Running}}") == "false").then_some(())
+        });
+        self.inspect("{{.State.ExitCode}}").parse().unwrap()
+    }
+}
+
+impl Drop for Container {
+    fn drop(&mut self) {
+        // Also one that could not be started.
+        let _ = try_docker(["rm", "--force", "--volumes", &self.name]);
+    }
+}

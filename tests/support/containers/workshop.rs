@@ -1,0 +1,117 @@
+//! What all tests of a run share: the engine, the builder, the programs under test, and a folder for everything that the tests make.
+
+use super::docker::gateway;
+use super::preparation::make;
+use std::env;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
+use tempfile::TempDir;
+
+/// The variables by which `script/engine run` tells what there is; see its help.
+const BUILDER: &str = "BACKPLANE_TEST_BUILDER";
+const FOLDER: &str = "BACKPLANE_TEST_FOLDER";
+const PREFIX: &str = "BACKPLANE_TEST_PREFIX";
+const RUN_IMAGE_WITHOUT_SHELL: &str = "BACKPLANE_TEST_RUN_IMAGE_WITHOUT_SHELL";
+
+pub(crate) struct Workshop {
+    folder: PathBuf,
+    prefix: String,
+    gateway: String,
+    /// The builder's image. Its order has one group, of the fixture `processes` alone.
+    pub(crate) builder: String,
+    /// A run image without a single program beside what an app brings.
+    pub(crate) run_image_without_shell: String,
+}
+
+/// The workshop of this run, made by the first test that asks for it.
+pub(crate) fn workshop() -> &'static Workshop {
+    static WORKSHOP: OnceLock<Result<Workshop, String>> = OnceLock::new();
+    match WORKSHOP.get_or_init(Workshop::set_up) {
+        Ok(workshop) => workshop,
+        Err(problem) => panic!("{problem}"),
+    }
+}
+
+impl Workshop {
+    /// A program of the stand-in, static: it runs on every image.
+    pub(crate) fn program(&self, name: &str) -> PathBuf {
+        root().join("target/package/standin").join(name)
+    }
+
+    /// A run of such a program, on the machine itself.
+    pub(super) fn command(&self, name: &str) -> Command {
+        Command::new(self.program(name))
+    }
+
+    /// The folder of the buildpack under test.
+    pub(crate) fn buildpack_under_test(&self) -> PathBuf {
+        root().join("target/package/backplane_agent")
+    }
+
+    /// A buildpack that prints what it sees, under an id of its own: `fixture/NAME`.
+    pub(crate) fn observer(&self, name: &str) -> PathBuf {
+        let (fixture, folder) = (fixture("observer"), self.folder.join("observer").join(name));
+        let descriptor = fs::read_to_string(fixture.join("buildpack.toml")).unwrap();
+        make(Command::new("mkdir").arg("-p").arg(&folder)).unwrap();
+        make(
+            Command::new("cp")
+                .arg("--recursive")
+                .arg(fixture.join("bin"))
+                .arg(&folder),
+        )
+        .unwrap();
+        let descriptor = descriptor.replace("fixture/observer", &format!("fixture/{name}"));
+        fs::write(folder.join("buildpack.toml"), descriptor).unwrap();
+        folder
+    }
+
+    /// The address of the machine itself, where what listens can be reached from containers.
+    pub(crate) fn gateway(&self) -> &str {
+        &self.gateway
+    }
+
+    /// A name for something on the engine. All that has such a name is removed at the end.
+    pub(super) fn new_name(&self) -> String {
+        static NUMBER: AtomicU32 = AtomicU32::new(1);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        format!("{}-{}-{number}", self.prefix, std::process::id())
+    }
+
+    /// The label of containers to be removed at the end.
+    pub(super) fn label(&self) -> &str {
+        &self.prefix
+    }
+
+    /// A folder of a test's own, gone with its handle.
+    pub(crate) fn new_folder(&self) -> TempDir {
+        TempDir::new_in(&self.folder).expect("the workshop's folder is writable")
+    }
+
+    fn set_up() -> Result<Self, String> {
+        let variable = |name| {
+            env::var(name).map_err(|_| {
+                format!("{name} is not set; run these tests by: script/engine run cargo test --test containers -- --include-ignored")
+            })
+        };
+        make(Command::new(root().join("script/package")).arg("--standin"))?;
+        Ok(Self {
+            folder: variable(FOLDER)?.into(),
+            prefix: variable(PREFIX)?,
+            builder: variable(BUILDER)?,
+            run_image_without_shell: variable(RUN_IMAGE_WITHOUT_SHELL)?,
+            gateway: gateway(),
+        })
+    }
+}
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// A buildpack of `tests/fixtures`.
+fn fixture(name: &str) -> PathBuf {
+    root().join("tests/fixtures/buildpacks").join(name)
+}
