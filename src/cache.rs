@@ -87,7 +87,7 @@ fn reasons_against(record: &Record, files: &Files, release: &Release) -> Vec<Str
             reasons.push(format!("the {what} has changed from {from} to {to}"));
         }
     };
-    changed("installer", &installer.to_string(), &INSTALLER.to_string());
+    changed("installer", installer, INSTALLER);
     changed("operating system", os, &release.target.os);
     changed("architecture", arch, &release.target.arch);
     let names: BTreeSet<_> = recorded.keys().chain(files.keys()).collect();
@@ -168,7 +168,7 @@ mod tests {
         };
         for (cached, expected) in [
             (
-                change(|record| record.installer = 0),
+                change(|record| record.installer = "0".to_owned()),
                 "the installer has changed from 0 to 1",
             ),
             (
@@ -209,7 +209,7 @@ mod tests {
     #[test]
     fn row_1_all_reasons_are_told() {
         let mut record = record();
-        record.installer = 7;
+        record.installer = "7".to_owned();
         record.arch = "arm64".to_owned();
         let files = Files::from([("stranger".to_owned(), Checksum::of_bytes(b"x"))]);
         assert_eq!(

@@ -286,7 +286,7 @@ impl Installation<'_> {
             files.keys().cloned().collect::<Vec<_>>().join(", ")
         ));
         Ok(Record {
-            installer: INSTALLER,
+            installer: INSTALLER.to_owned(),
             os: self.release.target.os.clone(),
             arch: self.release.target.arch.clone(),
             source: self.release.source.record(),

@@ -7,16 +7,19 @@ use crate::checksum::Checksum;
 use crate::download::Validators;
 
 /// Goes up whenever the same download would be installed otherwise than before.
-pub(crate) const INSTALLER: u32 = 1;
+pub(crate) const INSTALLER: &str = "1";
 
 /// An installed agent. It becomes part of a public image label, so nothing in it is secret.
+///
+/// All its values are texts, as nothing else comes back as it was: the lifecycle takes the record out of that label, which is JSON, where `1`
+/// turns into `1.0`.
 ///
 /// The channel is not in it: it is part of the source where it matters.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Record {
     /// The [`INSTALLER`] that installed it.
-    pub(crate) installer: u32,
+    pub(crate) installer: String,
     /// Operating system and architecture that it is for, in the names of the CNB specification.
     pub(crate) os: String,
     pub(crate) arch: String,
@@ -48,7 +51,7 @@ pub(crate) mod tests {
 
     pub(crate) fn record() -> Record {
         Record {
-            installer: INSTALLER,
+            installer: INSTALLER.to_owned(),
             os: "linux".to_owned(),
             arch: "amd64".to_owned(),
             source: "https://mirror.example/agent.tgz".to_owned(),
@@ -64,7 +67,7 @@ pub(crate) mod tests {
     fn serialised_form_is_stable() {
         let text = toml::to_string(&record()).unwrap();
         insta::assert_snapshot!(text, @r#"
-        installer = 1
+        installer = "1"
         os = "linux"
         arch = "amd64"
         source = "https://mirror.example/agent.tgz"
@@ -75,5 +78,21 @@ pub(crate) mod tests {
         backplane = "d4f0bc5a29de06b510f9aa428f1eedba926012b591fef7a518e776a7c9bd1824"
         "#);
         assert_eq!(toml::from_str::<Record>(&text).unwrap(), record());
+    }
+
+    #[test]
+    fn all_values_are_texts() {
+        let record = Record {
+            last_modified: Some("Sun, 06 Nov 1994 08:49:37 GMT".to_owned()),
+            ..record()
+        };
+        let table = toml::Table::try_from(record).unwrap();
+        for (name, value) in table {
+            let is_text = match &value {
+                toml::Value::Table(files) => files.values().all(toml::Value::is_str),
+                value => value.is_str(),
+            };
+            assert!(is_text, "{name} = {value}");
+        }
     }
 }

@@ -139,7 +139,7 @@ mod tests {
             Previous::Unreadable { reason } if reason.contains("invented_later")
         ));
         assert!(matches!(
-            previous(&Some(table("installer = 'one'"))),
+            previous(&Some(table("installer = 1.0"))),
             Previous::Unreadable { .. }
         ));
         assert_eq!(previous(&None), Previous::Nothing);

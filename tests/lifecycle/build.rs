@@ -303,7 +303,7 @@ fn damaged_cache_is_replaced_and_named() {
             fs::write(agent.with_file_name("extra"), "extra").unwrap();
         }),
         ("the installer has changed from 0 to 1", &|| {
-            edit("installer = 1", "installer = 0");
+            edit("installer = \"1\"", "installer = \"0\"");
         }),
         (
             "the operating system has changed from plan9 to linux",
@@ -316,8 +316,8 @@ fn damaged_cache_is_replaced_and_named() {
         }),
         ("the cached agent's record is unreadable", &|| {
             edit(
-                "installer = 1",
-                "installer = \"one\"\nfrom_the_future = true",
+                "installer = \"1\"",
+                "installer = \"1\"\nfrom_the_future = true",
             );
         }),
         ("the cached agent's description, which is damaged", &|| {

@@ -274,7 +274,8 @@ impl Image {
 
     /// The next build of the app, before it runs: in its folder of layers is what the restorer puts there.
     ///
-    /// That is, for each layer with `cache = true`, the layer and its metadata without its types; all else is gone. See the
+    /// That is, for each layer with `cache = true`, the layer and its metadata without its types; all else is gone. The metadata comes
+    /// out of a label of the previous image, which is JSON, and so without whole numbers. See the
     /// specification, "Phase #2: Analysis" and "Layer Types":
     /// <https://github.com/buildpacks/spec/blob/buildpack/v0.10/buildpack.md#layer-types>.
     pub(crate) fn restored(self) -> Build {
@@ -320,6 +321,7 @@ fn restore_layers(folder: &Path) {
             if types.is_some_and(|types| {
                 types.get("cache").and_then(toml::Value::as_bool) == Some(true)
             }) {
+                make_numbers_fractional(&mut descriptor);
                 fs::write(path, toml::to_string(&descriptor).unwrap()).unwrap();
                 cached.insert(layer_of(path));
             }
@@ -333,6 +335,18 @@ fn restore_layers(folder: &Path) {
             fs::remove_dir_all(path).unwrap();
         } else {
             fs::remove_file(path).unwrap();
+        }
+    }
+}
+
+fn make_numbers_fractional(table: &mut toml::Table) {
+    for (_, value) in table.iter_mut() {
+        match value {
+            toml::Value::Table(table) => make_numbers_fractional(table),
+            toml::Value::Integer(number) => {
+                *value = toml::Value::Float(f64::from(i32::try_from(*number).unwrap()));
+            }
+            _ => {}
         }
     }
 }
