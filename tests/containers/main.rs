@@ -15,5 +15,7 @@
 mod support;
 
 mod build;
+mod contents;
 mod launch;
+mod order;
 mod subjects;

@@ -107,12 +107,6 @@ impl Build {
         self
     }
 
-    /// Changes the app between two builds.
-    pub(crate) fn app(mut self, app: App) -> Self {
-        self.app = app;
-        self
-    }
-
     /// Removes the image of the last build, as a machine that has never seen it.
     pub(crate) fn without_previous_image(self) -> Self {
         docker(["image", "rm", "--force", &self.names.image]);

@@ -14,7 +14,7 @@ const DEADLINE: Duration = Duration::from_mins(2);
 ///
 /// When it fails.
 #[track_caller]
-pub(crate) fn docker(arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> String {
+pub(super) fn docker(arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> String {
     let mut command = Command::new("docker");
     command.args(arguments);
     let (status, stdout, stderr) = command::run_apart(&mut command, DEADLINE);
@@ -33,7 +33,7 @@ pub(super) fn try_docker(
 }
 
 /// The address of the machine for containers: where to listen for them.
-pub(crate) fn gateway() -> String {
+pub(super) fn gateway() -> String {
     docker([
         "network",
         "inspect",

@@ -21,6 +21,7 @@ mod image;
 mod load;
 #[path = "../preparation.rs"]
 mod preparation;
+#[expect(dead_code, reason = "the tests over the CNB lifecycle use more of it")]
 #[path = "../release.rs"]
 mod release;
 #[expect(dead_code, reason = "the tests over the CNB lifecycle use more of it")]
@@ -33,10 +34,9 @@ mod workshop;
 
 pub(crate) use app::App;
 pub(crate) use build::Build;
-pub(crate) use container::{Container, Run, TOKEN};
-pub(crate) use docker::docker;
+pub(crate) use container::TOKEN;
 pub(crate) use image::Image;
-pub(crate) use release::{archive, assert_says, file, sha256};
+pub(crate) use release::{archive, file, sha256};
 pub(crate) use server::Edge;
 pub(crate) use waiting::{DEADLINE, eventually};
 pub(crate) use workshop::workshop;

@@ -4,6 +4,7 @@ use super::docker::gateway;
 use super::preparation::make;
 use std::env;
 use std::fs;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
@@ -17,6 +18,8 @@ const PREFIX: &str = "BACKPLANE_TEST_PREFIX";
 const RUN_IMAGE_WITHOUT_SHELL: &str = "BACKPLANE_TEST_RUN_IMAGE_WITHOUT_SHELL";
 
 pub(crate) struct Workshop {
+    /// What `script/package` made.
+    packages: PathBuf,
     folder: PathBuf,
     prefix: String,
     gateway: String,
@@ -38,7 +41,7 @@ pub(crate) fn workshop() -> &'static Workshop {
 impl Workshop {
     /// A program of the stand-in, static: it runs on every image.
     pub(crate) fn program(&self, name: &str) -> PathBuf {
-        root().join("target/package/standin").join(name)
+        self.packages.join("standin").join(name)
     }
 
     /// A run of such a program, on the machine itself.
@@ -48,23 +51,37 @@ impl Workshop {
 
     /// The folder of the buildpack under test.
     pub(crate) fn buildpack_under_test(&self) -> PathBuf {
-        root().join("target/package/backplane_agent")
+        self.packages.join("backplane_agent")
     }
 
     /// A buildpack that prints what it sees, under an id of its own: `fixture/NAME`.
     pub(crate) fn observer(&self, name: &str) -> PathBuf {
-        let (fixture, folder) = (fixture("observer"), self.folder.join("observer").join(name));
+        let (fixture, folder) = (fixture("observer"), self.new_folder_to_keep().join(name));
         let descriptor = fs::read_to_string(fixture.join("buildpack.toml")).unwrap();
-        make(Command::new("mkdir").arg("-p").arg(&folder)).unwrap();
-        make(
-            Command::new("cp")
-                .arg("--recursive")
-                .arg(fixture.join("bin"))
-                .arg(&folder),
-        )
-        .unwrap();
+        copy(&fixture, &folder);
         let descriptor = descriptor.replace("fixture/observer", &format!("fixture/{name}"));
         fs::write(folder.join("buildpack.toml"), descriptor).unwrap();
+        folder
+    }
+
+    /// The buildpack under test as an older version of it would be: its installer has another number, and its launch program is another one.
+    pub(crate) fn older_buildpack(&self) -> PathBuf {
+        let folder = self.new_folder_to_keep().join("older");
+        copy(&self.buildpack_under_test(), &folder);
+        let build = folder.join("bin/build");
+        fs::rename(&build, folder.join("bin/todays")).unwrap();
+        fs::remove_file(folder.join("bin/detect")).unwrap();
+        symlink("todays", folder.join("bin/detect")).unwrap();
+        // The program knows its role by its name.
+        let script = r#"#!/bin/bash
+            set -euo pipefail
+            (exec -a build "${0%/*}/todays" "$@")
+            record=$(<"$CNB_LAYERS_DIR/agent.toml")
+            echo "${record/installer = \"1\"/installer = \"0\"}" >"$CNB_LAYERS_DIR/agent.toml"
+            printf '#!/bin/sh\n' >"$CNB_LAYERS_DIR/agent/exec.d/launch"
+        "#;
+        fs::write(&build, script).unwrap();
+        fs::set_permissions(&build, fs::Permissions::from_mode(0o755)).unwrap();
         folder
     }
 
@@ -90,6 +107,11 @@ impl Workshop {
         TempDir::new_in(&self.folder).expect("the workshop's folder is writable")
     }
 
+    /// A folder that stays until the end of the run.
+    fn new_folder_to_keep(&self) -> PathBuf {
+        self.new_folder().keep()
+    }
+
     fn set_up() -> Result<Self, String> {
         let variable = |name| {
             env::var(name).map_err(|_| {
@@ -98,6 +120,7 @@ impl Workshop {
         };
         make(Command::new(root().join("script/package")).arg("--standin"))?;
         Ok(Self {
+            packages: root().join("target/package"),
             folder: variable(FOLDER)?.into(),
             prefix: variable(PREFIX)?,
             builder: variable(BUILDER)?,
@@ -114,4 +137,15 @@ fn root() -> &'static Path {
 /// A buildpack of `tests/fixtures`.
 fn fixture(name: &str) -> PathBuf {
     root().join("tests/fixtures/buildpacks").join(name)
+}
+
+/// Copies a folder to a place where there is none yet.
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to.parent().expect("it is below the workshop")).unwrap();
+    make(
+        Command::new("cp")
+            .args(["--recursive", "--no-dereference", "--preserve=mode,links"])
+            .args([from, to]),
+    )
+    .unwrap();
 }

@@ -1,0 +1,153 @@
+//! The buildpack among others, in all the ways that pack knows to put it there.
+
+use crate::subjects::{PATIENT_AGENT, PLATFORM, app, ours};
+use crate::support::{App, Build, Image, workshop};
+use indoc::formatdoc;
+
+/// An app with an agent of its own.
+fn vendored() -> App {
+    app().executable("vendor/backplane", PATIENT_AGENT)
+}
+
+/// The ids of the buildpacks that took part, in their order.
+fn order(image: &Image) -> Vec<String> {
+    let metadata: serde_json::Value =
+        serde_json::from_str(&image.labels()["io.buildpacks.build.metadata"]).unwrap();
+    let buildpacks = metadata["buildpacks"].as_array().unwrap();
+    buildpacks
+        .iter()
+        .map(|buildpack| buildpack["id"].as_str().unwrap().to_owned())
+        .collect()
+}
+
+/// What an observer of this name saw: its variables, and its layers.
+fn seen_by<'a>(name: &str, log: &'a str) -> (&'a str, &'a str) {
+    let (_, rest) = log
+        .split_once(&format!("fixture_{name} sees these variables:\n"))
+        .unwrap_or_else(|| panic!("{name} took no part: {log}"));
+    let (variables, rest) = rest
+        .split_once(&format!("fixture_{name} sees these layers:\n"))
+        .unwrap();
+    let (layers, _) = rest
+        .split_once(&format!("fixture_{name} has seen it all.\n"))
+        .unwrap();
+    (variables, layers)
+}
+
+#[test]
+#[ignore = "tier 3: needs Docker; script/test runs it"]
+fn later_buildpack_sees_nothing_of_ours_but_the_layer() {
+    let image = Build::new(vendored())
+        .env("BACKPLANE_AGENT_URL", "vendor/backplane")
+        .pre_buildpack(workshop().observer("before"))
+        .post_buildpack(workshop().observer("after"))
+        .run();
+    assert_eq!(
+        order(&image),
+        [
+            "fixture/before",
+            "fixture/processes",
+            "backplane/agent",
+            "fixture/after"
+        ]
+    );
+
+    let (variables, layers) = seen_by("before", &image.log);
+    let (variables_after, layers_after) = seen_by("after", &image.log);
+    assert!(
+        variables.contains("\n  BACKPLANE_TOKEN=token-at-build\n"),
+        "{variables}"
+    );
+    assert_eq!(variables, variables_after);
+    assert_eq!(layers, "");
+    assert_eq!(layers_after, "  /layers/backplane_agent/agent/\n");
+    // In this order too.
+    assert!(
+        image.log.find("fixture_before has") < image.log.find("## Backplane")
+            && image.log.find("## Backplane") < image.log.find("fixture_after sees")
+    );
+}
+
+#[test]
+#[ignore = "tier 3: needs Docker; script/test runs it"]
+fn order_of_buildpacks_by_hand_has_ours_where_it_is_put() {
+    let image = Build::new(vendored())
+        .env("BACKPLANE_AGENT_URL", "vendor/backplane")
+        .without_buildpacks()
+        .buildpack(workshop().buildpack_under_test())
+        .buildpack(workshop().observer("after"))
+        .buildpack("fixture/processes@0.1.0")
+        .run();
+    assert_eq!(
+        order(&image),
+        ["backplane/agent", "fixture/after", "fixture/processes"]
+    );
+}
+
+#[test]
+#[ignore = "tier 3: needs Docker; script/test runs it"]
+fn project_descriptor_adds_ours_behind_the_builders_order_and_sets_its_variables() {
+    let uri = workshop().buildpack_under_test();
+    let descriptor = formatdoc! {r#"
+        [_]
+        schema-version = "0.2"
+
+        [[io.buildpacks.post.group]]
+        uri = "{}"
+
+        [[io.buildpacks.build.env]]
+        name = "BACKPLANE_AGENT_URL"
+        value = "vendor/backplane"
+    "#, uri.display()};
+    let image = Build::new(vendored().file("project.toml", descriptor))
+        .without_env()
+        .without_buildpacks()
+        .run();
+    assert_eq!(order(&image), ["fixture/processes", "backplane/agent"]);
+    assert!(
+        ours(&image.log).starts_with(&formatdoc! {"
+
+            - Agent
+              - Installing the agent: no agent is cached
+              - Fetching vendor/backplane for {PLATFORM}
+        "}),
+        "{}",
+        image.log
+    );
+}
+
+#[test]
+#[ignore = "tier 3: needs Docker; script/test runs it"]
+fn project_descriptor_lists_all_buildpacks_and_yields_to_the_command_line() {
+    let (uri, observer) = (
+        workshop().buildpack_under_test(),
+        workshop().observer("after"),
+    );
+    let descriptor = formatdoc! {r#"
+        [_]
+        schema-version = "0.2"
+
+        [[io.buildpacks.group]]
+        id = "fixture/processes"
+        version = "0.1.0"
+
+        [[io.buildpacks.group]]
+        uri = "{}"
+
+        [[io.buildpacks.group]]
+        uri = "{}"
+
+        [[io.buildpacks.build.env]]
+        name = "BACKPLANE_AGENT_URL"
+        value = "no/such/agent"
+    "#, uri.display(), observer.display()};
+    let build = Build::new(vendored().file("project.toml", descriptor)).without_buildpacks();
+    let (log, build) = build.run_to_failure();
+    assert!(log.contains("no/such/agent"), "{log}");
+
+    let image = build.env("BACKPLANE_AGENT_URL", "vendor/backplane").run();
+    assert_eq!(
+        order(&image),
+        ["fixture/processes", "backplane/agent", "fixture/after"]
+    );
+}
