@@ -12,7 +12,6 @@ mod build;
 mod command;
 mod container;
 mod docker;
-#[expect(dead_code, reason = "the tests over the CNB lifecycle use more of it")]
 #[path = "../edge_log.rs"]
 mod edge_log;
 mod image;
