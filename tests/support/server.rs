@@ -61,9 +61,9 @@ impl Edge {
             log,
         };
         while edge.public.is_empty() || edge.agents.is_empty() {
-            let line = lines
-                .recv_timeout(DEADLINE)
-                .expect("the edge says where it listens");
+            let line = lines.recv_timeout(DEADLINE).unwrap_or_else(|_| {
+                panic!("the edge does not say where it listens, but: {}", edge.log)
+            });
             match line.split_once(' ') {
                 Some(("public", address)) => address.clone_into(&mut edge.public),
                 Some(("agents", address)) => address.clone_into(&mut edge.agents),

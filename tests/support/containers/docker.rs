@@ -2,6 +2,7 @@
 
 use super::command;
 use std::ffi::OsStr;
+use std::net::Ipv4Addr;
 use std::process::Command;
 use std::time::Duration;
 
@@ -34,11 +35,21 @@ pub(super) fn try_docker(
 
 /// The address of the machine for containers: where to listen for them.
 pub(super) fn gateway() -> String {
-    docker([
+    let network = docker([
         "network",
         "inspect",
         "bridge",
         "--format",
-        "{{(index .IPAM.Config 0).Gateway}}",
-    ])
+        "{{with index .IPAM.Config 0}}{{.Gateway}} {{.Subnet}}{{end}}",
+    ]);
+    let (gateway, subnet) = network
+        .split_once(' ')
+        .expect("there is a space in between");
+    if !gateway.is_empty() {
+        return gateway.to_owned();
+    }
+    // Docker 20.10 does not tell it of a network that it has just made; it is the first address then.
+    let (address, _) = subnet.split_once('/').expect("a subnet has a length");
+    let address: Ipv4Addr = address.parse().expect("it is an IPv4 network");
+    Ipv4Addr::from_bits(address.to_bits() + 1).to_string()
 }
