@@ -27,6 +27,7 @@ mod drain;
 mod end_to_end;
 mod fallbacks;
 mod lifetime;
+mod other_agent;
 mod releases;
 mod replicas;
 mod rolling_restart;

@@ -87,14 +87,7 @@ impl Edge {
 
     /// Sends a GET request for `endpoint` to the edge; its answer can be read.
     pub(crate) fn open(&self, endpoint: &str, path: &str) -> BufReader<TcpStream> {
-        let mut stream = TcpStream::connect(&self.public).unwrap();
-        stream.set_read_timeout(Some(DEADLINE)).unwrap();
-        write!(
-            stream,
-            "GET {path} HTTP/1.1\r\nHost: {endpoint}\r\nConnection: close\r\n\r\n"
-        )
-        .unwrap();
-        BufReader::new(stream)
+        open(&self.public, endpoint, path)
     }
 
     /// Gets `path` of `endpoint` through the edge, and gives the status of the answer.
@@ -103,11 +96,7 @@ impl Edge {
         self.open(endpoint, path)
             .read_to_string(&mut answer)
             .unwrap();
-        let status = answer
-            .split(' ')
-            .nth(1)
-            .and_then(|status| status.parse().ok());
-        status.unwrap_or_else(|| panic!("no HTTP answer: {answer:?}"))
+        status_of(&answer).unwrap_or_else(|| panic!("no HTTP answer: {answer:?}"))
     }
 
     /// Puts these clients to work on `endpoint`.
@@ -155,4 +144,21 @@ impl Drop for Edge {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// Sends a GET request for `endpoint` to who listens at `address`; its answer can be read.
+pub(super) fn open(address: &str, endpoint: &str, path: &str) -> BufReader<TcpStream> {
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(DEADLINE)).unwrap();
+    write!(
+        stream,
+        "GET {path} HTTP/1.1\r\nHost: {endpoint}\r\nConnection: close\r\n\r\n"
+    )
+    .unwrap();
+    BufReader::new(stream)
+}
+
+/// The status of an HTTP answer, if it is one.
+pub(super) fn status_of(answer: &str) -> Option<u16> {
+    answer.split(' ').nth(1)?.parse().ok()
 }

@@ -25,6 +25,9 @@ const PROGRAMS: [&str; 5] = [
     "sample-app",
 ];
 
+/// What tools/ pins beside the lifecycle, and tests run beside an app.
+const TOOLS: [&str; 2] = ["frpc", "frps"];
+
 /// The folder below which everything is, readable by every user.
 pub(crate) struct Workshop {
     folder: PathBuf,
@@ -69,12 +72,12 @@ impl Workshop {
         &self.order
     }
 
-    /// One of [`PROGRAMS`].
+    /// One of [`PROGRAMS`] or [`TOOLS`].
     pub(crate) fn program(&self, name: &str) -> PathBuf {
         self.folder.join("programs").join(name)
     }
 
-    /// A run of one of [`PROGRAMS`], which the janitor ends if nobody else does.
+    /// A run of one of [`PROGRAMS`] or [`TOOLS`], which the janitor ends if nobody else does.
     pub(super) fn command(&self, name: &str) -> Command {
         let mut command = Command::new(self.program(name));
         command.env(MARK, self.mark(name));
@@ -96,6 +99,10 @@ impl Workshop {
         let tools = root.join("target/tools/lifecycle");
         if !tools.join("launcher").exists() {
             return Err("the CNB lifecycle is missing; run script/bootstrap".to_owned());
+        }
+        let bin = root.join("target/tools/bin");
+        if !TOOLS.iter().all(|tool| bin.join(tool).exists()) {
+            return Err("frp is missing; run script/bootstrap".to_owned());
         }
         make(&mut Command::new(root.join("script/package")))?;
         let programs = build_programs(root)?;
@@ -125,6 +132,9 @@ impl Workshop {
         }
         for name in PROGRAMS {
             copy(&programs.join(name), &workshop.program(name))?;
+        }
+        for name in TOOLS {
+            copy(&bin.join(name), &workshop.program(name))?;
         }
 
         let work = workshop.folder.join("work");

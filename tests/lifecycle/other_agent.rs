@@ -1,0 +1,133 @@
+//! The README's section "Use another agent": its files, with the real frp.
+
+use crate::support::{
+    App, Build, DOMAIN, FrpServer, Image, Launch, TOKEN, agent_archive, free_port, workshop,
+};
+use rustix::process::Signal;
+use std::fs;
+use std::io::Read as _;
+
+/// The stand-in's sample app, with frp's client in it.
+fn image() -> Image {
+    let app = App::new()
+        .process("web", "exec ./sample-app")
+        .process("six", "exec ./sample-app --listen [::1]:$PORT")
+        .executable(
+            "sample-app",
+            fs::read(workshop().program("sample-app")).unwrap(),
+        )
+        .file("agent.tgz", agent_archive());
+    Build::new(app)
+        .env("BACKPLANE_AGENT_URL", "agent.tgz")
+        .run()
+}
+
+fn server() -> FrpServer {
+    FrpServer::start("127.0.0.1", TOKEN)
+}
+
+/// A launch as the README has it.
+fn launch(image: &Image, process_type: &str, server: &FrpServer) -> Launch {
+    image
+        .launch(process_type)
+        .connect(free_port())
+        .env("BACKPLANE_FRP_SERVER", "127.0.0.1")
+        .env("BACKPLANE_FRP_PORT", server.port.to_string())
+        .env("BACKPLANE_FRP_DOMAIN", DOMAIN)
+}
+
+#[test]
+#[ignore = "tier 2: needs the CNB lifecycle; script/test runs it"]
+fn request_reaches_the_app_through_frp_and_again_after_a_crash() {
+    let (image, server) = (image(), server());
+    server.wait_for_status(404);
+    let mut running = launch(&image, "web", &server).start();
+    server.wait_for_status(200);
+    let (_, answer) = server.get();
+    assert!(answer.contains("Hello from the sample app"), "{answer}");
+
+    // The script has become the tunnel, so that no signal misses it; and no list of processes shows the token.
+    let first = running.wait_for_agent();
+    assert!(first.executable().ends_with("libexec/frpc"), "{first:?}");
+    assert!(!first.shows_in_listings(TOKEN), "{:?}", first.arguments());
+
+    first.signal(Signal::KILL);
+    running.wait_for_agent_after(&first);
+    server.wait_for_status(200);
+
+    running.signal(Signal::TERM);
+    assert!(running.wait().success());
+    running.wait_for_nothing_left();
+    server.wait_for_status(404);
+}
+
+/// The supervisor's own signal that nobody can catch: the tunnel goes with it, as the script became it.
+#[test]
+#[ignore = "tier 2: needs the CNB lifecycle; script/test runs it"]
+fn frp_is_gone_after_its_supervisor_is_killed() {
+    let (image, server) = (image(), server());
+    let running = launch(&image, "web", &server).start();
+    server.wait_for_status(200);
+    running.wait_for_supervisor().signal(Signal::KILL);
+    server.wait_for_status(404);
+    assert!(running.app().is_alive());
+}
+
+#[test]
+#[ignore = "tier 2: needs the CNB lifecycle; script/test runs it"]
+fn frp_reaches_an_app_that_serves_ipv6_only() {
+    let (image, server) = (image(), server());
+    let _running = launch(&image, "six", &server).start();
+    server.wait_for_status(200);
+}
+
+#[test]
+#[ignore = "tier 2: needs the CNB lifecycle; script/test runs it"]
+fn replicas_share_the_domain_of_frp() {
+    let (image, server) = (image(), server());
+    let mut replicas = [(); 2].map(|()| launch(&image, "web", &server).start());
+    for replica in &replicas {
+        // A line of frpc: the server has accepted it.
+        replica.wait_for_stderr("start proxy success");
+    }
+    replicas[0].signal(Signal::TERM);
+    assert!(replicas[0].wait().success());
+    replicas[0].wait_for_nothing_left();
+    server.wait_for_status(200);
+    replicas[1].signal(Signal::TERM);
+    assert!(replicas[1].wait().success());
+    server.wait_for_status(404);
+}
+
+#[test]
+#[ignore = "tier 2: needs the CNB lifecycle; script/test runs it"]
+fn request_in_flight_through_frp_is_finished_when_the_app_is_stopped() {
+    let (image, server) = (image(), server());
+    let mut running = launch(&image, "web", &server).start();
+    server.wait_for_status(200);
+    let mut answer = server.open_slow(1000);
+    running.signal(Signal::TERM);
+    let mut rest = String::new();
+    answer.read_to_string(&mut rest).unwrap();
+    assert!(rest.contains("10/10\n"), "{rest}");
+    assert!(running.wait().success());
+    running.wait_for_nothing_left();
+}
+
+/// What the README warns of.
+#[test]
+#[ignore = "tier 2: needs the CNB lifecycle; script/test runs it"]
+fn frp_does_not_drain() {
+    let (image, server) = (image(), server());
+    let launch = launch(&image, "web", &server).env("BACKPLANE_DRAIN", "stop");
+    let running = launch.start();
+    server.wait_for_status(200);
+    // Longer than any answer is waited for.
+    let mut answer = server.open_slow(60_000);
+    // The app listens no more, and would finish this one.
+    running.signal(Signal::USR1);
+    let mut rest = String::new();
+    answer.read_to_string(&mut rest).unwrap();
+    assert!(!rest.contains("10/10\n"), "{rest}");
+    assert!(running.app().is_alive());
+}
