@@ -18,4 +18,5 @@ mod build;
 mod contents;
 mod launch;
 mod order;
+mod other_agent;
 mod subjects;

@@ -1,6 +1,7 @@
 //! Containers of an image.
 
 use super::docker::{docker, try_docker};
+use super::frp::{DOMAIN, FrpServer};
 use super::image::Image;
 use super::server::Edge;
 use super::workshop::workshop;
@@ -79,6 +80,16 @@ impl Run {
             .env("BACKPLANE_LABELS", "some=label")
             .env("PORT", PORT.to_string())
             .env("BACKPLANE_EDGE", format!("{HOST}:{port}"))
+    }
+
+    /// The same for an agent that is frp's, as the README has it.
+    pub(crate) fn connect_by_frp(self, server: &FrpServer) -> Self {
+        self.env("BACKPLANE_TOKEN", TOKEN)
+            .env("BACKPLANE_LABELS", "some=label")
+            .env("PORT", PORT.to_string())
+            .env("BACKPLANE_FRP_SERVER", HOST)
+            .env("BACKPLANE_FRP_PORT", server.port.to_string())
+            .env("BACKPLANE_FRP_DOMAIN", DOMAIN)
     }
 
     /// Starts the container.

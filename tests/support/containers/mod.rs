@@ -14,10 +14,15 @@ mod container;
 mod docker;
 #[path = "../edge_log.rs"]
 mod edge_log;
+#[path = "../frp.rs"]
+mod frp;
 mod image;
 #[expect(dead_code, reason = "the tests over the CNB lifecycle use more of it")]
 #[path = "../load.rs"]
 mod load;
+#[expect(dead_code, reason = "the tests over the CNB lifecycle use more of it")]
+#[path = "../port.rs"]
+mod port;
 #[path = "../preparation.rs"]
 mod preparation;
 #[expect(dead_code, reason = "the tests over the CNB lifecycle use more of it")]
@@ -33,7 +38,8 @@ mod workshop;
 
 pub(crate) use app::App;
 pub(crate) use build::Build;
-pub(crate) use container::TOKEN;
+pub(crate) use container::{Container, TOKEN};
+pub(crate) use frp::{FrpServer, agent_archive};
 pub(crate) use image::Image;
 pub(crate) use release::{archive, file, sha256};
 pub(crate) use server::Edge;

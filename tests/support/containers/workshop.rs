@@ -17,7 +17,12 @@ const FOLDER: &str = "BACKPLANE_TEST_FOLDER";
 const PREFIX: &str = "BACKPLANE_TEST_PREFIX";
 const RUN_IMAGE_WITHOUT_SHELL: &str = "BACKPLANE_TEST_RUN_IMAGE_WITHOUT_SHELL";
 
+/// What tools/ pins, and tests run beside an app; static too.
+const TOOLS: [&str; 2] = ["frpc", "frps"];
+
 pub(crate) struct Workshop {
+    /// Where `script/bootstrap` puts [`TOOLS`].
+    tools: PathBuf,
     /// What `script/package` made.
     packages: PathBuf,
     folder: PathBuf,
@@ -39,9 +44,13 @@ pub(crate) fn workshop() -> &'static Workshop {
 }
 
 impl Workshop {
-    /// A program of the stand-in, static: it runs on every image.
+    /// A program of the stand-in or one of [`TOOLS`], static: it runs on every image.
     pub(crate) fn program(&self, name: &str) -> PathBuf {
-        self.packages.join("standin").join(name)
+        if TOOLS.contains(&name) {
+            self.tools.join(name)
+        } else {
+            self.packages.join("standin").join(name)
+        }
     }
 
     /// A run of such a program, on the machine itself.
@@ -120,6 +129,7 @@ impl Workshop {
         };
         make(Command::new(root().join("script/package")).arg("--standin"))?;
         Ok(Self {
+            tools: root().join("target/tools/bin"),
             packages: root().join("target/package"),
             folder: variable(FOLDER)?.into(),
             prefix: variable(PREFIX)?,
