@@ -9,6 +9,8 @@
 STATE="$ROOT/target/docker"
 # Which base images there are: `heroku` or `local`.
 CHOICE="$STATE/base-images"
+# What the builder is made of, for pack and for tests that make another one. Its paths are absolute.
+BUILDER_CONFIG="$STATE/builder/builder.toml"
 HEROKU_BUILDER=heroku/builder:24
 HEROKU_RUN_IMAGE=heroku/heroku:24
 
@@ -73,7 +75,7 @@ make_builder() {
   local build run
   BUILDER=$PREFIX-base/builder:$KEY
   RUN_IMAGE_WITHOUT_SHELL=$PREFIX-base/run-without-shell:$KEY
-  ! has_image "$BUILDER" || return 0
+  if has_image "$BUILDER" && [[ -e $BUILDER_CONFIG ]]; then return; fi
 
   say 'Making the builder of the tests'
   if [[ $(<"$CHOICE") == heroku ]]; then
@@ -127,7 +129,8 @@ make_run_image_without_shell() {
 
 # create_builder BUILD_IMAGE RUN_IMAGE
 create_builder() {
-  local folder="$STATE/builder" log="$STATE/builder.log"
+  local folder log="$STATE/builder.log"
+  folder=$(dirname "$BUILDER_CONFIG")
   rm -rf "$folder"
   mkdir -p "$folder/lifecycle"
   cp -P "$LIFECYCLE"/* "$folder/lifecycle/"
@@ -149,7 +152,7 @@ supported = ["0.7", "0.8", "0.9", "0.10", "0.11", "0.12", "0.13", "0.14"]
 version = "$("$LIFECYCLE/lifecycle" -version | cut -d + -f 1)"
 END
   tar --create --gzip --file "$folder/lifecycle.tgz" --directory "$folder" --owner 0 --group 0 lifecycle.toml lifecycle
-  cat >"$folder/builder.toml" <<END
+  cat >"$folder/builder.toml.new" <<END
 [[buildpacks]]
 uri = "$ROOT/tests/fixtures/buildpacks/processes"
 
@@ -170,9 +173,10 @@ image = "$2"
 [lifecycle]
 uri = "$folder/lifecycle.tgz"
 END
-  PACK_HOME="$STATE/pack" pack builder create "$BUILDER" --config "$folder/builder.toml" --pull-policy never >"$log" 2>&1 || {
+  PACK_HOME="$STATE/pack" pack builder create "$BUILDER" --config "$folder/builder.toml.new" --pull-policy never >"$log" 2>&1 || {
     cat "$log" >&2
     die 'the builder could not be made: the error of pack is above'
   }
-  rm -rf "$folder"
+  rm -r "$folder"/lifecycle{,.toml}
+  mv "$folder/builder.toml.new" "$BUILDER_CONFIG"
 }

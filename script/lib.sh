@@ -94,11 +94,33 @@ alone() {
   unset HELD_LOCK
 }
 
+# arch_of MACHINE: the name that images have for an architecture, from the kernel's.
+arch_of() {
+  case $1 in
+    x86_64) printf 'amd64\n' ;;
+    aarch64) printf 'arm64\n' ;;
+    *) die "there is no package for $1 machines, only for x86_64 (amd64) and aarch64 (arm64)" ;;
+  esac
+}
+
+# musl_target ARCH: the target triple of static programs for an architecture.
+musl_target() {
+  case $1 in
+    amd64) printf 'x86_64-unknown-linux-musl\n' ;;
+    arm64) printf 'aarch64-unknown-linux-musl\n' ;;
+  esac
+}
+
+# has_target TRIPLE: whether Rust has what it takes to build for TRIPLE.
+has_target() {
+  [[ -d $(rustc --print sysroot)/lib/rustlib/$1 ]]
+}
+
 # static_target: the target triple that buildpacks are packaged for: this machine's own, with musl where Rust and a linker have it.
 static_target() {
   local machine
   machine=$(uname -m)
-  if [[ -d $(rustc --print sysroot)/lib/rustlib/$machine-unknown-linux-musl ]] && have musl-gcc; then
+  if has_target "$machine-unknown-linux-musl" && have musl-gcc; then
     printf '%s-unknown-linux-musl\n' "$machine"
   else
     printf '%s-unknown-linux-gnu\n' "$machine"

@@ -19,4 +19,5 @@ mod contents;
 mod launch;
 mod order;
 mod other_agent;
+mod packages;
 mod subjects;

@@ -1,23 +1,12 @@
 //! The buildpack among others, in all the ways that pack knows to put it there.
 
-use crate::subjects::{PATIENT_AGENT, PLATFORM, app, ours};
-use crate::support::{App, Build, Image, workshop};
+use crate::subjects::{PATIENT_AGENT, PLATFORM, app, order, ours};
+use crate::support::{App, Build, workshop};
 use indoc::formatdoc;
 
 /// An app with an agent of its own.
 fn vendored() -> App {
     app().executable("vendor/backplane", PATIENT_AGENT)
-}
-
-/// The ids of the buildpacks that took part, in their order.
-fn order(image: &Image) -> Vec<String> {
-    let metadata: serde_json::Value =
-        serde_json::from_str(&image.labels()["io.buildpacks.build.metadata"]).unwrap();
-    let buildpacks = metadata["buildpacks"].as_array().unwrap();
-    buildpacks
-        .iter()
-        .map(|buildpack| buildpack["id"].as_str().unwrap().to_owned())
-        .collect()
 }
 
 /// What an observer of this name saw: its variables, and its layers.

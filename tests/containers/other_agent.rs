@@ -45,7 +45,8 @@ fn request_reaches_the_app_in_a_container_through_frp() {
     server.wait_for_status(200);
 
     // A request in flight is finished, and then the tunnel is gone.
-    let mut answer = server.open_slow(2000);
+    // Longer than the supervisor takes to see that the app no longer listens.
+    let mut answer = server.open_slow(4000);
     container.stop(10);
     let mut rest = String::new();
     answer.read_to_string(&mut rest).unwrap();

@@ -83,3 +83,14 @@ pub(crate) fn agent_of(image: &Image) -> String {
     assert_eq!(code, Some(0), "{stderr}");
     stdout
 }
+
+/// The ids of the buildpacks that took part, in their order.
+pub(crate) fn order(image: &Image) -> Vec<String> {
+    let metadata: serde_json::Value =
+        serde_json::from_str(&image.labels()["io.buildpacks.build.metadata"]).unwrap();
+    let buildpacks = metadata["buildpacks"].as_array().unwrap();
+    buildpacks
+        .iter()
+        .map(|buildpack| buildpack["id"].as_str().unwrap().to_owned())
+        .collect()
+}

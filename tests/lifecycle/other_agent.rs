@@ -105,7 +105,8 @@ fn request_in_flight_through_frp_is_finished_when_the_app_is_stopped() {
     let (image, server) = (image(), server());
     let mut running = launch(&image, "web", &server).start();
     server.wait_for_status(200);
-    let mut answer = server.open_slow(1000);
+    // Longer than the supervisor takes to see that the app no longer listens.
+    let mut answer = server.open_slow(4000);
     running.signal(Signal::TERM);
     let mut rest = String::new();
     answer.read_to_string(&mut rest).unwrap();

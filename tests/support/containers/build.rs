@@ -1,6 +1,7 @@
 //! Builds by the real pack.
 
 use super::app::App;
+use super::builder::Builder;
 use super::command;
 use super::docker::{docker, try_docker};
 use super::image::Image;
@@ -20,6 +21,7 @@ const BUILD_DEADLINE: Duration = Duration::from_mins(5);
 /// By default the buildpack under test comes behind the builder's own order, and the variables are hostile: a build has to bear them.
 pub(crate) struct Build {
     app: App,
+    builder: String,
     variables: BTreeMap<String, String>,
     buildpacks: Vec<(&'static str, OsString)>,
     arguments: Vec<OsString>,
@@ -51,6 +53,7 @@ impl Build {
         let name = workshop().new_name();
         Self {
             app,
+            builder: workshop().builder.clone(),
             variables: hostile
                 .map(|(name, value)| (name.to_owned(), value.to_owned()))
                 .into(),
@@ -98,6 +101,12 @@ impl Build {
     /// One more buildpack behind the builder's own order.
     pub(crate) fn post_buildpack(mut self, buildpack: impl Into<OsString>) -> Self {
         self.buildpacks.push(("--post-buildpack", buildpack.into()));
+        self
+    }
+
+    /// Takes another builder than that of the workshop.
+    pub(crate) fn builder(mut self, builder: &Builder) -> Self {
+        builder.name.clone_into(&mut self.builder);
         self
     }
 
@@ -161,7 +170,7 @@ impl Build {
         self.app.write_to(&app);
         let mut pack = Command::new("pack");
         pack.args(["build", &self.names.image, "--no-color"])
-            .args(["--builder", &workshop().builder, "--trust-builder"])
+            .args(["--builder", &self.builder, "--trust-builder"])
             // Else each build would want a lifecycle image of its own.
             .arg("--trust-extra-buildpacks")
             .args(["--pull-policy", "never"])

@@ -8,6 +8,7 @@
 #[path = "../app.rs"]
 mod app;
 mod build;
+mod builder;
 #[path = "../command.rs"]
 mod command;
 mod container;
@@ -38,6 +39,7 @@ mod workshop;
 
 pub(crate) use app::App;
 pub(crate) use build::Build;
+pub(crate) use builder::Builder;
 pub(crate) use container::{Container, TOKEN};
 pub(crate) use frp::{FrpServer, agent_archive};
 pub(crate) use image::Image;

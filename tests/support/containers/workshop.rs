@@ -13,6 +13,7 @@ use tempfile::TempDir;
 
 /// The variables by which `script/engine run` tells what there is; see its help.
 const BUILDER: &str = "BACKPLANE_TEST_BUILDER";
+const BUILDER_CONFIG: &str = "BACKPLANE_TEST_BUILDER_CONFIG";
 const FOLDER: &str = "BACKPLANE_TEST_FOLDER";
 const PREFIX: &str = "BACKPLANE_TEST_PREFIX";
 const RUN_IMAGE_WITHOUT_SHELL: &str = "BACKPLANE_TEST_RUN_IMAGE_WITHOUT_SHELL";
@@ -30,6 +31,8 @@ pub(crate) struct Workshop {
     gateway: String,
     /// The builder's image. Its order has one group, of the fixture `processes` alone.
     pub(crate) builder: String,
+    /// The file that pack made it of.
+    pub(super) builder_config: PathBuf,
     /// A run image without a single program beside what an app brings.
     pub(crate) run_image_without_shell: String,
 }
@@ -61,6 +64,23 @@ impl Workshop {
     /// The folder of the buildpack under test.
     pub(crate) fn buildpack_under_test(&self) -> PathBuf {
         self.packages.join("backplane_agent")
+    }
+
+    /// The buildpack under test in the file that is published.
+    pub(crate) fn package_file(&self) -> PathBuf {
+        static FILE: OnceLock<Result<(), String>> = OnceLock::new();
+        let made =
+            FILE.get_or_init(|| make(Command::new(root().join("script/package")).arg("--cnb")));
+        made.as_ref().unwrap_or_else(|problem| panic!("{problem}"));
+        let architecture = if cfg!(target_arch = "aarch64") {
+            "arm64"
+        } else {
+            "amd64"
+        };
+        self.packages.join(format!(
+            "backplane_agent-{}-linux-{architecture}.cnb",
+            env!("CARGO_PKG_VERSION")
+        ))
     }
 
     /// A buildpack that prints what it sees, under an id of its own: `fixture/NAME`.
@@ -134,6 +154,7 @@ impl Workshop {
             folder: variable(FOLDER)?.into(),
             prefix: variable(PREFIX)?,
             builder: variable(BUILDER)?,
+            builder_config: variable(BUILDER_CONFIG)?.into(),
             run_image_without_shell: variable(RUN_IMAGE_WITHOUT_SHELL)?,
             gateway: gateway(),
         })

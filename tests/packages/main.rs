@@ -1,0 +1,254 @@
+//! What `script/package` makes: the folder of the buildpack, and the file that is published.
+//!
+//! They are ignored by a plain `cargo test`. `script/test` runs them for every architecture that it can package for.
+#![expect(
+    unused_crate_dependencies,
+    reason = "the lint looks at each target alone, and most dependencies are the library's"
+)]
+#![expect(
+    clippy::unwrap_used,
+    reason = "all of this is test code, which clippy only sees of what is inside of a test function"
+)]
+
+#[expect(dead_code, reason = "the other tests use more of it")]
+#[path = "../support/command.rs"]
+mod command;
+#[path = "../support/preparation.rs"]
+mod preparation;
+
+use elf::ElfBytes;
+use elf::abi::{DT_NEEDED, EM_AARCH64, EM_X86_64, PT_INTERP};
+use elf::endian::AnyEndian;
+use flate2::read::GzDecoder;
+use std::collections::BTreeMap;
+use std::env;
+use std::fs::{self, File};
+use std::io::Read;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+
+/// The architectures to package for, separated by spaces; by default this machine's own.
+const ARCHITECTURES: &str = "BACKPLANE_TEST_ARCHITECTURES";
+
+/// The programs of a package: the one that builds, and the one that is copied into images.
+const PROGRAMS: [&str; 2] = [".libcnb-cargo/additional-bin/launch", "bin/build"];
+
+/// Files by their path in the buildpack.
+type Files = BTreeMap<String, Content>;
+
+#[derive(Debug, PartialEq)]
+enum Content {
+    File { bytes: Vec<u8>, executable: bool },
+    Link { target: PathBuf },
+}
+
+struct Package {
+    architecture: String,
+    folder: PathBuf,
+    file: PathBuf,
+}
+
+/// The packages, made by the first test that asks for them.
+fn packages() -> &'static [Package] {
+    static PACKAGES: OnceLock<Vec<Package>> = OnceLock::new();
+    PACKAGES.get_or_init(|| {
+        let architectures = env::var(ARCHITECTURES).unwrap_or_else(|_| own().to_owned());
+        let packages: Vec<_> = architectures
+            .split_whitespace()
+            .map(Package::make)
+            .collect();
+        assert!(!packages.is_empty(), "{ARCHITECTURES} is empty");
+        packages
+    })
+}
+
+/// This machine's architecture, by its name in images.
+fn own() -> &'static str {
+    match env::consts::ARCH {
+        "x86_64" => "amd64",
+        "aarch64" => "arm64",
+        other => panic!("there is no package for {other}"),
+    }
+}
+
+impl Package {
+    fn make(architecture: &str) -> Self {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let mut script = Command::new(root.join("script/package"));
+        script.args(["--arch", architecture, "--cnb"]);
+        preparation::make(&mut script).unwrap_or_else(|problem| panic!("{problem}"));
+        let folder = if architecture == own() {
+            "backplane_agent".to_owned()
+        } else {
+            format!("backplane_agent-{architecture}")
+        };
+        let version = env!("CARGO_PKG_VERSION");
+        let file = format!("backplane_agent-{version}-linux-{architecture}.cnb");
+        Self {
+            architecture: architecture.to_owned(),
+            folder: root.join("target/package").join(folder),
+            file: root.join("target/package").join(file),
+        }
+    }
+
+    /// The number that the header of its programs has to have.
+    fn machine(&self) -> u16 {
+        match self.architecture.as_str() {
+            "amd64" => EM_X86_64,
+            "arm64" => EM_AARCH64,
+            other => panic!("{ARCHITECTURES} has {other}, which is no architecture of ours"),
+        }
+    }
+
+    /// Sees that of these files the programs, and no others, are ELF files, that each is for this architecture, and that each runs on an image
+    /// that has nothing: without a loader, without a library.
+    #[track_caller]
+    fn check_programs(&self, files: &Files) {
+        let mut programs = Vec::new();
+        for (path, content) in files {
+            let Content::File { bytes, executable } = content else {
+                continue;
+            };
+            if !bytes.starts_with(b"\x7fELF") {
+                continue;
+            }
+            let program = ElfBytes::<AnyEndian>::minimal_parse(bytes).unwrap();
+            assert_eq!(program.ehdr.e_machine, self.machine(), "{path}");
+            let segments = program.segments().expect("a program has segments");
+            assert!(
+                segments.iter().all(|segment| segment.p_type != PT_INTERP),
+                "{path} wants a loader"
+            );
+            let dynamic = program.dynamic().unwrap();
+            assert!(
+                dynamic.is_none_or(|entries| entries.iter().all(|entry| entry.d_tag != DT_NEEDED)),
+                "{path} wants libraries"
+            );
+            assert!(executable, "{path} cannot be run");
+            programs.push(path.as_str());
+        }
+        assert_eq!(programs, PROGRAMS, "{}", self.architecture);
+    }
+}
+
+/// All files below a folder.
+fn files_below(folder: &Path) -> Files {
+    let mut files = Files::new();
+    let mut folders = vec![folder.to_owned()];
+    while let Some(next) = folders.pop() {
+        for entry in fs::read_dir(next).unwrap() {
+            let entry = entry.unwrap();
+            let (path, kind) = (entry.path(), entry.file_type().unwrap());
+            let content = if kind.is_dir() {
+                folders.push(path);
+                continue;
+            } else if kind.is_symlink() {
+                Content::Link {
+                    target: fs::read_link(&path).unwrap(),
+                }
+            } else {
+                Content::File {
+                    bytes: fs::read(&path).unwrap(),
+                    executable: entry.metadata().unwrap().permissions().mode() & 0o111 == 0o111,
+                }
+            };
+            let path = path.strip_prefix(folder).unwrap();
+            files.insert(path.to_str().unwrap().to_owned(), content);
+        }
+    }
+    files
+}
+
+/// All files in an archive, but for folders.
+fn files_in(archive: impl Read) -> Files {
+    let mut files = Files::new();
+    for entry in tar::Archive::new(archive).entries().unwrap() {
+        let mut entry = entry.unwrap();
+        let path = entry.path().unwrap().into_owned();
+        let path = path
+            .strip_prefix("/")
+            .unwrap_or(&path)
+            .to_str()
+            .unwrap()
+            .to_owned();
+        let content = match entry.header().entry_type() {
+            tar::EntryType::Directory => continue,
+            tar::EntryType::Symlink => Content::Link {
+                target: entry.link_name().unwrap().unwrap().into_owned(),
+            },
+            _ => {
+                let executable = entry.header().mode().unwrap() & 0o111 == 0o111;
+                let mut bytes = Vec::new();
+                entry.read_to_end(&mut bytes).unwrap();
+                Content::File { bytes, executable }
+            }
+        };
+        assert!(!files.contains_key(&path), "{path} is there twice");
+        files.insert(path, content);
+    }
+    files
+}
+
+/// An image in the layout of the OCI, as a `.cnb` file has it
+/// (<https://github.com/opencontainers/image-spec/blob/main/image-layout.md>).
+struct Layout(Files);
+
+impl Layout {
+    fn bytes(&self, path: &str) -> &[u8] {
+        match self.0.get(path) {
+            Some(Content::File { bytes, .. }) => bytes,
+            other => panic!("{path} is {other:?}"),
+        }
+    }
+
+    /// The blob that a descriptor points to.
+    fn blob(&self, descriptor: &serde_json::Value) -> &[u8] {
+        let digest = descriptor["digest"].as_str().unwrap();
+        self.bytes(&format!("blobs/{}", digest.replace(':', "/")))
+    }
+
+    fn json(&self, descriptor: &serde_json::Value) -> serde_json::Value {
+        serde_json::from_slice(self.blob(descriptor)).unwrap()
+    }
+}
+
+#[test]
+#[ignore = "needs pack and cargo-libcnb; script/test runs it"]
+fn programs_of_a_package_are_static_and_of_its_architecture() {
+    for package in packages() {
+        package.check_programs(&files_below(&package.folder));
+    }
+}
+
+/// Of the right programs for one architecture, and of nothing else: pack writes a second image with this one's programs for each further
+/// target, unless it is told not to.
+#[test]
+#[ignore = "needs pack and cargo-libcnb; script/test runs it"]
+fn file_of_a_package_has_what_the_package_has_for_its_architecture_alone() {
+    for package in packages() {
+        let layout = Layout(files_in(File::open(&package.file).unwrap()));
+        let index: serde_json::Value = serde_json::from_slice(layout.bytes("index.json")).unwrap();
+        let manifests = index["manifests"].as_array().unwrap();
+        assert_eq!(manifests.len(), 1, "{index}");
+        let manifest = layout.json(&manifests[0]);
+        let config = layout.json(&manifest["config"]);
+        assert_eq!(config["os"], "linux");
+        assert_eq!(config["architecture"], package.architecture.as_str());
+
+        let layers = manifest["layers"].as_array().unwrap();
+        assert_eq!(layers.len(), 1, "{manifest}");
+        let folder = format!(
+            "cnb/buildpacks/backplane_agent/{}/",
+            env!("CARGO_PKG_VERSION")
+        );
+        let files: Files = files_in(GzDecoder::new(layout.blob(&layers[0])))
+            .into_iter()
+            .map(|(path, content)| (path.strip_prefix(&folder).unwrap().to_owned(), content))
+            .collect();
+        package.check_programs(&files);
+        // Not assert_eq: nobody wants to read programs.
+        assert!(files == files_below(&package.folder), "{:?}", files.keys());
+    }
+}
