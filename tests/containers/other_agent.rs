@@ -13,12 +13,19 @@ fn pid_of_frpc(container: &Container) -> Option<String> {
     (!stdout.is_empty()).then(|| stdout.trim().to_owned())
 }
 
+/// An app that stays after its last answer until it is told: what the tunnel still holds of an answer is lost when the app ends.
+const PATIENT: &str = "./sample-app & trap 'kill -TERM %1' TERM; wait; wait; until [[ -e /tmp/end ]]; do sleep 0.05; done";
+
 #[test]
 #[ignore = "tier 3: needs Docker; script/test runs it"]
 fn request_reaches_the_app_in_a_container_through_frp() {
-    let image = Build::new(sample_app().file("agent.tgz", agent_archive()))
-        .env("BACKPLANE_AGENT_URL", "agent.tgz")
-        .run();
+    let image = Build::new(
+        sample_app()
+            .process("web", PATIENT)
+            .file("agent.tgz", agent_archive()),
+    )
+    .env("BACKPLANE_AGENT_URL", "agent.tgz")
+    .run();
     let server = FrpServer::start(workshop().gateway(), TOKEN);
     server.wait_for_status(404);
     let container = image.container().connect_by_frp(&server).start();
@@ -28,11 +35,15 @@ fn request_reaches_the_app_in_a_container_through_frp() {
     // The app listens where nobody else can reach it, and the script has become the tunnel.
     assert_eq!(container.stdout(), "listening 127.0.0.1:8080\n");
     let processes = container.processes();
-    assert_eq!(processes.len(), 3, "{processes:?}");
-    assert_eq!(processes[0], "./sample-app");
     assert_eq!(
-        processes[2],
-        "frpc --config /layers/backplane_agent/agent/libexec/frpc.toml"
+        processes.last().map(String::as_str),
+        Some("frpc --config /layers/backplane_agent/agent/libexec/frpc.toml")
+    );
+    assert!(
+        !processes
+            .iter()
+            .any(|process| process.starts_with("/bin/sh")),
+        "{processes:?}"
     );
 
     // It comes back after a crash.
@@ -47,10 +58,13 @@ fn request_reaches_the_app_in_a_container_through_frp() {
     // A request in flight is finished, and then the tunnel is gone.
     // Longer than the supervisor takes to see that the app no longer listens.
     let mut answer = server.open_slow(4000);
-    container.stop(10);
+    // What `docker stop` begins with.
+    container.kill("TERM");
     let mut rest = String::new();
     answer.read_to_string(&mut rest).unwrap();
     assert!(rest.contains("10/10\n"), "{rest}");
+    let (code, _, stderr) = container.exec(&["touch", "/tmp/end"]);
+    assert_eq!(code, Some(0), "{stderr}");
     assert_eq!(container.wait(), 0, "{}", container.stderr());
     server.wait_for_status(404);
 }
