@@ -1,6 +1,7 @@
 //! Listening for connections.
 
 use crate::log;
+use socket2::{SockFilter, SockRef};
 use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -37,4 +38,26 @@ pub(crate) async fn accept(listener: &TcpListener, program: &str) -> (TcpStream,
 pub(crate) fn send_at_once(stream: &TcpStream) {
     // It fails only on a connection that is already broken, which the first read or write will tell.
     let _ = stream.set_nodelay(true);
+}
+
+/// Has the kernel drop each packet that asks this listener for a new connection, by a filter of classic BPF:
+/// <https://docs.kernel.org/networking/filter.html>. Connections that are being made are not disturbed.
+///
+/// # Errors
+///
+/// The kernel refuses the filter.
+pub(crate) fn ignore_newcomers(listener: &TcpListener) -> io::Result<()> {
+    // What a filter on a TCP socket sees begins with the TCP header (RFC 9293, section 3.1).
+    const FLAGS: u32 = 13;
+    const SYN: u32 = 0x02;
+    // linux/bpf_common.h: BPF_LD | BPF_B | BPF_ABS, BPF_JMP | BPF_JSET | BPF_K, BPF_RET | BPF_K.
+    const LOAD_BYTE: u16 = 0x30;
+    const JUMP_IF_SET: u16 = 0x45;
+    const RETURN: u16 = 0x06;
+    SockRef::from(listener).attach_filter(&[
+        SockFilter::new(LOAD_BYTE, 0, 0, FLAGS),
+        SockFilter::new(JUMP_IF_SET, 0, 1, SYN),
+        SockFilter::new(RETURN, 0, 0, 0),
+        SockFilter::new(RETURN, 0, 0, u32::MAX),
+    ])
 }

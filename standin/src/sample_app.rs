@@ -5,13 +5,14 @@ use http_body_util::channel::Channel;
 use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Bytes, Incoming};
-use hyper::header::{HeaderValue, SERVER};
+use hyper::header::{HeaderValue, InvalidHeaderValue, SERVER};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use std::convert::Infallible;
 use std::fmt::Write;
+use std::future::ready;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::time::Duration;
@@ -31,6 +32,9 @@ const SLOW_CHUNKS: u32 = 10;
 /// long.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// How long a connection takes to be made that a client has begun to make: on one machine, far less.
+const HANDSHAKE: Duration = Duration::from_millis(20);
+
 /// How often the worker says that it works.
 const WORK_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -43,6 +47,20 @@ pub struct WebConfig {
     pub listen: SocketAddr,
     /// How long after its start, as an app that takes its time to boot.
     pub listen_after: Duration,
+    /// How long it lives on when the last request is done.
+    pub linger: Duration,
+    /// What its answers say that they are from; see [`server`].
+    pub server: HeaderValue,
+}
+
+/// What answers of this process, and of this release of the app, say in their header: `server: sample-app/RELEASE (process PID)`.
+///
+/// # Errors
+///
+/// The release's name cannot stand in a header.
+pub fn server(release: Option<&str>) -> Result<HeaderValue, InvalidHeaderValue> {
+    let release = release.map_or_else(String::new, |release| format!("/{release}"));
+    HeaderValue::try_from(format!("{PROGRAM}{release} (process {})", process::id()))
 }
 
 /// Serves requests until SIGTERM or SIGINT, and then those in flight. SIGUSR1 makes it stop listening, SIGUSR2 listen
@@ -65,11 +83,11 @@ pub async fn web(config: WebConfig) -> io::Result<()> {
     loop {
         tokio::select! {
             stream = accept(listener.as_ref()) => {
-                requests.spawn(serve(stream));
+                requests.spawn(serve(stream, config.server.clone()));
             }
             Some(_) = requests.join_next() => {}
             _ = close.recv() => if let Some(listener) = listener.take() {
-                close_listener(listener, &mut requests)?;
+                close_listener(listener, &config.server, &mut requests).await?;
                 log::line(PROGRAM, "SIGUSR1: listens no more, SIGUSR2 makes it listen again");
             },
             _ = reopen.recv() => if listener.is_none() {
@@ -84,9 +102,10 @@ pub async fn web(config: WebConfig) -> io::Result<()> {
         }
     }
     if let Some(listener) = listener {
-        close_listener(listener, &mut requests)?;
+        close_listener(listener, &config.server, &mut requests).await?;
     }
     while requests.join_next().await.is_some() {}
+    sleep(config.linger).await;
     Ok(())
 }
 
@@ -129,34 +148,49 @@ async fn accept(listener: Option<&TcpListener>) -> TcpStream {
     }
 }
 
-/// Takes in the connections that wait in the listener's queue before it is closed, because closing it would reset them.
-fn close_listener(listener: TcpListener, requests: &mut JoinSet<()>) -> io::Result<()> {
+/// Takes in whoever has connected before the listener is closed, because closing it would reset them: so no client loses a request
+/// that this process could have answered. Who comes later is not let in, and is refused when the listener is closed.
+async fn close_listener(
+    listener: TcpListener,
+    server: &HeaderValue,
+    requests: &mut JoinSet<()>,
+) -> io::Result<()> {
+    // Without it, who connects just before the end would be reset: rare, and as with most apps.
+    let _best_effort = net::ignore_newcomers(&listener);
+    let mut handshakes = pin!(sleep(HANDSHAKE));
+    loop {
+        tokio::select! {
+            stream = accept(Some(&listener)) => {
+                requests.spawn(serve(stream, server.clone()));
+            }
+            () = &mut handshakes => break,
+        }
+    }
     let listener = listener.into_std()?;
     while let Ok((stream, _)) = listener.accept() {
         stream.set_nonblocking(true)?;
-        requests.spawn(serve(TcpStream::from_std(stream)?));
+        requests.spawn(serve(TcpStream::from_std(stream)?, server.clone()));
     }
     Ok(())
 }
 
 /// Serves one connection, which carries one request: so no client sends another one just when the app ends.
-async fn serve(stream: TcpStream) {
+async fn serve(stream: TcpStream, server: HeaderValue) {
+    let service = service_fn(|request| ready(Ok::<_, Infallible>(answer(request, &server))));
     // An error is the client's, and was told to it where that was possible.
     let _ = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEADER_TIMEOUT)
         .keep_alive(false)
-        .serve_connection(TokioIo::new(stream), service_fn(answer))
+        .serve_connection(TokioIo::new(stream), service)
         .await;
 }
 
-/// Every answer says in its header which process gave it.
-async fn answer(request: Request<Incoming>) -> Result<Response<Body>, Infallible> {
+/// Every answer says in its header which process of which release gave it.
+fn answer(request: Request<Incoming>, server: &HeaderValue) -> Response<Body> {
     let mut response = respond(request);
-    let server = format!("{PROGRAM} (process {})", process::id());
-    let server = HeaderValue::try_from(server).expect("it is plain ASCII");
-    response.headers_mut().insert(SERVER, server);
-    Ok(response)
+    response.headers_mut().insert(SERVER, server.clone());
+    response
 }
 
 fn respond(request: Request<Incoming>) -> Response<Body> {

@@ -31,6 +31,8 @@ pub(crate) struct Record {
     pub(crate) answered: Instant,
     /// The process of the app that answered, if the answer's header came that far.
     pub(crate) app: Option<u32>,
+    /// The release of the app that answered, if it has a name.
+    pub(crate) release: Option<String>,
     /// Whether anything of an answer came.
     pub(crate) has_begun: bool,
     /// The request and what came instead of a whole answer of the app.
@@ -80,6 +82,11 @@ impl Load {
         lock(&self.records).answering().contains(&app)
     }
 
+    /// Whether this release of the app has given a whole answer.
+    pub(crate) fn has_answer_of_release(&self, release: &str) -> bool {
+        lock(&self.records).releases().contains(release)
+    }
+
     /// Has the clients finish what they have begun, and tells what became of all their requests.
     pub(crate) fn stop(mut self) -> Records {
         self.end();
@@ -124,6 +131,7 @@ impl Client {
             };
         Record {
             app: app_of(head),
+            release: release_of(head),
             has_begun: !answer.is_empty(),
             failure: (!is_whole).then(|| format!("{path}: {answer} ({ended:?})")),
             sent,
@@ -148,9 +156,20 @@ fn exchange(address: &str, endpoint: &str, path: &str) -> (Vec<u8>, io::Result<(
 
 /// The process of the sample app that wrote this header.
 pub(crate) fn app_of(head: &str) -> Option<u32> {
-    head.lines()
-        .filter_map(|line| line.strip_prefix("server: sample-app (process "))
-        .find_map(|process| process.trim_end().strip_suffix(')')?.parse().ok())
+    let (_, process) = server(head)?.split_once("(process ")?;
+    process.strip_suffix(')')?.parse().ok()
+}
+
+/// The release of the sample app that wrote this header.
+fn release_of(head: &str) -> Option<String> {
+    let (product, _) = server(head)?.split_once(' ')?;
+    Some(product.strip_prefix("sample-app/")?.to_owned())
+}
+
+/// What is behind all that a header may have passed.
+fn server(head: &str) -> Option<&str> {
+    let mut fields = head.lines();
+    fields.find_map(|line| line.strip_prefix("server: ").map(str::trim_end))
 }
 
 /// What became of all requests.
@@ -170,5 +189,13 @@ impl Records {
     pub(crate) fn answering(&self) -> BTreeSet<u32> {
         let answers = self.0.iter().filter(|record| record.failure.is_none());
         answers.filter_map(|record| record.app).collect()
+    }
+
+    /// The releases that gave whole answers.
+    pub(crate) fn releases(&self) -> BTreeSet<&str> {
+        let answers = self.0.iter().filter(|record| record.failure.is_none());
+        answers
+            .filter_map(|record| record.release.as_deref())
+            .collect()
     }
 }

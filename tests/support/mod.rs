@@ -11,6 +11,7 @@ mod command;
 mod edge_log;
 mod frp;
 mod launch;
+#[expect(dead_code, reason = "the tests on a Docker engine use more of it")]
 mod load;
 mod output;
 mod port;

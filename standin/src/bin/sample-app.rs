@@ -28,6 +28,13 @@ struct Arguments {
     /// How many milliseconds to wait before listening, as an app that boots slowly
     #[arg(long, value_name = "MS", default_value_t = 0)]
     listen_after: u64,
+    /// How many milliseconds to live on when the requests in flight are done, as an app that gives its answers time to get
+    /// out before its container ends with it
+    #[arg(long, value_name = "MS", default_value_t = 0)]
+    linger: u64,
+    /// What to call this release of the app in the header of its answers, as in `server: sample-app/2.0 (process 1)`
+    #[arg(long, value_name = "NAME")]
+    release: Option<String>,
 }
 
 #[derive(Subcommand)]
@@ -52,6 +59,8 @@ async fn run(arguments: Arguments) -> Result<(), Box<dyn Error>> {
     let config = WebConfig {
         listen,
         listen_after: Duration::from_millis(arguments.listen_after),
+        linger: Duration::from_millis(arguments.linger),
+        server: sample_app::server(arguments.release.as_deref())?,
     };
     Ok(sample_app::web(config).await?)
 }

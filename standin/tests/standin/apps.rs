@@ -5,8 +5,10 @@ use http_body_util::{BodyExt, Empty};
 use hyper::StatusCode;
 use hyper::body::Bytes;
 use nix::sys::signal::Signal;
+use std::io::{Read as _, Write as _};
 use std::net::SocketAddr;
 use std::process::Command;
+use std::thread;
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -50,6 +52,17 @@ fn every_answer_names_its_process() {
             let expected = format!("sample-app (process {})", app.program.id());
             assert_eq!(response.headers()["server"], *expected, "{path}");
         }
+    });
+}
+
+/// So that a client can tell what a deploy has replaced from what it has brought.
+#[test]
+fn every_answer_names_its_release_if_it_has_a_name() {
+    bounded(async {
+        let app = App::start(&["--release", "2.0"]).await;
+        let response = send(app.address, request("GET", "/", Empty::<Bytes>::new())).await;
+        let expected = format!("sample-app/2.0 (process {})", app.program.id());
+        assert_eq!(response.headers()["server"], *expected);
     });
 }
 
@@ -112,6 +125,58 @@ fn app_answers_all_that_waits_when_it_is_told_to_end() {
                 .logged("SIGTERM: finishing the requests in flight")
                 .await;
         }
+    });
+}
+
+#[test]
+fn app_that_ends_answers_whoever_has_connected() {
+    // A connection that comes just as the listener is closed is rare: here, hundreds are made around each end.
+    const CLIENTS: usize = 2;
+    const ROUNDS: usize = 10;
+    const MOST: usize = 400;
+    /// Connects again and again until the app lets nobody in, and asks by each connection.
+    fn connect(address: SocketAddr) -> Vec<std::net::TcpStream> {
+        let patience = Duration::from_millis(300);
+        let connect = || {
+            thread::sleep(Duration::from_micros(20));
+            let mut stream = std::net::TcpStream::connect_timeout(&address, patience).ok()?;
+            // A failure is seen when there is no answer.
+            let _ = stream.write_all(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n");
+            Some(stream)
+        };
+        std::iter::from_fn(connect).take(MOST).collect()
+    }
+    bounded(async {
+        for _ in 0..ROUNDS {
+            let mut app = App::start(&[]).await;
+            let address = app.address;
+            let clients = [(); CLIENTS].map(|()| thread::spawn(move || connect(address)));
+            app.program.signal(Signal::SIGTERM);
+            assert_eq!(app.program.ended().await.code(), Some(0));
+            for mut stream in clients
+                .into_iter()
+                .flat_map(|client| client.join().unwrap())
+            {
+                let mut answer = String::new();
+                let told = stream.read_to_string(&mut answer);
+                assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{told:?}");
+            }
+        }
+    });
+}
+
+#[test]
+fn app_lives_on_after_its_last_answer_if_told_to() {
+    bounded(async {
+        let mut app = App::start(&["--linger", "300"]).await;
+        let start = Instant::now();
+        app.program.signal(Signal::SIGTERM);
+        eventually("a closed port", async || {
+            refuses(app.address).await.then_some(())
+        })
+        .await;
+        assert_eq!(app.program.ended().await.code(), Some(0));
+        assert!(start.elapsed() >= Duration::from_millis(300));
     });
 }
 
