@@ -16,8 +16,14 @@ mod support;
 
 mod build;
 mod contents;
+mod exec;
 mod launch;
+mod networks;
 mod order;
 mod other_agent;
 mod packages;
+mod secrets;
+mod served;
+mod stopping;
 mod subjects;
+mod surroundings;

@@ -25,6 +25,8 @@ pub(crate) struct Run {
     options: Vec<OsString>,
     variables: BTreeMap<String, String>,
     command: Vec<OsString>,
+    /// Whose network it is to use, in place of one of its own.
+    network_of: Option<String>,
 }
 
 impl Image {
@@ -43,6 +45,7 @@ impl Image {
             .map(|(name, value)| (name.to_owned(), value.to_owned()))
             .into(),
             command: Vec::new(),
+            network_of: None,
         }
     }
 
@@ -64,6 +67,12 @@ impl Run {
         options: impl IntoIterator<Item = impl Into<OsString>>,
     ) -> Self {
         self.options.extend(options.into_iter().map(Into::into));
+        self
+    }
+
+    /// Puts it into the network of another container, as Kubernetes does it with all containers of a pod.
+    pub(crate) fn in_network_of(mut self, other: &Container) -> Self {
+        self.network_of = Some(other.name.clone());
         self
     }
 
@@ -99,7 +108,15 @@ impl Run {
         let mut arguments: Vec<OsString> =
             ["run", "--detach", "--name", &name].map(Into::into).into();
         arguments.extend(["--label", workshop().label()].map(Into::into));
-        arguments.extend(["--add-host", &format!("{HOST}:host-gateway")].map(Into::into));
+        match &self.network_of {
+            // With the network it has the other one's table of hosts.
+            Some(other) => {
+                arguments.extend(["--network", &format!("container:{other}")].map(Into::into));
+            }
+            None => {
+                arguments.extend(["--add-host", &format!("{HOST}:host-gateway")].map(Into::into));
+            }
+        }
         for (name, value) in &self.variables {
             arguments.extend(["--env".into(), format!("{name}={value}").into()]);
         }
@@ -198,6 +215,21 @@ impl Container {
                 .to_owned()
         })
         .collect()
+    }
+
+    /// The states of all that runs in it, as ps(1) tells them: `Z` for a zombie.
+    #[track_caller]
+    pub(crate) fn states(&self) -> Vec<String> {
+        let listing = docker(["top", &self.name, "-o", "pid,stat"]);
+        let rows = listing.lines().skip(1);
+        rows.filter_map(|row| row.split_whitespace().nth(1).map(str::to_owned))
+            .collect()
+    }
+
+    /// Starts it again after its end.
+    #[track_caller]
+    pub(crate) fn restart(&self) {
+        docker(["start", &self.name]);
     }
 
     /// Stops it as `docker stop` does, with this many seconds of grace.

@@ -15,7 +15,7 @@ const DEADLINE: Duration = Duration::from_mins(2);
 ///
 /// When it fails.
 #[track_caller]
-pub(super) fn docker(arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> String {
+pub(crate) fn docker(arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> String {
     let mut command = Command::new("docker");
     command.args(arguments);
     let (status, stdout, stderr) = command::run_apart(&mut command, DEADLINE);

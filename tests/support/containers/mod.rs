@@ -17,6 +17,7 @@ mod docker;
 mod edge_log;
 #[path = "../frp.rs"]
 mod frp;
+mod figures;
 mod image;
 #[expect(dead_code, reason = "the tests over the CNB lifecycle use more of it")]
 #[path = "../load.rs"]
@@ -24,6 +25,7 @@ mod load;
 #[expect(dead_code, reason = "the tests over the CNB lifecycle use more of it")]
 #[path = "../port.rs"]
 mod port;
+mod network;
 #[path = "../preparation.rs"]
 mod preparation;
 #[expect(dead_code, reason = "the tests over the CNB lifecycle use more of it")]
@@ -32,6 +34,8 @@ mod release;
 #[expect(dead_code, reason = "the tests over the CNB lifecycle use more of it")]
 #[path = "../server.rs"]
 mod server;
+#[path = "../soak.rs"]
+mod soak;
 #[expect(dead_code, reason = "the tests over the CNB lifecycle use more of it")]
 #[path = "../waiting.rs"]
 mod waiting;
@@ -40,10 +44,15 @@ mod workshop;
 pub(crate) use app::App;
 pub(crate) use build::Build;
 pub(crate) use builder::Builder;
-pub(crate) use container::{Container, TOKEN};
 pub(crate) use frp::{FrpServer, agent_archive};
+pub(crate) use container::{Container, Run, TOKEN};
+pub(crate) use docker::docker;
+pub(crate) use figures::{add_row, milliseconds};
 pub(crate) use image::Image;
+pub(crate) use load::{Client, Load, Record, Records};
+pub(crate) use network::Network;
 pub(crate) use release::{archive, file, sha256};
 pub(crate) use server::Edge;
+pub(crate) use soak::soak_or;
 pub(crate) use waiting::{DEADLINE, eventually};
 pub(crate) use workshop::workshop;

@@ -1,0 +1,90 @@
+//! The sample app in a container behind an edge.
+
+use crate::subjects::{ENDPOINT, sample_build};
+use crate::support::{Container, Edge, Image, Run, TOKEN, add_row, milliseconds, workshop};
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
+
+/// How long an app without requests in flight may take to end: far less than the grace after which it would be killed.
+const END: Duration = Duration::from_secs(5);
+
+/// Where `backplane-status` is in an image.
+pub(crate) const STATUS: &str = "/layers/backplane_agent/agent/libexec/backplane-status";
+
+/// How long the engine waits between SIGTERM and SIGKILL, in seconds.
+pub(crate) const GRACE: u32 = 20;
+
+/// The image of the sample app that all tests share; what runs the tests removes it.
+pub(crate) fn image() -> &'static Image {
+    static IMAGE: OnceLock<Image> = OnceLock::new();
+    IMAGE.get_or_init(|| sample_build().run())
+}
+
+/// An edge on the machine itself, with nobody behind it so far.
+pub(crate) fn edge() -> Edge {
+    let edge = Edge::start_for_agents_at(workshop().gateway(), TOKEN);
+    edge.route(TOKEN, ENDPOINT, "some=label");
+    assert_eq!(edge.get(ENDPOINT, "/"), 503);
+    edge
+}
+
+/// A container that has answered through the edge.
+pub(crate) struct Served {
+    pub(crate) container: Container,
+    pub(crate) edge: Edge,
+    /// From before `docker run` to the first answer.
+    first_answer: Duration,
+}
+
+impl Served {
+    /// The default process of the shared image, run as `adjust` says.
+    #[track_caller]
+    pub(crate) fn start(adjust: impl FnOnce(Run) -> Run) -> Self {
+        Self::start_run(|edge| adjust(image().container().connect(edge)))
+    }
+
+    /// A run that leads to this edge.
+    #[track_caller]
+    pub(crate) fn start_run(run: impl FnOnce(&Edge) -> Run) -> Self {
+        let edge = edge();
+        let run = run(&edge);
+        let start = Instant::now();
+        let container = run.start();
+        container.eventually("an answer", || {
+            (edge.get(ENDPOINT, "/") == 200).then_some(())
+        });
+        Self {
+            first_answer: start.elapsed(),
+            container,
+            edge,
+        }
+    }
+
+    /// Stops the container, and sees that all of it ends well and at once. Gives the time that it took.
+    #[track_caller]
+    pub(crate) fn stop(&self) -> Duration {
+        let start = Instant::now();
+        self.container.stop(GRACE);
+        let end = start.elapsed();
+        assert_eq!(self.container.wait(), 0, "{}", self.container.stderr());
+        assert!(end < END, "{end:?}");
+        self.edge.wait_for_status(ENDPOINT, 503);
+        end
+    }
+
+    /// Stops the container likewise, and adds the figures of this case to the document's.
+    #[track_caller]
+    pub(crate) fn stop_as(&self, case: &str) {
+        let processes = self.container.processes().len();
+        let end = self.stop();
+        add_row(
+            "containers",
+            &[
+                case.to_owned(),
+                milliseconds(self.first_answer),
+                processes.to_string(),
+                milliseconds(end),
+            ],
+        );
+    }
+}

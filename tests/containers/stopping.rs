@@ -1,0 +1,100 @@
+//! How containers end, and how they are held and go on.
+
+use crate::served::{GRACE, Served};
+use crate::subjects::ENDPOINT;
+use crate::support::{add_row, milliseconds};
+use std::io::{BufRead as _, Read as _};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// How long the request takes that is in flight when a container is stopped.
+const SLOW: Duration = Duration::from_secs(3);
+
+/// When the kernel has ended a container, its agent's connection is closed for the edge within this time.
+const NOTICED: Duration = Duration::from_secs(2);
+
+/// The app gets SIGTERM alone, and the agent goes on until the app has ended.
+#[test]
+#[ignore = "tier 3: needs Docker; script/test runs it"]
+fn request_in_flight_is_finished_when_the_container_is_stopped() {
+    let served = Served::start(|run| run);
+    let mut answer = served
+        .edge
+        .open(ENDPOINT, &format!("/slow?ms={}", SLOW.as_millis()));
+    let mut begun = String::new();
+    while !begun.contains("1/10") {
+        assert_ne!(answer.read_line(&mut begun).unwrap(), 0, "{begun}");
+    }
+    let start = Instant::now();
+    thread::scope(|scope| {
+        scope.spawn(|| served.container.stop(GRACE));
+        let mut rest = String::new();
+        answer.read_to_string(&mut rest).unwrap();
+        // The last piece, and the end of a body that comes in pieces (RFC 9112, section 7.1).
+        assert!(rest.contains("10/10\n"), "{rest}");
+        assert!(rest.ends_with("\r\n0\r\n\r\n"), "{rest}");
+    });
+    let end = start.elapsed();
+    assert_eq!(served.container.wait(), 0, "{}", served.container.stderr());
+    // Else the request was over before anything was stopped.
+    assert!(end > SLOW / 2, "{end:?}");
+    assert!(end < SLOW + NOTICED, "{end:?}");
+    add_row(
+        "endings",
+        &[
+            format!(
+                "`docker stop` with a request of {} ms in flight",
+                SLOW.as_millis()
+            ),
+            "1 of 1".to_owned(),
+            milliseconds(end),
+        ],
+    );
+}
+
+#[test]
+#[ignore = "tier 3: needs Docker; script/test runs it"]
+fn killed_container_takes_its_agent_along_and_serves_when_it_is_started_again() {
+    let served = Served::start(|run| run);
+    let agent = served.edge.wait_for_connected("some=label");
+    let start = Instant::now();
+    served.container.kill("KILL");
+    assert_eq!(served.container.wait(), 128 + 9);
+    let gone = served.edge.wait_for_gone(agent) - start;
+    assert!(gone < NOTICED, "{gone:?}");
+    assert_eq!(served.edge.get(ENDPOINT, "/"), 503);
+
+    served.container.restart();
+    served.edge.wait_for_status(ENDPOINT, 200);
+    add_row(
+        "endings",
+        &[
+            "`docker kill`, until the edge knows".to_owned(),
+            String::new(),
+            milliseconds(gone),
+        ],
+    );
+    served.stop();
+}
+
+#[test]
+#[ignore = "tier 3: needs Docker; script/test runs it"]
+fn paused_container_answers_with_the_same_agent_when_it_goes_on() {
+    let served = Served::start(|run| run);
+    let agent = served.edge.wait_for_connected("some=label");
+    served.container.pause();
+    let mut answer = served.edge.open(ENDPOINT, "/");
+    let stream = answer.get_ref();
+    stream
+        .set_read_timeout(Some(Duration::from_millis(1500)))
+        .unwrap();
+    assert!(answer.fill_buf().is_err(), "it was answered in the pause");
+    served.container.unpause();
+
+    let mut late = String::new();
+    answer.read_to_string(&mut late).unwrap();
+    assert!(late.starts_with("HTTP/1.1 200 "), "{late}");
+    assert_eq!(served.edge.get(ENDPOINT, "/"), 200);
+    assert_eq!(served.edge.connected("some=label"), Some(agent));
+    served.stop();
+}

@@ -1,0 +1,168 @@
+//! Containers with less than usual: users, rights, processes, memory, programs.
+
+use crate::served::{Served, image};
+use crate::subjects::sample_build;
+use crate::support::{App, Build, workshop};
+
+/// What runs in a container that serves, process 1 first.
+#[track_caller]
+fn assert_app_supervisor_and_agent(served: &Served) {
+    let processes = served.container.processes();
+    assert_eq!(processes.len(), 3, "{processes:#?}");
+    assert_eq!(processes[0], "./sample-app");
+    assert_eq!(
+        processes[2],
+        "/layers/backplane_agent/agent/libexec/backplane connect some=label http://127.0.0.1:8080"
+    );
+}
+
+#[test]
+#[ignore = "tier 3: needs Docker; script/test runs it"]
+fn default_process_serves() {
+    let served = Served::start(|run| run);
+    assert_app_supervisor_and_agent(&served);
+    // Nobody outside of the container can reach it there.
+    assert_eq!(served.container.stdout(), "listening 127.0.0.1:8080\n");
+    served.stop_as("default process");
+}
+
+#[test]
+#[ignore = "tier 3: needs Docker; script/test runs it"]
+fn process_serves_by_its_name() {
+    let served = Served::start_run(|edge| image().process("web").connect(edge));
+    assert_app_supervisor_and_agent(&served);
+    served.stop_as("`--entrypoint web`");
+}
+
+#[test]
+#[ignore = "tier 3: needs Docker; script/test runs it"]
+fn serves_below_an_init() {
+    let served = Served::start(|run| run.options(["--init"]));
+    let processes = served.container.processes();
+    assert_eq!(processes.len(), 4, "{processes:#?}");
+    assert!(processes[0].contains("init"), "{processes:#?}");
+    served.stop_as("`--init`");
+}
+
+#[test]
+#[ignore = "tier 3: needs Docker; script/test runs it"]
+fn serves_from_a_read_only_root() {
+    let served = Served::start(|run| run.options(["--read-only"]));
+    assert_app_supervisor_and_agent(&served);
+    served.stop_as("`--read-only`");
+}
+
+/// As `OpenShift` runs containers.
+#[test]
+#[ignore = "tier 3: needs Docker; script/test runs it"]
+fn serves_as_a_user_who_is_in_no_list() {
+    let served = Served::start(|run| run.options(["--user", "12345:0"]));
+    assert_app_supervisor_and_agent(&served);
+    let (code, status, _) = served.container.exec(&["id", "--user"]);
+    assert_eq!((code, status.as_str()), (Some(0), "12345\n"));
+    let (code, ..) = served.container.exec(&["id", "--user", "--name"]);
+    assert_eq!(code, Some(1));
+    served.stop_as("`--user 12345:0`, whom no list has");
+}
+
+#[test]
+#[ignore = "tier 3: needs Docker; script/test runs it"]
+fn serves_without_capabilities_and_new_privileges() {
+    let options = ["--cap-drop", "ALL", "--security-opt", "no-new-privileges"];
+    let served = Served::start(|run| run.options(options));
+    assert_app_supervisor_and_agent(&served);
+    served.stop_as("`--cap-drop ALL --security-opt no-new-privileges`");
+}
+
+#[test]
+#[ignore = "tier 3: needs Docker; script/test runs it"]
+fn serves_with_all_of_these_at_once() {
+    let options = [
+        "--init",
+        "--read-only",
+        "--user",
+        "12345:0",
+        "--cap-drop",
+        "ALL",
+        "--security-opt",
+        "no-new-privileges",
+        "--pids-limit",
+        "16",
+        "--memory",
+        "64m",
+    ];
+    let served = Served::start(|run| run.options(options));
+    served.stop_as("all of these, with `--pids-limit 16 --memory 64m`");
+}
+
+/// The launcher is a program in Go, whose threads count too while it boots the app.
+#[test]
+#[ignore = "tier 3: needs Docker; script/test runs it"]
+fn serves_within_limits_of_processes_and_memory() {
+    let options = [
+        "--pids-limit",
+        "16",
+        "--memory",
+        "32m",
+        "--memory-swap",
+        "32m",
+    ];
+    let served = Served::start(|run| run.options(options));
+    assert_app_supervisor_and_agent(&served);
+    assert_eq!(served.container.inspect("{{.State.OOMKilled}}"), "false");
+    served.stop_as("`--pids-limit 16 --memory 32m`");
+}
+
+/// An app that holds most of the memory, and an agent that wants all of it: the kernel would take the app, if it were not told otherwise.
+#[test]
+#[ignore = "tier 3: needs Docker; script/test runs it"]
+fn agent_that_eats_all_memory_is_killed_and_not_the_app() {
+    let app = App::new()
+        .process(
+            "web",
+            "exec perl -e '$| = 1; open $zero, q(</dev/zero); read $zero, $held, 40_000_000; print qq(holds it\\n); sleep'",
+        )
+        .executable("agent", "#!/bin/sh\nexec tail /dev/zero\n");
+    let image = Build::new(app).env("BACKPLANE_AGENT_URL", "agent").run();
+    let container = image
+        .container()
+        .env("BACKPLANE_TOKEN", "any")
+        .env("BACKPLANE_LABELS", "some=label")
+        .env("BACKPLANE_WAIT_FOR_APP", "false")
+        .env("PORT", "8080")
+        .options(["--memory", "64m", "--memory-swap", "64m"])
+        .start();
+    // Once more than the first time, as the app could be killed in place of any of them.
+    container.eventually("three kills of the agent", || {
+        let lines = container.our_lines();
+        let kills = lines
+            .iter()
+            .filter(|line| line.contains("The agent was ended by SIGKILL."));
+        (kills.count() >= 3).then_some(())
+    });
+    assert_eq!(container.inspect("{{.State.Running}}"), "true");
+    assert_eq!(container.stdout(), "holds it\n");
+    assert!(container.processes()[0].starts_with("perl -e"));
+}
+
+/// Nothing at launch needs a program of the image.
+#[test]
+#[ignore = "tier 3: needs Docker; script/test runs it"]
+fn serves_from_an_image_without_a_shell() {
+    let image = sample_build()
+        .argument("--run-image")
+        .argument(&workshop().run_image_without_shell)
+        .run();
+    let served = Served::start_run(|edge| {
+        // The process types of the tests' builder are lines for a shell.
+        image
+            .process("launcher")
+            .command(["--", "./sample-app"])
+            .connect(edge)
+            .env("BACKPLANE_PROCESS_TYPE", "web")
+    });
+    assert_app_supervisor_and_agent(&served);
+    let (code, _, stderr) = served.container.exec(&["/bin/sh", "-c", "true"]);
+    assert!(matches!(code, Some(126 | 127)), "{code:?}: {stderr}");
+    served.stop_as("a run image without a shell");
+}
