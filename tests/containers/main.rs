@@ -22,6 +22,7 @@ mod networks;
 mod order;
 mod other_agent;
 mod packages;
+mod rolling_deploy;
 mod secrets;
 mod served;
 mod stopping;

@@ -32,17 +32,27 @@ fn tests_below(folder: &Path) -> BTreeSet<String> {
 }
 
 #[test]
-fn every_promise_of_the_supervisor_is_proved_by_tests_that_exist() {
+fn what_is_promised_is_proved_by_tests_that_exist() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let tests: BTreeSet<String> = ["launch", "tests", "standin"]
         .iter()
         .flat_map(|folder| tests_below(&root.join(folder)))
         .collect();
-    let document = fs::read_to_string(root.join("docs/supervisor.md")).unwrap();
-    for head in [
-        "| promise | proved by |\n| --- | --- |\n",
-        "| refused | then | proved by |\n| --- | --- | --- |\n",
+    for (document, head) in [
+        (
+            "docs/supervisor.md",
+            "| promise | proved by |\n| --- | --- |\n",
+        ),
+        (
+            "docs/supervisor.md",
+            "| refused | then | proved by |\n| --- | --- | --- |\n",
+        ),
+        (
+            "docs/proof.md",
+            "| case | what the test sees | proved by |\n| --- | --- | --- |\n",
+        ),
     ] {
+        let document = fs::read_to_string(root.join(document)).unwrap();
         let (_, table) = document.split_once(head).unwrap();
         every_row_is_proved(table, &tests);
     }
