@@ -1,6 +1,6 @@
 //! How containers end, and how they are held and go on.
 
-use crate::served::{GRACE, Served};
+use crate::served::{GRACE, Served, image};
 use crate::subjects::ENDPOINT;
 use crate::support::{add_row, milliseconds};
 use std::io::{BufRead as _, Read as _};
@@ -17,7 +17,7 @@ const NOTICED: Duration = Duration::from_secs(2);
 #[test]
 #[ignore = "tier 3: needs Docker; script/test runs it"]
 fn request_in_flight_is_finished_when_the_container_is_stopped() {
-    let served = Served::start(|run| run);
+    let served = Served::start_run(|edge| image().process("lingering").connect(edge));
     let mut answer = served
         .edge
         .open(ENDPOINT, &format!("/slow?ms={}", SLOW.as_millis()));
@@ -43,7 +43,7 @@ fn request_in_flight_is_finished_when_the_container_is_stopped() {
         "endings",
         &[
             format!(
-                "`docker stop` with a request of {} ms in flight",
+                "`docker stop` with a request of {} ms in flight, the app lives on for 1 s",
                 SLOW.as_millis()
             ),
             "1 of 1".to_owned(),

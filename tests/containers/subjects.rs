@@ -30,6 +30,8 @@ pub(crate) fn sample_app() -> App {
     App::new()
         .process("web", "exec ./sample-app")
         .process("worker", "exec ./sample-app worker")
+        // As an app should end that is process 1: its agent ends with it, and the last answer has to get out before.
+        .process("lingering", "exec ./sample-app --linger 1000")
         .executable("sample-app", program("sample-app"))
         .executable("vendor/backplane", program("backplane"))
 }
