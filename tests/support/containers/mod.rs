@@ -15,17 +15,17 @@ mod container;
 mod docker;
 #[path = "../edge_log.rs"]
 mod edge_log;
+mod figures;
 #[path = "../frp.rs"]
 mod frp;
-mod figures;
 mod image;
 #[expect(dead_code, reason = "the tests over the CNB lifecycle use more of it")]
 #[path = "../load.rs"]
 mod load;
+mod network;
 #[expect(dead_code, reason = "the tests over the CNB lifecycle use more of it")]
 #[path = "../port.rs"]
 mod port;
-mod network;
 #[path = "../preparation.rs"]
 mod preparation;
 #[expect(dead_code, reason = "the tests over the CNB lifecycle use more of it")]
@@ -44,10 +44,10 @@ mod workshop;
 pub(crate) use app::App;
 pub(crate) use build::Build;
 pub(crate) use builder::Builder;
-pub(crate) use frp::{FrpServer, agent_archive};
 pub(crate) use container::{Container, Run, TOKEN};
 pub(crate) use docker::docker;
 pub(crate) use figures::{add_row, milliseconds};
+pub(crate) use frp::{FrpServer, agent_archive};
 pub(crate) use image::Image;
 pub(crate) use load::{Client, Load, Record, Records};
 pub(crate) use network::Network;
