@@ -8,6 +8,7 @@ use bytesize::ByteSize;
 use indoc::formatdoc;
 
 use crate::archive::{AGENT, ArchiveError};
+use crate::classic::ClassicError;
 use crate::download::DownloadError;
 use crate::http::HttpError;
 use crate::install::InstallError;
@@ -17,6 +18,8 @@ use crate::settings::{Setting, SettingProblem, SettingsError};
 /// Errors that can occur in a build.
 #[derive(Debug)]
 pub(crate) enum BackplaneError {
+    /// The classic front end could not do its part.
+    Classic(ClassicError),
     /// The agent could not be installed.
     Install(InstallError),
     /// The launch program could not be installed.
@@ -35,7 +38,7 @@ pub(crate) fn on_error(error: libcnb::Error<BackplaneError>) {
 }
 
 /// A message that stands alone: what happened, to what, and what to do now.
-struct ErrorMessage {
+pub(crate) struct ErrorMessage {
     /// Stable, for those who search for it.
     id: &'static str,
     header: &'static str,
@@ -97,29 +100,7 @@ pub(crate) fn reason(error: &InstallError) -> String {
 
 fn message(error: libcnb::Error<BackplaneError>) -> ErrorMessage {
     match error {
-        libcnb::Error::BuildpackError(error) => match error {
-            BackplaneError::Install(error) => on_install_error(&error),
-            BackplaneError::LaunchProgram(error) => ErrorMessage {
-                id: "launch-program",
-                header: "Unable to install the launch program",
-                body: "The program that starts the agent at launch can't be put into the image."
-                    .to_owned(),
-                details: Some(error.to_string()),
-                closing: Closing::Report,
-            },
-            BackplaneError::LayerRecord(error) => ErrorMessage {
-                id: "layer-record",
-                header: "Unable to remove a damaged layer file",
-                body: formatdoc! {"
-                    The file that describes the cached layer is damaged, and it can't be
-                    removed either. Build once without the cache (pack build --clear-cache).
-                "},
-                details: Some(error.to_string()),
-                closing: Closing::Report,
-            },
-            BackplaneError::Release(error) => on_release_error(error),
-            BackplaneError::Settings(error) => on_settings_error(&error),
-        },
+        libcnb::Error::BuildpackError(error) => of_buildpack(error),
         framework_error => ErrorMessage {
             id: "framework",
             header: "The buildpack's framework failed",
@@ -128,6 +109,79 @@ fn message(error: libcnb::Error<BackplaneError>) -> ErrorMessage {
             details: Some(framework_error.to_string()),
             closing: Closing::Report,
         },
+    }
+}
+
+/// The message of an error of our own, for either front end.
+pub(crate) fn of_buildpack(error: BackplaneError) -> ErrorMessage {
+    match error {
+        BackplaneError::Classic(error) => on_classic_error(error),
+        BackplaneError::Install(error) => on_install_error(&error),
+        BackplaneError::LaunchProgram(error) => ErrorMessage {
+            id: "launch-program",
+            header: "Unable to install the launch program",
+            body: "The program that starts the agent at launch can't be put into the image."
+                .to_owned(),
+            details: Some(error.to_string()),
+            closing: Closing::Report,
+        },
+        BackplaneError::LayerRecord(error) => ErrorMessage {
+            id: "layer-record",
+            header: "Unable to remove a damaged layer file",
+            body: formatdoc! {"
+                The file that describes the cached layer is damaged, and it can't be
+                removed either. Build once without the cache (pack build --clear-cache).
+            "},
+            details: Some(error.to_string()),
+            closing: Closing::Report,
+        },
+        BackplaneError::Release(error) => on_release_error(error),
+        BackplaneError::Settings(error) => on_settings_error(&error),
+    }
+}
+
+fn on_classic_error(error: ClassicError) -> ErrorMessage {
+    let (id, header, body, error) = match error {
+        ClassicError::Arguments => {
+            return ErrorMessage {
+                id: "classic/arguments",
+                header: "The buildpack was called without its folders",
+                body: formatdoc! {"
+                    Heroku calls it with three of them:
+
+                    bin/compile BUILD_DIR CACHE_DIR ENV_DIR
+                "},
+                details: None,
+                closing: Closing::Nothing,
+            };
+        }
+        ClassicError::ConfigVars(error) => (
+            "classic/config-vars",
+            "Unable to read the config vars",
+            "The folder with a file for each config var (ENV_DIR) can't be read.",
+            error,
+        ),
+        ClassicError::Cache(error) => (
+            "classic/cache",
+            "Unable to use the build cache",
+            "The agent can't be kept in the build cache (CACHE_DIR). Empty it, and\n\
+             build again: heroku builds:cache:purge (of the plugin heroku-builds).",
+            error,
+        ),
+        ClassicError::Slug(error) => (
+            "classic/slug",
+            "Unable to put the agent into the app",
+            "The agent is installed below '.backplane' in the app, and started by\n\
+             '.profile.d/backplane.sh'. Check that the app has nothing in their place.",
+            error,
+        ),
+    };
+    ErrorMessage {
+        id,
+        header,
+        body: body.to_owned(),
+        details: Some(error.to_string()),
+        closing: Closing::Report,
     }
 }
 

@@ -20,7 +20,7 @@ use crate::settings::Network;
 use crate::warnings;
 
 /// The folder of the agent's files, below the folder that is installed into.
-const FILES_FOLDER: &str = "libexec";
+pub(crate) const FILES_FOLDER: &str = "libexec";
 
 /// Where a front end puts the launch program, seen from that folder: under another name it tells the agent's status.
 const LAUNCH_PROGRAM: &str = "../exec.d/launch";

@@ -2,7 +2,7 @@
 //!
 //! This is the table of contents of the build side. It flows in one direction: environment → `settings` →
 //! `release` → `download` → `archive` → `layers`, with `sbom` and labels at the end. What happens at launch
-//! is in the crate `backplane-launch`.
+//! is in the crate `backplane-launch`. `classic` is the front end for Heroku's older buildpack API, over all of the same.
 #![cfg_attr(
     test,
     expect(
@@ -14,6 +14,7 @@
 mod archive;
 mod cache;
 mod checksum;
+mod classic;
 mod content;
 mod download;
 mod errors;
@@ -32,6 +33,9 @@ mod target;
 mod warnings;
 
 use std::env;
+use std::ffi::OsStr;
+use std::path::Path;
+use std::process::ExitCode;
 
 use bullet_stream::global::print;
 use libcnb::build::{BuildContext, BuildResult, BuildResultBuilder};
@@ -119,7 +123,16 @@ fn labels(record: Option<&Record>) -> Vec<Label> {
     })
 }
 
-/// Runs detect or build, picked by the name that the program is called by, and exits.
-pub fn main() {
+/// Runs detect or build of the Cloud Native Buildpack, or compile of the classic one, picked by the name that the program is
+/// called by.
+///
+/// The classic detect is no program of ours: it would have the name of the other one.
+#[must_use = "it is the exit status of the process"]
+pub fn main() -> ExitCode {
+    let name = env::args_os().next().unwrap_or_default();
+    if Path::new(&name).file_name() == Some(OsStr::new(classic::NAME)) {
+        return classic::main();
+    }
     libcnb_runtime(&BackplaneBuildpack);
+    ExitCode::SUCCESS
 }

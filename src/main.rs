@@ -1,9 +1,9 @@
-//! The build program: detect and build, by the name that the lifecycle calls it by.
+//! The build program: detect, build or compile, by the name that the platform calls it by.
 #![expect(
     unused_crate_dependencies,
     reason = "the lint looks at each target alone, and the dependencies are the library's"
 )]
 
-fn main() {
-    backplane_buildpack::main();
+fn main() -> std::process::ExitCode {
+    backplane_buildpack::main()
 }

@@ -115,7 +115,8 @@ impl Settings {
 }
 
 impl Network {
-    fn read(environment: &Environment) -> Self {
+    /// Reads what `environment` says of the network.
+    pub(crate) fn read(environment: &Environment) -> Self {
         // Lower case first, as curl reads them (https://everything.curl.dev/usingcurl/proxies/env.html).
         let text = |names: &[&str]| {
             names

@@ -251,6 +251,12 @@ fn messages_of_other_errors() {
     insta::assert_snapshot!(all([
         shown(BackplaneError::LaunchProgram(io_error())),
         shown(BackplaneError::LayerRecord(io_error())),
+        shown(BackplaneError::Classic(ClassicError::Arguments)),
+        shown(BackplaneError::Classic(
+            ClassicError::ConfigVars(io_error())
+        )),
+        shown(BackplaneError::Classic(ClassicError::Cache(io_error()))),
+        shown(BackplaneError::Classic(ClassicError::Slug(io_error()))),
         message(framework).to_string(),
     ]));
 }
