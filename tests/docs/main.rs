@@ -26,6 +26,12 @@ fn tests_below(folder: &Path) -> BTreeSet<String> {
                 let (_, name) = rest.split_once("fn ")?;
                 Some(name.split_once('(')?.0.to_owned())
             }));
+            // Those that `for_each_front_end!` makes tests of.
+            let marks = code.split("(front_end: FrontEnd) {\n");
+            tests.extend(marks.filter_map(|before| {
+                let name = before.rsplit_once("fn ")?.1;
+                Some(name.to_owned())
+            }));
         }
     }
     tests

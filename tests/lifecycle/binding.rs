@@ -1,11 +1,18 @@
 //! Credentials from a service binding, as Kubernetes or `pack` mounts one.
 
-use crate::subjects::{APPS_OUTPUT, SCRIPT_AGENT, image_with_agent};
-use crate::support::{ReservedPort, Running, workshop};
+use crate::subjects::{APPS_OUTPUT, SCRIPT_AGENT, build_by};
+use crate::support::{FrontEnd, ReservedPort, Running, for_each_front_end, workshop};
 use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::Path;
+
+for_each_front_end! {
+    gives_token_and_labels,
+    yields_to_the_variables,
+    that_cannot_be_read_is_told,
+    that_does_not_exist_is_none,
+}
 
 /// Writes a binding's entries the way Kubernetes does: each is a link, by way of `..data`, into a folder that an update replaces.
 fn bind(root: &Path, name: &str, entries: &[(&str, &str)]) {
@@ -20,8 +27,13 @@ fn bind(root: &Path, name: &str, entries: &[(&str, &str)]) {
 }
 
 /// Launches an app that listens, with these variables and this root of bindings.
-fn launched(root: &Path, variables: &[(&str, &str)], check: impl FnOnce(&Running)) {
-    let image = image_with_agent(SCRIPT_AGENT);
+fn launched(
+    front_end: FrontEnd,
+    root: &Path,
+    variables: &[(&str, &str)],
+    check: impl FnOnce(&Running),
+) {
+    let image = build_by(front_end, SCRIPT_AGENT).run();
     let port = ReservedPort::new();
     let launch = image
         .launch("web")
@@ -43,9 +55,7 @@ fn credentials_of_agent(running: &Running) -> (String, String) {
     (token.into_string().unwrap(), agent.arguments()[3].clone())
 }
 
-#[test]
-#[ignore = "tier 2: needs the CNB lifecycle; script/test runs it"]
-fn gives_token_and_labels() {
+fn gives_token_and_labels(front_end: FrontEnd) {
     let root = workshop().new_folder();
     bind(
         root.path(),
@@ -63,19 +73,17 @@ fn gives_token_and_labels() {
     );
     fs::write(root.path().join("a-file"), "no folder").unwrap();
 
-    launched(root.path(), &[], |running| {
+    launched(front_end, root.path(), &[], |running| {
         assert_eq!(
             credentials_of_agent(running),
-            ("bound-token".to_owned(), "bound=label".to_owned())
+            ("bound-token".to_owned(), front_end.labels("bound=label"))
         );
         // The app's own environment is not touched.
         assert!(!running.app().environment_has("bound-token"));
     });
 }
 
-#[test]
-#[ignore = "tier 2: needs the CNB lifecycle; script/test runs it"]
-fn yields_to_the_variables() {
+fn yields_to_the_variables(front_end: FrontEnd) {
     let root = workshop().new_folder();
     bind(
         root.path(),
@@ -103,18 +111,16 @@ fn yields_to_the_variables() {
             "bound=label",
         ),
     ] {
-        launched(root.path(), variables, |running| {
+        launched(front_end, root.path(), variables, |running| {
             assert_eq!(
                 credentials_of_agent(running),
-                (token.to_owned(), labels.to_owned())
+                (token.to_owned(), front_end.labels(labels))
             );
         });
     }
 }
 
-#[test]
-#[ignore = "tier 2: needs the CNB lifecycle; script/test runs it"]
-fn that_cannot_be_read_is_told() {
+fn that_cannot_be_read_is_told(front_end: FrontEnd) {
     let root = workshop().new_folder();
     let folder = root.path().join("network");
     fs::create_dir(&folder).unwrap();
@@ -123,6 +129,7 @@ fn that_cannot_be_read_is_told() {
     fs::set_permissions(folder.join("token"), fs::Permissions::from_mode(0o000)).unwrap();
 
     launched(
+        front_end,
         root.path(),
         &[("BACKPLANE_LABELS", "own=label")],
         |running| {
@@ -144,10 +151,8 @@ fn that_cannot_be_read_is_told() {
     );
 }
 
-#[test]
-#[ignore = "tier 2: needs the CNB lifecycle; script/test runs it"]
-fn that_does_not_exist_is_none() {
-    launched(Path::new("/nowhere/bindings"), &[], |running| {
+fn that_does_not_exist_is_none(front_end: FrontEnd) {
+    launched(front_end, Path::new("/nowhere/bindings"), &[], |running| {
         assert_eq!(
             running.our_lines(),
             [

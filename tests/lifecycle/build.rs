@@ -3,8 +3,8 @@
 use crate::releases::{
     OTHER_AGENT, archive, assert_says, build_from, file, installed, served, sha256,
 };
-use crate::subjects::{PATIENT_AGENT, app, build_with_agent};
-use crate::support::Build;
+use crate::subjects::{PATIENT_AGENT, app, build_by, build_with_agent};
+use crate::support::{Build, FrontEnd, for_each_front_end};
 use backplane_test_server::{Answer, Authority, ReleaseServer, Request};
 use indoc::formatdoc;
 use std::collections::BTreeSet;
@@ -12,9 +12,27 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::Path;
 
+for_each_front_end! {
+    first_build_installs_the_agent_and_records_it,
+    nothing_secret_is_written_down,
+    pinned_rebuild_makes_no_request,
+    pin_that_changed_is_never_served_from_the_cache,
+    unchanged_release_is_kept_by_a_conditional_request,
+    changed_release_is_installed_and_told,
+    other_source_is_never_replaced_by_the_cache,
+    damaged_cache_is_replaced_and_named,
+    lost_cache_is_a_first_build,
+    agent_that_is_optional_may_be_missing,
+    optional_does_not_excuse_what_is_wrong,
+}
+
 /// The part of the log that is ours.
-fn ours(log: &str) -> &str {
-    log.split_once("## Backplane\n").expect("our heading").1
+fn ours(front_end: FrontEnd, log: &str) -> &str {
+    let heading = match front_end {
+        FrontEnd::Cnb => "## Backplane\n",
+        FrontEnd::Classic => "-----> Backplane\n",
+    };
+    log.split_once(heading).expect("our heading").1
 }
 
 fn conditional(requests: &[Request]) -> Vec<Option<&str>> {
@@ -24,17 +42,15 @@ fn conditional(requests: &[Request]) -> Vec<Option<&str>> {
         .collect()
 }
 
-#[test]
-#[ignore = "tier 2: needs the CNB lifecycle; script/test runs it"]
-fn first_build_installs_the_agent_and_records_it() {
+fn first_build_installs_the_agent_and_records_it(front_end: FrontEnd) {
     let content = archive(PATIENT_AGENT);
-    let (server, build) = served(&content);
+    let (server, build) = served(front_end, &content);
     let image = build.run();
 
     let (url, sum) = (server.url("/stable-linux-amd64.tgz"), sha256(&content));
     let size = content.len();
-    assert!(
-        ours(&image.log).starts_with(&formatdoc! {"
+    let expected = match front_end {
+        FrontEnd::Cnb => formatdoc! {"
 
             - Agent
               - Installing the agent: no agent is cached
@@ -49,7 +65,26 @@ fn first_build_installs_the_agent_and_records_it() {
             !
             ! BACKPLANE_AGENT_SHA256={sum}
 
-            - Done (finished in "}),
+            - Done (finished in "},
+        FrontEnd::Classic => [
+            "       Installing the agent: no agent is cached",
+            &format!("       Fetching {url} for linux/amd64"),
+            &format!("       Fetched {size} B with the SHA-256 checksum {sum}, which nothing pins"),
+            "       Installed backplane, tunnel.toml",
+            "",
+            " !     The agent isn't pinned",
+            " !",
+            " !     Whatever its source serves is installed. To accept this download and",
+            " !     no other, and to build without asking the source again, set:",
+            " !",
+            &format!(" !     BACKPLANE_AGENT_SHA256={sum}"),
+            "",
+            "",
+        ]
+        .join("\n"),
+    };
+    assert!(
+        ours(front_end, &image.log).starts_with(&expected),
         "{}",
         image.log
     );
@@ -70,9 +105,8 @@ fn first_build_installs_the_agent_and_records_it() {
         Path::new("../exec.d/launch")
     );
 
-    let labels = image.labels();
-    assert_eq!(labels["io.backplane.agent.source"], url);
-    assert_eq!(labels["io.backplane.agent.sha256"], sum);
+    assert_eq!(image.recorded_source(), Some(url));
+    assert_eq!(image.recorded_checksum(), Some(sum));
 }
 
 #[test]
@@ -93,16 +127,14 @@ fn layer_brings_nothing_into_the_apps_environment() {
     }
 }
 
-#[test]
-#[ignore = "tier 2: needs the CNB lifecycle; script/test runs it"]
-fn nothing_secret_is_written_down() {
+fn nothing_secret_is_written_down(front_end: FrontEnd) {
     let authority = Authority::new();
     let server = ReleaseServer::https(&authority, [file(PATIENT_AGENT.as_bytes())]);
     let url = format!(
         "https://us3r:s3cret@{}/agent?key=s3cret",
         server.authority()
     );
-    let build = build_from(&server, &authority).env("BACKPLANE_AGENT_URL", url);
+    let build = build_from(front_end, &server, &authority).env("BACKPLANE_AGENT_URL", url);
     let image = build.run();
     assert_eq!(
         server.take_requests()[0].line,
@@ -115,7 +147,9 @@ fn nothing_secret_is_written_down() {
     );
     // The harness sets a token for the build, as careless users do.
     let secrets = ["s3cret", "us3r", "token-at-build"];
-    assert_no_file_contains(&image.layers(), &secrets);
+    for folder in image.written() {
+        assert_no_file_contains(&folder, &secrets);
+    }
 
     // Nor when it fails, with a cached agent or without.
     server.will_answer([Answer::status(404)]);
@@ -134,7 +168,9 @@ fn nothing_secret_is_written_down() {
     for secret in secrets {
         assert!(!log.contains(secret), "{log}");
     }
-    assert_no_file_contains(&build.layers(), &secrets);
+    for folder in build.written() {
+        assert_no_file_contains(&folder, &secrets);
+    }
 }
 
 fn assert_no_file_contains(folder: &Path, secrets: &[&str]) {
@@ -154,12 +190,10 @@ fn assert_no_file_contains(folder: &Path, secrets: &[&str]) {
     }
 }
 
-#[test]
-#[ignore = "tier 2: needs the CNB lifecycle; script/test runs it"]
-fn pinned_rebuild_makes_no_request() {
+fn pinned_rebuild_makes_no_request(front_end: FrontEnd) {
     let content = archive(PATIENT_AGENT);
     let server = ReleaseServer::http([file(&content)]);
-    let image = Build::new(app())
+    let image = Build::by(front_end, app())
         .env("BACKPLANE_AGENT_URL", server.url("/agent.tgz"))
         .env("BACKPLANE_AGENT_SHA256", sha256(&content))
         .run();
@@ -179,18 +213,13 @@ fn pinned_rebuild_makes_no_request() {
         .restored()
         .env("BACKPLANE_AGENT_URL", server.url("/elsewhere"));
     let rebuilt = build.run();
-    assert_eq!(
-        rebuilt.labels()["io.backplane.agent.sha256"],
-        sha256(&content)
-    );
+    assert_eq!(rebuilt.recorded_checksum(), Some(sha256(&content)));
     assert!(server.take_requests().is_empty());
 }
 
-#[test]
-#[ignore = "tier 2: needs the CNB lifecycle; script/test runs it"]
-fn pin_that_changed_is_never_served_from_the_cache() {
+fn pin_that_changed_is_never_served_from_the_cache(front_end: FrontEnd) {
     let (content, other) = (archive(PATIENT_AGENT), archive(OTHER_AGENT));
-    let (server, build) = served(&content);
+    let (server, build) = served(front_end, &content);
     let image = build.env("BACKPLANE_AGENT_SHA256", sha256(&content)).run();
 
     let repinned = image
@@ -213,11 +242,9 @@ fn pin_that_changed_is_never_served_from_the_cache() {
     assert_eq!(installed(&image), OTHER_AGENT);
 }
 
-#[test]
-#[ignore = "tier 2: needs the CNB lifecycle; script/test runs it"]
-fn unchanged_release_is_kept_by_a_conditional_request() {
+fn unchanged_release_is_kept_by_a_conditional_request(front_end: FrontEnd) {
     let content = archive(PATIENT_AGENT);
-    let (server, build) = served(&content);
+    let (server, build) = served(front_end, &content);
     let image = build.run();
     assert_eq!(conditional(&server.take_requests()), [None]);
     let rebuilt = image.rebuild();
@@ -226,10 +253,7 @@ fn unchanged_release_is_kept_by_a_conditional_request() {
     let requests = server.take_requests();
     assert_eq!(requests.len(), 1);
     assert!(requests[0].header("If-None-Match").is_some());
-    assert_eq!(
-        rebuilt.labels()["io.backplane.agent.sha256"],
-        sha256(&content)
-    );
+    assert_eq!(rebuilt.recorded_checksum(), Some(sha256(&content)));
 
     // A server that knows nothing of conditions sends all of it.
     server.will_answer([Answer::chunked(&content)]);
@@ -238,11 +262,9 @@ fn unchanged_release_is_kept_by_a_conditional_request() {
     assert!(!rebuilt.log.contains("isn't pinned"), "{}", rebuilt.log);
 }
 
-#[test]
-#[ignore = "tier 2: needs the CNB lifecycle; script/test runs it"]
-fn changed_release_is_installed_and_told() {
+fn changed_release_is_installed_and_told(front_end: FrontEnd) {
     let (content, other) = (archive(PATIENT_AGENT), archive(OTHER_AGENT));
-    let (server, build) = served(&content);
+    let (server, build) = served(front_end, &content);
     let image = build.run();
     server.will_answer([file(&other)]);
     let rebuilt = image.rebuild();
@@ -255,17 +277,12 @@ fn changed_release_is_installed_and_told() {
         &format!("BACKPLANE_AGENT_SHA256={}", sha256(&other)),
     );
     assert_eq!(installed(&rebuilt), OTHER_AGENT);
-    assert_eq!(
-        rebuilt.labels()["io.backplane.agent.sha256"],
-        sha256(&other)
-    );
+    assert_eq!(rebuilt.recorded_checksum(), Some(sha256(&other)));
 }
 
-#[test]
-#[ignore = "tier 2: needs the CNB lifecycle; script/test runs it"]
-fn other_source_is_never_replaced_by_the_cache() {
+fn other_source_is_never_replaced_by_the_cache(front_end: FrontEnd) {
     let content = archive(PATIENT_AGENT);
-    let (server, build) = served(&content);
+    let (server, build) = served(front_end, &content);
     let image = build.run();
     server.will_answer([Answer::status(404)]);
     let moved = image.restored().env("BACKPLANE_AGENT_CHANNEL", "beta");
@@ -281,12 +298,19 @@ fn other_source_is_never_replaced_by_the_cache() {
     assert_says(&image.log, "Using the cached agent: it is unchanged");
 }
 
-#[test]
-#[ignore = "tier 2: needs the CNB lifecycle; script/test runs it"]
-fn damaged_cache_is_replaced_and_named() {
-    let build = build_with_agent(app(), PATIENT_AGENT);
-    let agent = build.agent_layer().join("libexec/backplane");
-    let descriptor = build.agent_layer_toml();
+fn damaged_cache_is_replaced_and_named(front_end: FrontEnd) {
+    let build = build_by(front_end, PATIENT_AGENT);
+    let agent = build.kept_agent().join("libexec/backplane");
+    let descriptor = build.kept_record();
+    let unreadable = match front_end {
+        FrontEnd::Cnb => "the cached agent's description, which is damaged",
+        FrontEnd::Classic => "the cached agent's record is unreadable",
+    };
+    // Our own program, which the other front end keeps nowhere, is the second file.
+    let files = match front_end {
+        FrontEnd::Cnb => 2,
+        FrontEnd::Classic => 1,
+    };
     let edit = |from: &str, to: &str| {
         let text = fs::read_to_string(&descriptor).unwrap();
         assert!(text.contains(from), "{text}");
@@ -320,7 +344,7 @@ fn damaged_cache_is_replaced_and_named() {
                 "installer = \"1\"\nfrom_the_future = true",
             );
         }),
-        ("the cached agent's description, which is damaged", &|| {
+        (unreadable, &|| {
             let text = fs::read_to_string(&descriptor).unwrap();
             fs::write(&descriptor, &text[..text.len() / 2]).unwrap();
         }),
@@ -333,22 +357,23 @@ fn damaged_cache_is_replaced_and_named() {
         assert_says(&image.log, reason);
         assert_eq!(installed(&image), PATIENT_AGENT, "{reason}");
         let names = fs::read_dir(agent.parent().unwrap()).unwrap().count();
-        assert_eq!(names, 2, "{reason}");
+        assert_eq!(names, files, "{reason}");
     }
 }
 
-#[test]
-#[ignore = "tier 2: needs the CNB lifecycle; script/test runs it"]
-fn lost_cache_is_a_first_build() {
-    let image = build_with_agent(app(), PATIENT_AGENT).run();
-    let layer = image.agent_layer();
+fn lost_cache_is_a_first_build(front_end: FrontEnd) {
+    let image = build_by(front_end, PATIENT_AGENT).run();
     // The files without their description, and the description without its files.
     let restored = image.restored();
-    fs::remove_file(restored.agent_layer_toml()).unwrap();
+    fs::remove_file(restored.kept_record()).unwrap();
     let image = restored.run();
     assert_says(&image.log, "no agent is cached");
     let restored = image.restored();
-    fs::remove_dir_all(&layer).unwrap();
+    let files = match front_end {
+        FrontEnd::Cnb => restored.kept_agent(),
+        FrontEnd::Classic => restored.kept_agent().join("libexec"),
+    };
+    fs::remove_dir_all(files).unwrap();
     let image = restored.run();
     assert_eq!(installed(&image), PATIENT_AGENT);
 }
@@ -371,12 +396,10 @@ fn launch_program_is_rewritten_at_every_build() {
     assert_eq!(fs::metadata(&program).unwrap().mode() & 0o7777, 0o755);
 }
 
-#[test]
-#[ignore = "tier 2: needs the CNB lifecycle; script/test runs it"]
-fn agent_that_is_optional_may_be_missing() {
+fn agent_that_is_optional_may_be_missing(front_end: FrontEnd) {
     let authority = Authority::new();
     let server = ReleaseServer::https(&authority, [Answer::status(404)]);
-    let image = build_from(&server, &authority)
+    let image = build_from(front_end, &server, &authority)
         .env("BACKPLANE_AGENT_OPTIONAL", "true")
         .run();
     assert_says(&image.log, "This image has no Backplane agent");
@@ -384,7 +407,8 @@ fn agent_that_is_optional_may_be_missing() {
     assert!(!image.agent_layer().join("libexec/backplane").exists());
     // What explains its absence to those who run the image.
     assert!(image.agent_layer().join("exec.d/launch").exists());
-    assert!(image.labels().is_empty());
+    assert_eq!(image.recorded_source(), None);
+    assert_eq!(image.recorded_checksum(), None);
 
     server.will_answer([file(&archive(PATIENT_AGENT))]);
     let image = image.rebuild();
@@ -392,10 +416,8 @@ fn agent_that_is_optional_may_be_missing() {
     assert_eq!(installed(&image), PATIENT_AGENT);
 }
 
-#[test]
-#[ignore = "tier 2: needs the CNB lifecycle; script/test runs it"]
-fn optional_does_not_excuse_what_is_wrong() {
-    let (_server, build) = served(&archive(PATIENT_AGENT));
+fn optional_does_not_excuse_what_is_wrong(front_end: FrontEnd) {
+    let (_server, build) = served(front_end, &archive(PATIENT_AGENT));
     let build = build.env("BACKPLANE_AGENT_OPTIONAL", "true");
     let (log, build) = build
         .env("BACKPLANE_AGENT_SHA256", "0".repeat(64))
@@ -403,9 +425,16 @@ fn optional_does_not_excuse_what_is_wrong() {
     assert_says(&log, "Error: backplane/checksum");
     let (log, _) = build
         .env("BACKPLANE_AGENT_SHA256", "")
-        .architecture("arm64")
-        .app(app().executable("agent", fs::read("/bin/true").unwrap()))
+        .app(app().executable("agent", program_of_no_machine_here()))
         .env("BACKPLANE_AGENT_URL", "agent")
         .run_to_failure();
     assert_says(&log, "Error: backplane/archive/wrong-architecture");
+}
+
+/// The head of a program for a processor that no image here is for.
+fn program_of_no_machine_here() -> Vec<u8> {
+    let mut program = fs::read("/proc/self/exe").unwrap();
+    program.truncate(4096);
+    program[18..20].copy_from_slice(&elf::abi::EM_S390.to_le_bytes());
+    program
 }

@@ -1,6 +1,6 @@
 //! Builds that are killed, starved or fed with too much. The build program runs alone here, so that each blow hits it.
 
-use crate::support::{BuildProgram, soak_or};
+use crate::support::{BuildProgram, FrontEnd, for_each_front_end, soak_or};
 use backplane_test_server::{Answer, ReleaseServer};
 use flate2::Compression;
 use flate2::write::GzEncoder;
@@ -9,6 +9,12 @@ use std::fs;
 use std::io::{self, Read};
 use std::process::{Command, Stdio};
 use std::time::Instant;
+
+for_each_front_end! {
+    build_killed_anywhere_is_made_good_by_the_next,
+    full_disk_stops_the_build_and_spares_what_is_cached,
+    memory_does_not_grow_with_the_archive,
+}
 
 /// An agent of some size, whose content does not compress: a script, and a comment that no other number gives.
 fn large_agent(number: u8, kilobytes: usize) -> Vec<u8> {
@@ -34,15 +40,11 @@ fn archive_of(agent: &[u8]) -> Vec<u8> {
     archive(agent, agent.len() as u64)
 }
 
-/// A build of one archive, pinned, as the server is not encrypted.
-fn pinned(mut command: Command, server: &ReleaseServer, archive: &[u8]) -> Command {
-    command
-        .env("BACKPLANE_AGENT_URL", server.url("/agent.tgz"))
-        .env(
-            "BACKPLANE_AGENT_SHA256",
-            hex::encode(Sha256::digest(archive)),
-        );
-    command
+/// Makes the builds to come those of one archive, pinned, as the server is not encrypted.
+fn pin(program: &BuildProgram, server: &ReleaseServer, archive: &[u8]) {
+    program.set("BACKPLANE_AGENT_URL", &server.url("/agent.tgz"));
+    let checksum = hex::encode(Sha256::digest(archive));
+    program.set("BACKPLANE_AGENT_SHA256", &checksum);
 }
 
 #[track_caller]
@@ -52,40 +54,31 @@ fn run_to_success(command: Command) -> String {
     log
 }
 
-/// What the restorer does to the layer's description between two builds.
-fn restore(program: &BuildProgram) {
-    let description = program.layers().join("agent.toml");
-    if let Ok(text) = fs::read_to_string(&description)
-        && let Ok(mut table) = text.parse::<toml::Table>()
-    {
-        table.remove("types");
-        fs::write(description, table.to_string()).unwrap();
-    }
-}
-
-#[test]
-#[ignore = "tier 2: needs the CNB lifecycle; script/test runs it"]
-fn build_killed_anywhere_is_made_good_by_the_next() {
+fn build_killed_anywhere_is_made_good_by_the_next(front_end: FrontEnd) {
     let (old, new) = (large_agent(1, 2048), large_agent(2, 2048));
     let (old_archive, new_archive) = (archive_of(&old), archive_of(&new));
     let server = ReleaseServer::http([Answer::File(old_archive.clone())]);
     let duration = {
-        let program = BuildProgram::new();
+        let program = BuildProgram::new(front_end);
         let start = Instant::now();
-        run_to_success(pinned(program.command(), &server, &old_archive));
+        pin(&program, &server, &old_archive);
+        run_to_success(program.command());
         start.elapsed()
     };
     let points = soak_or(120, 12);
     for point in 0..points {
-        let program = BuildProgram::new();
+        let program = BuildProgram::new(front_end);
         server.will_answer([Answer::File(old_archive.clone())]);
         let has_cache = point % 2 == 1;
         if has_cache {
-            run_to_success(pinned(program.command(), &server, &old_archive));
-            restore(&program);
+            pin(&program, &server, &old_archive);
+            run_to_success(program.command());
+            program.restore();
         }
         server.will_answer([Answer::File(new_archive.clone())]);
-        let mut victim = pinned(program.command(), &server, &new_archive)
+        pin(&program, &server, &new_archive);
+        let mut victim = program
+            .command()
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
@@ -95,33 +88,28 @@ fn build_killed_anywhere_is_made_good_by_the_next() {
         victim.kill().unwrap();
         victim.wait().unwrap();
 
-        restore(&program);
-        let log = run_to_success(pinned(program.command(), &server, &new_archive));
+        program.restore();
+        let log = run_to_success(program.command());
         let installed = fs::read(program.installed()).unwrap();
         assert!(installed == new, "after a kill at point {point}:\n{log}");
-        let names = fs::read_dir(program.layers()).unwrap();
-        for name in names.map(|entry| entry.unwrap().file_name()) {
-            let name = name.to_str().unwrap();
-            let is_ours = name == "agent" || name.starts_with("agent.") || name == "launch.toml";
-            assert!(is_ours && name != "agent.staging", "{name} is left");
-        }
+        assert!(fs::read(program.kept()).unwrap() == new);
+        program.assert_nothing_is_left();
         // And it is whole: nothing is fetched again.
-        restore(&program);
+        program.restore();
         server.forget_requests();
-        run_to_success(pinned(program.command(), &server, &new_archive));
+        run_to_success(program.command());
         assert!(server.take_requests().is_empty());
     }
 }
 
-#[test]
-#[ignore = "tier 2: needs the CNB lifecycle; script/test runs it"]
-fn full_disk_stops_the_build_and_spares_what_is_cached() {
+fn full_disk_stops_the_build_and_spares_what_is_cached(front_end: FrontEnd) {
     let (old, new) = (large_agent(1, 100), large_agent(2, 2048));
     let (old_archive, new_archive) = (archive_of(&old), archive_of(&new));
     let server = ReleaseServer::http([Answer::File(old_archive.clone())]);
-    let program = BuildProgram::new();
-    run_to_success(pinned(program.command(), &server, &old_archive));
-    restore(&program);
+    let program = BuildProgram::new(front_end);
+    pin(&program, &server, &old_archive);
+    run_to_success(program.command());
+    program.restore();
 
     server.will_answer([Answer::File(new_archive.clone())]);
     // Files may have a megabyte (2048 times 512 bytes); the signal for more of it is off, so that writing fails instead.
@@ -131,26 +119,22 @@ fn full_disk_stops_the_build_and_spares_what_is_cached() {
         "trap '' XFSZ; ulimit -f 2048; exec \"$@\"",
         "limit",
     ];
-    let (status, log) = BuildProgram::run(pinned(
-        program.command_under(&limited),
-        &server,
-        &new_archive,
-    ));
+    pin(&program, &server, &new_archive);
+    let (status, log) = BuildProgram::run(program.command_under(&limited));
     assert!(!status.success(), "{log}");
     assert!(log.contains("the download can't be written"), "{log}");
     assert!(log.contains("has free disk space"), "{log}");
-    assert!(fs::read(program.installed()).unwrap() == old);
+    assert!(fs::read(program.kept()).unwrap() == old);
 
-    restore(&program);
+    program.restore();
     server.forget_requests();
-    let log = run_to_success(pinned(program.command(), &server, &old_archive));
+    pin(&program, &server, &old_archive);
+    let log = run_to_success(program.command());
     assert!(log.contains("Using the cached agent"), "{log}");
     assert!(server.take_requests().is_empty());
 }
 
-#[test]
-#[ignore = "tier 2: needs the CNB lifecycle; script/test runs it"]
-fn memory_does_not_grow_with_the_archive() {
+fn memory_does_not_grow_with_the_archive(front_end: FrontEnd) {
     const MEGABYTE: u64 = 1 << 20;
     // All the program may map: its own file and stack, and far less than what is unpacked.
     let limited = ["/bin/sh", "-c", "ulimit -v 32768; exec \"$@\"", "limit"];
@@ -160,7 +144,8 @@ fn memory_does_not_grow_with_the_archive() {
         length,
     );
     let server = ReleaseServer::http([Answer::File(large.clone())]);
-    let program = BuildProgram::new();
-    run_to_success(pinned(program.command_under(&limited), &server, &large));
+    let program = BuildProgram::new(front_end);
+    pin(&program, &server, &large);
+    run_to_success(program.command_under(&limited));
     assert_eq!(fs::metadata(program.installed()).unwrap().len(), length);
 }

@@ -5,11 +5,18 @@ use crate::stage::Stage;
 use crate::stage::Start::{Command, Name, Type};
 use crate::stage::sees_none;
 use crate::subjects::APPS_OUTPUT;
+use crate::support::{FrontEnd, for_each_front_end};
 
-#[test]
-#[ignore = "tier 2: needs the CNB lifecycle; script/test runs it"]
-fn disabled_is_silence() {
-    let stage = Stage::new();
+for_each_front_end! {
+    disabled_is_silence,
+    process_type_is_found,
+    lists_choose_the_types,
+    one_offs_are_not_disturbed,
+    proxy_url_goes_before_port,
+}
+
+fn disabled_is_silence(front_end: FrontEnd) {
+    let stage = Stage::new(front_end);
     for yes in ["1", "true", "yes", "on", "TRUE", " true "] {
         let running = stage
             .launch(Type("web"), &[("BACKPLANE_DISABLED", yes)])
@@ -35,15 +42,32 @@ fn disabled_is_silence() {
     ]);
 }
 
-#[test]
-#[ignore = "tier 2: needs the CNB lifecycle; script/test runs it"]
-fn process_type_is_found() {
+fn process_type_is_found(front_end: FrontEnd) {
     // Each type has a label of its own, which shows what it was taken for.
     const WEB: (&str, &str) = ("BACKPLANE_LABELS_WEB", "is=web");
     const WORKER: (&str, &str) = ("BACKPLANE_LABELS_WORKER", "is=worker");
     const TWO_PARTS: (&str, &str) = ("BACKPLANE_LABELS_TWO_PARTS", "is=two-parts");
-    Stage::new().run(&[
-        // By the launcher's name.
+    let stage = Stage::new(front_end);
+    // What only one of both has to go by, beside what a user or Heroku says.
+    match front_end {
+        FrontEnd::Cnb => stage.run(&[
+            (Name("/somewhere/web"), &[WEB], Silence),
+            // No link of that name in /cnb/process here.
+            (Name("web"), &[WEB], Silence),
+            // A name of no known shape says nothing, and the launcher's does.
+            (
+                Type("web"),
+                &[WEB, ("DYNO", "something else")],
+                Agent("some=label,is=web,heroku=true"),
+            ),
+        ]),
+        FrontEnd::Classic => stage.run(&[
+            (Type("web"), &[WEB, ("DYNO", "something else")], Silence),
+            (Type("web"), &[WEB, ("DYNO", "")], Silence),
+        ]),
+    }
+    stage.run(&[
+        // By the launcher's name, or that of the dyno.
         (
             Type("web"),
             &[WEB, WORKER, TWO_PARTS],
@@ -59,9 +83,6 @@ fn process_type_is_found() {
             &[WEB, WORKER, TWO_PARTS],
             Agent("some=label,is=two-parts"),
         ),
-        (Name("/somewhere/web"), &[WEB], Silence),
-        // No link of that name in /cnb/process here.
-        (Name("web"), &[WEB], Silence),
         (Command, &[WEB], Silence),
         // By what Heroku says, whatever the launcher's name.
         (
@@ -88,12 +109,6 @@ fn process_type_is_found() {
         (Type("web"), &[WEB, ("DYNO", "run-7f8d9c-x2z4")], Silence),
         (Type("web"), &[WEB, ("DYNO", "release.5521")], Silence),
         (Type("web"), &[WEB, ("DYNO", "scheduler.7")], Silence),
-        // A name of no known shape says nothing.
-        (
-            Type("web"),
-            &[WEB, ("DYNO", "something else")],
-            Agent("some=label,is=web,heroku=true"),
-        ),
         (Command, &[WEB, ("DYNO", "something else")], Silence),
         // By the user, above all.
         (
@@ -120,12 +135,10 @@ fn process_type_is_found() {
     ]);
 }
 
-#[test]
-#[ignore = "tier 2: needs the CNB lifecycle; script/test runs it"]
-fn lists_choose_the_types() {
+fn lists_choose_the_types(front_end: FrontEnd) {
     const IGNORE: &str = "BACKPLANE_IGNORE_PROCESS_TYPE";
     const ALLOW: &str = "BACKPLANE_PROCESS_ALLOW";
-    Stage::new().run(&[
+    Stage::new(front_end).run(&[
         (Type("web"), &[(IGNORE, "web")], Silence),
         (Type("web"), &[(IGNORE, "worker,web")], Silence),
         (Type("web"), &[(IGNORE, "worker  web")], Silence),
@@ -163,10 +176,8 @@ fn lists_choose_the_types() {
     ]);
 }
 
-#[test]
-#[ignore = "tier 2: needs the CNB lifecycle; script/test runs it"]
-fn one_offs_are_not_disturbed() {
-    Stage::new().run(&[
+fn one_offs_are_not_disturbed(front_end: FrontEnd) {
+    Stage::new(front_end).run(&[
         (Type("run"), &[], Silence),
         (Type("release"), &[], Silence),
         (Type("scheduler"), &[], Silence),
@@ -184,10 +195,8 @@ fn one_offs_are_not_disturbed() {
     ]);
 }
 
-#[test]
-#[ignore = "tier 2: needs the CNB lifecycle; script/test runs it"]
-fn proxy_url_goes_before_port() {
-    let stage = Stage::new();
+fn proxy_url_goes_before_port(front_end: FrontEnd) {
+    let stage = Stage::new(front_end);
     let url = format!("http://localhost:{}/base?query", stage.port);
     let running = stage
         .launch(
@@ -197,6 +206,6 @@ fn proxy_url_goes_before_port() {
         .start();
     assert_eq!(
         running.wait_for_agent().arguments()[2..],
-        ["connect", "some=label", &url]
+        ["connect", &front_end.labels("some=label"), &url]
     );
 }

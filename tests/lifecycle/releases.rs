@@ -1,7 +1,7 @@
 //! Servers that have releases, and builds from those.
 
 use crate::subjects::app;
-use crate::support::{Build, Image};
+use crate::support::{Build, FrontEnd, Image};
 pub(crate) use crate::support::{archive, assert_says, file, sha256};
 use backplane_test_server::{Authority, ReleaseServer};
 use std::fs;
@@ -9,8 +9,12 @@ use std::fs;
 pub(crate) const OTHER_AGENT: &str = "#!/bin/sh\nexec sleep 2000\n";
 
 /// A build from a server with a certificate of a private authority, which the app brings along.
-pub(crate) fn build_from(server: &ReleaseServer, authority: &Authority) -> Build {
-    let build = Build::new(app().file("ca.pem", authority.pem()));
+pub(crate) fn build_from(
+    front_end: FrontEnd,
+    server: &ReleaseServer,
+    authority: &Authority,
+) -> Build {
+    let build = Build::by(front_end, app().file("ca.pem", authority.pem()));
     let certificate = build.app_folder().join("ca.pem");
     build.env("SSL_CERT_FILE", certificate).env(
         "BACKPLANE_AGENT_URL",
@@ -19,10 +23,10 @@ pub(crate) fn build_from(server: &ReleaseServer, authority: &Authority) -> Build
 }
 
 /// A server of one archive, and a build from it.
-pub(crate) fn served(content: &[u8]) -> (ReleaseServer, Build) {
+pub(crate) fn served(front_end: FrontEnd, content: &[u8]) -> (ReleaseServer, Build) {
     let authority = Authority::new();
     let server = ReleaseServer::https(&authority, [file(content)]);
-    let build = build_from(&server, &authority);
+    let build = build_from(front_end, &server, &authority);
     (server, build)
 }
 

@@ -1,16 +1,29 @@
 //! Where an agent may come from, what a source in trouble does to a build, and settings that name none.
 
 use crate::releases::{archive, assert_says, build_from, file, installed, served, sha256};
-use crate::subjects::{PATIENT_AGENT, app, build_with_agent};
-use crate::support::Build;
+use crate::subjects::{PATIENT_AGENT, app, build_by};
+use crate::support::{Build, FrontEnd, for_each_front_end};
 use backplane_test_server::{Answer, Authority, ReleaseServer};
 use std::fs;
 
-#[test]
-#[ignore = "tier 2: needs the CNB lifecycle; script/test runs it"]
-fn source_in_trouble_does_not_stop_a_rebuild() {
+for_each_front_end! {
+    source_in_trouble_does_not_stop_a_rebuild,
+    server_that_limits_its_rate_is_not_taken_for_an_agent,
+    server_of_an_unknown_authority_is_refused_with_advice,
+    source_in_trouble_stops_a_first_build_with_advice,
+    short_trouble_is_waited_for,
+    sources_that_need_no_server,
+    vendored_agent_may_not_come_from_outside_the_app,
+    malformed_settings_stop_the_build_and_show_no_password,
+    empty_settings_are_unset_ones,
+    nearly_right_names_are_pointed_out,
+    redirect_to_an_unencrypted_server_stops_the_build,
+    proxy_of_the_platform_is_used,
+}
+
+fn source_in_trouble_does_not_stop_a_rebuild(front_end: FrontEnd) {
     let content = archive(PATIENT_AGENT);
-    let (server, build) = served(&content);
+    let (server, build) = served(front_end, &content);
     let mut image = build.run();
     for (trouble, reason) in [
         (Answer::status(404), "status 404"),
@@ -27,10 +40,7 @@ fn source_in_trouble_does_not_stop_a_rebuild() {
         );
         assert_says(&image.log, reason);
         assert_eq!(installed(&image), PATIENT_AGENT);
-        assert_eq!(
-            image.labels()["io.backplane.agent.sha256"],
-            sha256(&content)
-        );
+        assert_eq!(image.recorded_checksum(), Some(sha256(&content)));
     }
 }
 
@@ -43,22 +53,19 @@ fn with_lying_length(content: &[u8]) -> Answer {
     Answer::Raw([head.as_bytes(), content].concat())
 }
 
-#[test]
-#[ignore = "tier 2: needs the CNB lifecycle; script/test runs it"]
-fn server_that_limits_its_rate_is_not_taken_for_an_agent() {
+fn server_that_limits_its_rate_is_not_taken_for_an_agent(front_end: FrontEnd) {
     let authority = Authority::new();
     let server = ReleaseServer::https(&authority, [Answer::status(429).header("Retry-After", "0")]);
-    let (log, build) = build_from(&server, &authority).run_to_failure();
+    let (log, build) = build_from(front_end, &server, &authority).run_to_failure();
     assert_says(&log, "Reason: the server answered with status 429.");
     assert_says(&log, "This may pass: try the build again first.");
     assert_eq!(server.take_requests().len(), 4);
+    assert!(!build.kept_agent().join("libexec").exists());
     assert!(!build.agent_layer().join("libexec").exists());
 }
 
-#[test]
-#[ignore = "tier 2: needs the CNB lifecycle; script/test runs it"]
-fn server_of_an_unknown_authority_is_refused_with_advice() {
-    let (_server, build) = served(&archive(PATIENT_AGENT));
+fn server_of_an_unknown_authority_is_refused_with_advice(front_end: FrontEnd) {
+    let (_server, build) = served(front_end, &archive(PATIENT_AGENT));
     let stranger = app().file("ca.pem", Authority::new().pem());
     let (log, build) = build.app(stranger).run_to_failure();
     assert_says(&log, "the server's TLS isn't acceptable");
@@ -108,16 +115,15 @@ fn arm64_is_served_like_amd64() {
     assert_says(&log, "Error: backplane/release/no-checksum-for-arch");
 }
 
-#[test]
-#[ignore = "tier 2: needs the CNB lifecycle; script/test runs it"]
-fn source_in_trouble_stops_a_first_build_with_advice() {
+fn source_in_trouble_stops_a_first_build_with_advice(front_end: FrontEnd) {
     let authority = Authority::new();
     let server = ReleaseServer::https(&authority, [Answer::status(404)]);
-    let (log, build) = build_from(&server, &authority).run_to_failure();
+    let (log, build) = build_from(front_end, &server, &authority).run_to_failure();
     assert_says(&log, "Unable to fetch the agent");
     assert_says(&log, &server.url("/stable-linux-amd64.tgz"));
     assert_says(&log, "Reason: the server answered with status 404.");
     assert_says(&log, "Error: backplane/download/not-found");
+    assert!(!build.kept_agent().join("libexec").exists());
     assert!(!build.agent_layer().join("libexec").exists());
 
     server.will_answer([file(b"<!DOCTYPE html>Please log in")]);
@@ -128,11 +134,9 @@ fn source_in_trouble_stops_a_first_build_with_advice() {
     );
 }
 
-#[test]
-#[ignore = "tier 2: needs the CNB lifecycle; script/test runs it"]
-fn short_trouble_is_waited_for() {
+fn short_trouble_is_waited_for(front_end: FrontEnd) {
     let content = archive(PATIENT_AGENT);
-    let (server, build) = served(&content);
+    let (server, build) = served(front_end, &content);
     server.will_answer([
         Answer::status(503).header("Retry-After", "0"),
         Answer::cut(&content),
@@ -160,23 +164,19 @@ fn platform_without_an_archive_has_three_ways_out() {
     assert_eq!(installed(&image), PATIENT_AGENT);
 }
 
-#[test]
-#[ignore = "tier 2: needs the CNB lifecycle; script/test runs it"]
-fn sources_that_need_no_server() {
-    let build = build_with_agent(app(), PATIENT_AGENT);
+fn sources_that_need_no_server(front_end: FrontEnd) {
+    let build = build_by(front_end, PATIENT_AGENT);
     let image = build.run();
-    assert_eq!(image.labels()["io.backplane.agent.source"], "agent");
+    assert_eq!(image.recorded_source().as_deref(), Some("agent"));
     let path = image.app_folder().join("agent");
     let url = format!("file://{}", path.display());
     let image = image.restored().env("BACKPLANE_AGENT_URL", &url).run();
-    assert_eq!(image.labels()["io.backplane.agent.source"], url);
+    assert_eq!(image.recorded_source(), Some(url));
     assert_eq!(installed(&image), PATIENT_AGENT);
 }
 
-#[test]
-#[ignore = "tier 2: needs the CNB lifecycle; script/test runs it"]
-fn vendored_agent_may_not_come_from_outside_the_app() {
-    let build = Build::new(app().link("agent", "/bin/true"));
+fn vendored_agent_may_not_come_from_outside_the_app(front_end: FrontEnd) {
+    let build = Build::by(front_end, app().link("agent", "/bin/true"));
     let (log, build) = build.env("BACKPLANE_AGENT_URL", "agent").run_to_failure();
     assert_says(&log, "it leads out of the app's folder");
     let (log, build) = build
@@ -187,9 +187,7 @@ fn vendored_agent_may_not_come_from_outside_the_app() {
     assert_says(&log, "a vendored file must be committed");
 }
 
-#[test]
-#[ignore = "tier 2: needs the CNB lifecycle; script/test runs it"]
-fn malformed_settings_stop_the_build_and_show_no_password() {
+fn malformed_settings_stop_the_build_and_show_no_password(front_end: FrontEnd) {
     for (name, value, expected) in [
         (
             "BACKPLANE_AGENT_CHANNEL",
@@ -227,17 +225,17 @@ fn malformed_settings_stop_the_build_and_show_no_password() {
             "release/unknown-placeholder",
         ),
     ] {
-        let (log, _) = Build::new(app()).env(name, value).run_to_failure();
+        let (log, _) = Build::by(front_end, app())
+            .env(name, value)
+            .run_to_failure();
         assert_says(&log, name);
         assert_says(&log, &format!("Error: backplane/{expected}"));
         assert!(!log.contains("s3cret"), "{log}");
     }
 }
 
-#[test]
-#[ignore = "tier 2: needs the CNB lifecycle; script/test runs it"]
-fn empty_settings_are_unset_ones() {
-    let image = build_with_agent(app(), PATIENT_AGENT)
+fn empty_settings_are_unset_ones(front_end: FrontEnd) {
+    let image = build_by(front_end, PATIENT_AGENT)
         .env("BACKPLANE_AGENT_CHANNEL", "")
         .env("BACKPLANE_AGENT_SHA256", "")
         .env("BACKPLANE_AGENT_OPTIONAL", "")
@@ -245,10 +243,8 @@ fn empty_settings_are_unset_ones() {
     assert_eq!(installed(&image), PATIENT_AGENT);
 }
 
-#[test]
-#[ignore = "tier 2: needs the CNB lifecycle; script/test runs it"]
-fn nearly_right_names_are_pointed_out() {
-    let image = build_with_agent(app(), PATIENT_AGENT)
+fn nearly_right_names_are_pointed_out(front_end: FrontEnd) {
+    let image = build_by(front_end, PATIENT_AGENT)
         .env("BACKPLANE_AGENT_SHA", "0".repeat(64))
         .run();
     assert_says(
@@ -261,13 +257,11 @@ fn nearly_right_names_are_pointed_out() {
     );
 }
 
-#[test]
-#[ignore = "tier 2: needs the CNB lifecycle; script/test runs it"]
-fn redirect_to_an_unencrypted_server_stops_the_build() {
+fn redirect_to_an_unencrypted_server_stops_the_build(front_end: FrontEnd) {
     let plain = ReleaseServer::http([file(PATIENT_AGENT.as_bytes())]);
     let authority = Authority::new();
     let server = ReleaseServer::https(&authority, [Answer::redirect(&plain.url("/agent"))]);
-    let (log, _) = build_from(&server, &authority).run_to_failure();
+    let (log, _) = build_from(front_end, &server, &authority).run_to_failure();
     assert_says(
         &log,
         "the server redirects from https to an unencrypted address",
@@ -275,13 +269,11 @@ fn redirect_to_an_unencrypted_server_stops_the_build() {
     assert!(plain.take_requests().is_empty());
 }
 
-#[test]
-#[ignore = "tier 2: needs the CNB lifecycle; script/test runs it"]
-fn proxy_of_the_platform_is_used() {
+fn proxy_of_the_platform_is_used(front_end: FrontEnd) {
     let content = archive(PATIENT_AGENT);
     let proxy = ReleaseServer::http([Answer::status(403)]);
     let build = |no_proxy: &str| {
-        let (server, build) = served(&content);
+        let (server, build) = served(front_end, &content);
         let build = build
             .env("HTTPS_PROXY", proxy.url("/"))
             .env("NO_PROXY", no_proxy);

@@ -1,12 +1,12 @@
 //! Launches with one thing changed at a time, and what became of them: for tables of cases.
 
-use crate::subjects::{APPS_OUTPUT, SCRIPT_AGENT, image_with_agent};
-use crate::support::{Image, Launch, ReservedPort, Running};
+use crate::subjects::{APPS_OUTPUT, SCRIPT_AGENT, build_by};
+use crate::support::{FrontEnd, Image, Launch, ReservedPort, Running};
 use std::net::TcpListener;
 
 /// What is to become of a launch.
 pub(crate) enum Outcome {
-    /// An agent with these labels.
+    /// An agent with these labels, and on a dyno, with one more.
     Agent(&'static str),
     /// An agent with these labels, after these lines.
     AgentAfter(&'static str, &'static [&'static str]),
@@ -21,9 +21,9 @@ use Outcome::{Agent, AgentAfter, Silence, Words};
 #[derive(Clone, Copy)]
 pub(crate) enum Start {
     Type(&'static str),
-    /// By a command after `--`, which hides the type.
+    /// By a command for once, which is of no type.
     Command,
-    /// By this name, as by `--entrypoint`.
+    /// By this name, as by `--entrypoint`; of Cloud Native Buildpacks only.
     Name(&'static str),
 }
 use Start::{Command, Name, Type};
@@ -33,16 +33,18 @@ pub(crate) type Case = (Start, &'static [(&'static str, &'static str)], Outcome)
 
 /// An image with an agent, and a port on which the app listens.
 pub(crate) struct Stage {
+    front_end: FrontEnd,
     image: Image,
     pub(crate) port: u16,
     _listener: TcpListener,
 }
 
 impl Stage {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(front_end: FrontEnd) -> Self {
         let port = ReservedPort::new();
         Self {
-            image: image_with_agent(SCRIPT_AGENT),
+            front_end,
+            image: build_by(front_end, SCRIPT_AGENT).run(),
             port: port.number,
             _listener: port.listen(),
         }
@@ -52,10 +54,7 @@ impl Stage {
     pub(crate) fn launch(&self, start: Start, variables: &[(&str, &str)]) -> Launch {
         let launch = match start {
             Type(process_type) => self.image.launch(process_type),
-            Command => {
-                self.image
-                    .launch_command(&["--", "sh", "-c", "echo the app is up; read -r _"])
-            }
+            Command => self.image.launch_once("echo the app is up; read -r _"),
             Name(name) => self.image.launch_as(name),
         };
         variables
@@ -107,7 +106,8 @@ impl Stage {
         let agent = running.wait_for_agent();
         let arguments = agent.arguments();
         let url = format!("http://127.0.0.1:{}", self.port);
-        assert_eq!(arguments[2..], ["connect", labels, &url], "{variables:?}");
+        let labels = self.front_end.labels(labels);
+        assert_eq!(arguments[2..], ["connect", &labels, &url], "{variables:?}");
         running.wait_for_stderr("The agent is started");
         let found = running.our_lines();
         assert_eq!(

@@ -1,7 +1,7 @@
 //! Apps and agents to test with: shell scripts, which run on every machine, and the programs of the stand-in.
 
 use crate::support::{
-    App, Build, DEADLINE, Image, Launch, ReservedPort, Running, eventually, workshop,
+    App, Build, DEADLINE, FrontEnd, Image, Launch, ReservedPort, Running, eventually, workshop,
 };
 use rustix::process::Signal;
 use std::fmt;
@@ -45,6 +45,11 @@ pub(crate) fn app() -> App {
 /// A build of `app` with this script as its vendored agent.
 pub(crate) fn build_with_agent(app: App, script: &str) -> Build {
     Build::new(app.executable("agent", script)).env("BACKPLANE_AGENT_URL", "agent")
+}
+
+/// A build of [`app`] with this script as its vendored agent, by either front end.
+pub(crate) fn build_by(front_end: FrontEnd, script: &str) -> Build {
+    Build::by(front_end, app().executable("agent", script)).env("BACKPLANE_AGENT_URL", "agent")
 }
 
 /// An image of [`app`] with this script as its agent.

@@ -4,12 +4,18 @@ use crate::stage::Outcome::{self, Agent, AgentAfter, Silence, Words};
 use crate::stage::Start::Type;
 use crate::stage::{Stage, with_prefix};
 use crate::subjects::boots;
+use crate::support::{FrontEnd, for_each_front_end};
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt as _;
 
-#[test]
-#[ignore = "tier 2: needs the CNB lifecycle; script/test runs it"]
-fn missing_settings_are_told_where_they_are_missed() {
+for_each_front_end! {
+    missing_settings_are_told_where_they_are_missed,
+    malformed_settings_are_told,
+    quiet_leaves_warnings_only,
+    labels_that_are_not_utf8_are_told,
+}
+
+fn missing_settings_are_told_where_they_are_missed(front_end: FrontEnd) {
     const NO_TOKEN: Outcome = Words(&[
         "No agent for this process: it has no token. Set BACKPLANE_TOKEN, or bind a service of type backplane.",
     ]);
@@ -17,7 +23,7 @@ fn missing_settings_are_told_where_they_are_missed() {
         "No agent for this process: neither PORT nor BACKPLANE_PROXY_URL says where the app listens. \
          Set one, for example BACKPLANE_PROXY_URL=http://127.0.0.1:8080.",
     ]);
-    let stage = Stage::new();
+    let stage = Stage::new(front_end);
     stage.run(&[
         (Type("web"), &[("BACKPLANE_TOKEN", "")], NO_TOKEN),
         (Type("www"), &[("BACKPLANE_TOKEN", "")], NO_TOKEN),
@@ -55,10 +61,8 @@ fn missing_settings_are_told_where_they_are_missed() {
     ]);
 }
 
-#[test]
-#[ignore = "tier 2: needs the CNB lifecycle; script/test runs it"]
-fn malformed_settings_are_told() {
-    Stage::new().run(&[
+fn malformed_settings_are_told(front_end: FrontEnd) {
+    Stage::new(front_end).run(&[
         (
             Type("web"),
             &[("BACKPLANE_LABELS", "some=label,--flag")],
@@ -111,10 +115,8 @@ fn malformed_settings_are_told() {
     ]);
 }
 
-#[test]
-#[ignore = "tier 2: needs the CNB lifecycle; script/test runs it"]
-fn quiet_leaves_warnings_only() {
-    let stage = Stage::new();
+fn quiet_leaves_warnings_only(front_end: FrontEnd) {
+    let stage = Stage::new(front_end);
     let running = stage
         .launch(
             Type("web"),
@@ -130,10 +132,8 @@ fn quiet_leaves_warnings_only() {
     );
 }
 
-#[test]
-#[ignore = "tier 2: needs the CNB lifecycle; script/test runs it"]
-fn labels_that_are_not_utf8_are_told() {
-    let stage = Stage::new();
+fn labels_that_are_not_utf8_are_told(front_end: FrontEnd) {
+    let stage = Stage::new(front_end);
     let labels = OsString::from_vec(b"some=\xfflabel".to_vec());
     assert_eq!(
         boots(

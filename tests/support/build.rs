@@ -1,8 +1,10 @@
-//! Builds by the real detector and builder.
+//! Builds by the real detector and builder, or by Heroku's classic buildpack API.
 
 use super::DEADLINE;
 use super::app::App;
 use super::command;
+use super::front_end::FrontEnd;
+use super::heroku::Heroku;
 use super::workshop::{Buildpack, workshop};
 use std::collections::{BTreeMap, BTreeSet};
 use std::env;
@@ -22,10 +24,11 @@ const BUILD_DEADLINE: Duration = Duration::from_mins(2);
 /// The escaped id of the buildpack under test: the name of its folder of layers.
 const BUILDPACK: &str = "backplane_agent";
 
-/// A build that is to be: of an app, with variables as of `pack build --env`.
+/// A build that is to be: of an app, with variables as of `pack build --env` or `heroku config:set`.
 ///
 /// The variables start out hostile: a build has to bear them.
 pub(crate) struct Build {
+    pub(super) front_end: FrontEnd,
     app: App,
     variables: BTreeMap<OsString, OsString>,
     architecture: String,
@@ -34,7 +37,12 @@ pub(crate) struct Build {
 }
 
 impl Build {
+    /// A build as a Cloud Native Buildpack.
     pub(crate) fn new(app: App) -> Self {
+        Self::by(FrontEnd::Cnb, app)
+    }
+
+    pub(crate) fn by(front_end: FrontEnd, app: App) -> Self {
         let hostile = [
             // The lifecycle puts it in front of the PATH of the build.
             ("PATH", "/invalid"),
@@ -52,6 +60,7 @@ impl Build {
             fs::create_dir(folder.path().join(name)).unwrap();
         }
         Self {
+            front_end,
             app,
             variables: hostile
                 .map(|(name, value)| (name.into(), value.into()))
@@ -78,7 +87,8 @@ impl Build {
         self
     }
 
-    /// Builds for a run image of this architecture, by its name in the CNB specification: `amd64`, `arm64`.
+    /// Builds for a run image of this architecture, by its name in the CNB specification: `amd64`, `arm64`. Heroku's classic apps have
+    /// no choice.
     pub(crate) fn architecture(mut self, architecture: &str) -> Self {
         architecture.clone_into(&mut self.architecture);
         self
@@ -99,9 +109,12 @@ impl Build {
         self.folder.path().join("layers")
     }
 
-    /// The layer that the buildpack under test makes.
+    /// The layer that the buildpack under test makes; in a slug, the folder with the same layout.
     pub(crate) fn agent_layer(&self) -> PathBuf {
-        self.layers().join(BUILDPACK).join("agent")
+        match self.front_end {
+            FrontEnd::Cnb => self.layers().join(BUILDPACK).join("agent"),
+            FrontEnd::Classic => self.heroku().slug().join(".backplane"),
+        }
     }
 
     /// What the lifecycle keeps of the layer between two builds, its metadata with it.
@@ -109,8 +122,39 @@ impl Build {
         self.layers().join(BUILDPACK).join("agent.toml")
     }
 
+    /// The folder of the agent that the next build starts with: the layer itself, or what Heroku keeps beside the slug.
+    pub(crate) fn kept_agent(&self) -> PathBuf {
+        match self.front_end {
+            FrontEnd::Cnb => self.agent_layer(),
+            FrontEnd::Classic => self.heroku().cache().join("backplane"),
+        }
+    }
+
+    /// The file in which the next build finds what is recorded of that agent.
+    pub(crate) fn kept_record(&self) -> PathBuf {
+        match self.front_end {
+            FrontEnd::Cnb => self.agent_layer_toml(),
+            FrontEnd::Classic => self.kept_agent().join("agent.toml"),
+        }
+    }
+
+    /// All folders that a build writes to.
+    pub(crate) fn written(&self) -> Vec<PathBuf> {
+        match self.front_end {
+            FrontEnd::Cnb => vec![self.layers()],
+            FrontEnd::Classic => vec![self.heroku().slug(), self.heroku().cache()],
+        }
+    }
+
+    /// The app's folder during a build.
     pub(crate) fn app_folder(&self) -> PathBuf {
         self.folder.path().join("app")
+    }
+
+    pub(super) fn heroku(&self) -> Heroku<'_> {
+        Heroku {
+            folder: self.folder.path(),
+        }
     }
 
     /// Runs the build.
@@ -138,6 +182,11 @@ impl Build {
     }
 
     fn attempt(&self) -> (ExitStatus, String) {
+        if self.front_end == FrontEnd::Classic {
+            return self
+                .heroku()
+                .build(&self.app, &self.variables, BUILD_DEADLINE);
+        }
         self.app.write_to(&self.app_folder());
         self.write_platform();
         let (detected, mut log) = self.run_phase("detector");
@@ -204,10 +253,10 @@ impl Build {
     }
 }
 
-/// A successful build: the folders that an exporter would make an image of.
+/// A successful build: the folders that an exporter would make an image of, or the slug.
 pub(crate) struct Image {
-    build: Build,
-    /// What detector and builder wrote, as a user sees it.
+    pub(super) build: Build,
+    /// What the build wrote, as a user sees it.
     pub(crate) log: String,
 }
 
@@ -224,8 +273,37 @@ impl Image {
         self.build.agent_layer_toml()
     }
 
+    pub(crate) fn written(&self) -> Vec<PathBuf> {
+        self.build.written()
+    }
+
+    /// The app's folder during a build.
     pub(crate) fn app_folder(&self) -> PathBuf {
         self.build.app_folder()
+    }
+
+    /// Where the installed agent came from, as it is written down: in a label of the image, or beside what is kept for the next slug.
+    pub(crate) fn recorded_source(&self) -> Option<String> {
+        match self.build.front_end {
+            FrontEnd::Cnb => self.labels().remove("io.backplane.agent.source"),
+            FrontEnd::Classic => {
+                let path = self.build.kept_record();
+                let record = path.exists().then(|| read_toml(&path))?;
+                Some(record["source"].as_str().unwrap().to_owned())
+            }
+        }
+    }
+
+    /// The checksum of the installed agent's download, as it is written down: in a label of the image, or in the slug.
+    pub(crate) fn recorded_checksum(&self) -> Option<String> {
+        match self.build.front_end {
+            FrontEnd::Cnb => self.labels().remove("io.backplane.agent.sha256"),
+            FrontEnd::Classic => {
+                let path = self.agent_layer().join("agent.sha256");
+                let checksum = fs::read_to_string(path).unwrap();
+                Some(checksum.trim().to_owned()).filter(|checksum| !checksum.is_empty())
+            }
+        }
     }
 
     /// The labels that the image would have.
@@ -272,13 +350,16 @@ impl Image {
         self.restored().run()
     }
 
-    /// The next build of the app, before it runs: in its folder of layers is what the restorer puts there.
+    /// The next build of the app, before it runs: in its folder of layers is what the restorer puts there. Heroku's cache is as it was.
     ///
     /// That is, for each layer with `cache = true`, the layer and its metadata without its types; all else is gone. The metadata comes
     /// out of a label of the previous image, which is JSON, and so without whole numbers. See the
     /// specification, "Phase #2: Analysis" and "Layer Types":
     /// <https://github.com/buildpacks/spec/blob/buildpack/v0.10/buildpack.md#layer-types>.
     pub(crate) fn restored(self) -> Build {
+        if self.build.front_end == FrontEnd::Classic {
+            return self.build;
+        }
         for entry in fs::read_dir(self.layers()).unwrap() {
             let path = entry.unwrap().path();
             if path.is_file() {

@@ -1,6 +1,8 @@
-//! Launches by the real launcher.
+//! Launches by the real launcher, or by the shell of a dyno.
 
 use super::build::Image;
+use super::front_end::FrontEnd;
+use super::heroku::DYNO_START;
 use super::output::Output;
 use super::process::{MARK, Process, processes_marked};
 use super::terminal::Terminal;
@@ -67,9 +69,38 @@ enum Starter {
 }
 
 impl Image {
-    /// A launch of a process type, as by its link in `/cnb/process`.
+    /// A launch of a process type: as by its link in `/cnb/process`, or on a dyno of that type.
     pub(crate) fn launch(&self, process_type: &str) -> Launch {
-        self.launch_as(&format!("/cnb/process/{process_type}"))
+        match self.build.front_end {
+            FrontEnd::Cnb => self.launch_as(&format!("/cnb/process/{process_type}")),
+            FrontEnd::Classic => {
+                let command = self.build.heroku().command_of(process_type);
+                self.launch_on_dyno(&format!("{process_type}.1"), &command)
+            }
+        }
+    }
+
+    /// A launch of a command for once: as by `docker run IMAGE -- sh -c COMMAND`, or by `heroku run COMMAND`.
+    pub(crate) fn launch_once(&self, command: &str) -> Launch {
+        match self.build.front_end {
+            FrontEnd::Cnb => self.launch_command(&["--", "sh", "-c", command]),
+            FrontEnd::Classic => self.launch_on_dyno("run.1234", command),
+        }
+    }
+
+    /// A launch of a command on a dyno of this name.
+    pub(crate) fn launch_on_dyno(&self, dyno: &str, command: &str) -> Launch {
+        Launch::of(
+            "/bin/bash".into(),
+            "bash".into(),
+            ["-c", DYNO_START, "bash", command].map(Into::into).into(),
+            [
+                ("DYNO", dyno.into()),
+                ("STACK", "heroku-24".into()),
+                ("HOME", self.build.heroku().slug().into()),
+                ("PATH", "/usr/local/bin:/usr/bin:/bin".into()),
+            ],
+        )
     }
 
     /// A launch of a command, as by `docker run IMAGE launcher COMMAND`; after `--` it is run without a shell.
@@ -81,11 +112,12 @@ impl Image {
 
     /// A launch of the launcher by this name: its argv\[0\].
     pub(crate) fn launch_as(&self, name: &str) -> Launch {
-        Launch {
-            program: workshop().lifecycle("launcher"),
-            name: name.into(),
-            arguments: Vec::new(),
-            variables: [
+        assert_eq!(self.build.front_end, FrontEnd::Cnb);
+        Launch::of(
+            workshop().lifecycle("launcher"),
+            name.into(),
+            Vec::new(),
+            [
                 ("CNB_PLATFORM_API", "0.12".into()),
                 ("CNB_LAYERS_DIR", self.layers().into()),
                 ("CNB_APP_DIR", self.app_folder().into()),
@@ -94,22 +126,42 @@ impl Image {
                     "/cnb/process:/cnb/lifecycle:/usr/local/bin:/usr/bin:/bin".into(),
                 ),
                 ("HOME", "/home/app".into()),
-                // What an app has beside us, and what none of our programs may trip over or hand on.
-                ("DATABASE_URL", "postgres://user:secret@db/app".into()),
-                ("RUST_BACKTRACE", "full".into()),
-                ("RUST_LOG", "trace".into()),
-                ("LANG", "xx_YY.invalid".into()),
-            ]
-            .map(|(name, value): (&str, OsString)| (name.into(), value))
-            .into(),
+            ],
+        )
+    }
+}
+
+impl Launch {
+    /// A launch of a program, by a name and with variables that its platform gives it.
+    fn of<const N: usize>(
+        program: PathBuf,
+        name: OsString,
+        arguments: Vec<OsString>,
+        of_platform: [(&str, OsString); N],
+    ) -> Self {
+        // What an app has beside us, and what none of our programs may trip over or hand on.
+        let of_app = [
+            ("DATABASE_URL", "postgres://user:secret@db/app"),
+            ("RUST_BACKTRACE", "full"),
+            ("RUST_LOG", "trace"),
+            ("LANG", "xx_YY.invalid"),
+        ]
+        .map(|(name, value)| (name, value.into()));
+        Self {
+            program,
+            name,
+            arguments,
+            variables: of_platform
+                .into_iter()
+                .chain(of_app)
+                .map(|(name, value)| (name.into(), value))
+                .collect(),
             stderr: Stderr::Read,
             starter: Starter::None,
             in_own_group: true,
         }
     }
-}
 
-impl Launch {
     pub(crate) fn env(mut self, name: impl Into<OsString>, value: impl Into<OsString>) -> Self {
         self.variables.insert(name.into(), value.into());
         self

@@ -1,8 +1,9 @@
 //! The harness of the tests over the real CNB lifecycle.
 //!
 //! An [`App`] is built into an [`Image`] by the real detector and builder ([`Build`]), and an image is launched by the real launcher
-//! ([`Launch`], [`Running`]): plain folders and processes, no container. All of it runs as an ordinary user, below one folder in `/tmp`
-//! that is gone when the test program is, whatever ends that.
+//! ([`Launch`], [`Running`]): plain folders and processes, no container. The same for classic buildpacks: there the parts of Heroku are
+//! played ([`FrontEnd`]). All of it runs as an ordinary user, below one folder in `/tmp` that is gone when the test program is, whatever
+//! ends that.
 
 mod app;
 mod build;
@@ -10,6 +11,8 @@ mod build;
 mod command;
 mod edge_log;
 mod frp;
+mod front_end;
+mod heroku;
 mod launch;
 #[expect(dead_code, reason = "the tests on a Docker engine use more of it")]
 mod load;
@@ -29,6 +32,7 @@ pub(crate) use app::App;
 pub(crate) use build::{Build, Image};
 pub(crate) use edge_log::AgentNumber;
 pub(crate) use frp::{DOMAIN, FrpServer, agent_archive};
+pub(crate) use front_end::{FrontEnd, for_each_front_end};
 pub(crate) use launch::{Launch, Running, TOKEN};
 pub(crate) use load::{Client, Load, Record, app_of};
 pub(crate) use port::{ReservedPort, free_port};

@@ -1,8 +1,10 @@
 //! The build program alone, without the lifecycle around it: to kill it, to starve it, to run it often.
 
 use super::command;
+use super::front_end::FrontEnd;
 use super::workshop::workshop;
 use std::env;
+use std::ffi::OsStr;
 use std::fs;
 use std::path::PathBuf;
 use std::process::{Command, ExitStatus};
@@ -12,27 +14,72 @@ use tempfile::TempDir;
 /// How long one run may take.
 const DEADLINE: Duration = Duration::from_mins(1);
 
-/// A folder of layers, an app, and the program that builds the one for the other.
+/// A folder of layers or a cache, an app, and the program that builds the one for the other.
 pub(crate) struct BuildProgram {
+    front_end: FrontEnd,
     folder: TempDir,
 }
 
 impl BuildProgram {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(front_end: FrontEnd) -> Self {
         let folder = workshop().new_folder();
-        for name in ["layers", "app", "platform/env"] {
+        for name in ["layers", "app", "platform/env", "cache"] {
             fs::create_dir_all(folder.path().join(name)).unwrap();
         }
         fs::write(folder.path().join("plan.toml"), "").unwrap();
-        Self { folder }
+        Self { front_end, folder }
     }
 
-    pub(crate) fn layers(&self) -> PathBuf {
-        self.folder.path().join("layers")
-    }
-
+    /// The agent's file in what is to be run.
     pub(crate) fn installed(&self) -> PathBuf {
-        self.layers().join("agent/libexec/backplane")
+        self.folder.path().join(match self.front_end {
+            FrontEnd::Cnb => "layers/agent/libexec/backplane",
+            FrontEnd::Classic => "app/.backplane/libexec/backplane",
+        })
+    }
+
+    /// The agent's file in what the next build starts with.
+    pub(crate) fn kept(&self) -> PathBuf {
+        match self.front_end {
+            FrontEnd::Cnb => self.installed(),
+            FrontEnd::Classic => self.folder.path().join("cache/backplane/libexec/backplane"),
+        }
+    }
+
+    /// Sees that a build has left nothing but what belongs there.
+    #[track_caller]
+    pub(crate) fn assert_nothing_is_left(&self) {
+        let (folder, allowed): (_, &[&str]) = match self.front_end {
+            FrontEnd::Cnb => (
+                "layers",
+                &["agent", "agent.sbom.cdx.json", "agent.toml", "launch.toml"],
+            ),
+            FrontEnd::Classic => ("cache/backplane", &["agent.toml", "libexec"]),
+        };
+        for entry in fs::read_dir(self.folder.path().join(folder)).unwrap() {
+            let name = entry.unwrap().file_name();
+            assert!(
+                allowed.iter().any(|allowed| name == *allowed),
+                "{} is left",
+                name.display()
+            );
+        }
+    }
+
+    /// Makes what a build has left what the next one finds: what the restorer does to the layer's description.
+    pub(crate) fn restore(&self) {
+        let description = self.folder.path().join("layers/agent.toml");
+        if let Ok(text) = fs::read_to_string(&description)
+            && let Ok(mut table) = text.parse::<toml::Table>()
+        {
+            table.remove("types");
+            fs::write(description, table.to_string()).unwrap();
+        }
+    }
+
+    /// Sets a variable for the builds to come, as a user does.
+    pub(crate) fn set(&self, name: &str, value: &str) {
+        fs::write(self.folder.path().join("platform/env").join(name), value).unwrap();
     }
 
     /// A run as the lifecycle starts it
@@ -44,16 +91,33 @@ impl BuildProgram {
     /// A run under another program, such as one that sets limits and then becomes this one.
     pub(crate) fn command_under(&self, wrapper: &[&str]) -> Command {
         let path = |name| self.folder.path().join(name);
-        let buildpack = workshop().buildpack_under_test();
-        let program = buildpack.join("bin/build").into_os_string();
+        let buildpack = match self.front_end {
+            FrontEnd::Cnb => workshop().buildpack_under_test(),
+            FrontEnd::Classic => workshop().classic_buildpack(),
+        };
+        let (program, arguments) = match self.front_end {
+            FrontEnd::Cnb => ("bin/build", ["layers", "platform", "plan.toml"]),
+            FrontEnd::Classic => ("bin/compile", ["app", "cache", "platform/env"]),
+        };
+        let program = buildpack.join(program).into_os_string();
         let mut words = wrapper.iter().map(Into::into).chain([program]);
         let mut command = Command::new(words.next().expect("the program at least"));
         command
             .args(words)
-            .args([path("layers"), path("platform"), path("plan.toml")])
+            .args(arguments.map(path))
             .current_dir(path("app"))
             .env_clear()
-            .env("PATH", "/usr/bin:/bin")
+            .env("PATH", "/usr/bin:/bin");
+        if self.front_end == FrontEnd::Classic {
+            return command;
+        }
+        // The lifecycle makes variables of the platform's files.
+        for entry in fs::read_dir(path("platform/env")).unwrap() {
+            let file = entry.unwrap().path();
+            let name = file.file_name().map(OsStr::to_owned);
+            command.env(name.unwrap(), fs::read_to_string(file).unwrap());
+        }
+        command
             .env("CNB_BUILDPACK_DIR", buildpack)
             .env("CNB_LAYERS_DIR", path("layers"))
             .env("CNB_PLATFORM_DIR", path("platform"))

@@ -28,6 +28,13 @@ const PROGRAMS: [&str; 5] = [
 /// What tools/ pins beside the lifecycle, and tests run beside an app.
 const TOOLS: [&str; 2] = ["frpc", "frps"];
 
+/// The archive of the classic buildpack, as `script/package classic` makes it for this machine.
+const CLASSIC_ARCHIVE: &str = if cfg!(target_arch = "aarch64") {
+    "backplane-buildpack-classic-arm64.tgz"
+} else {
+    "backplane-buildpack-classic.tgz"
+};
+
 /// The folder below which everything is, readable by every user.
 pub(crate) struct Workshop {
     folder: PathBuf,
@@ -67,6 +74,11 @@ impl Workshop {
             .join(&buildpack.version)
     }
 
+    /// The folder that the archive of the classic buildpack was unpacked into.
+    pub(crate) fn classic_buildpack(&self) -> PathBuf {
+        self.folder.join("classic buildpack")
+    }
+
     /// The buildpacks in the order of a builder that has them all.
     pub(super) fn order(&self) -> &[Buildpack] {
         &self.order
@@ -104,7 +116,7 @@ impl Workshop {
         if !TOOLS.iter().all(|tool| bin.join(tool).exists()) {
             return Err("frp is missing; run script/bootstrap".to_owned());
         }
-        make(&mut Command::new(root.join("script/package")))?;
+        make(Command::new(root.join("script/package")).arg("classic"))?;
         let programs = build_programs(root)?;
 
         let folder = tempfile::Builder::new()
@@ -130,6 +142,10 @@ impl Workshop {
             copy(&source, &folder.join(&buildpack.version))?;
             workshop.order.push(buildpack);
         }
+        unpack(
+            &root.join("target/package").join(CLASSIC_ARCHIVE),
+            &workshop.classic_buildpack(),
+        )?;
         for name in PROGRAMS {
             copy(&programs.join(name), &workshop.program(name))?;
         }
@@ -210,6 +226,18 @@ fn copy(from: &Path, to: &Path) -> Result<(), String> {
             .args([from, to]),
     )?;
     make(Command::new("chmod").args(["--recursive", "a+rX"]).arg(to))
+}
+
+/// Unpacks an archive into a folder of its own.
+fn unpack(archive: &Path, folder: &Path) -> Result<(), String> {
+    make(Command::new("mkdir").arg(folder))?;
+    make(
+        Command::new("tar")
+            .args(["--extract", "--no-same-owner", "--file"])
+            .arg(archive)
+            .arg("--directory")
+            .arg(folder),
+    )
 }
 
 fn become_ordinary_user(work: &Path) {

@@ -1,0 +1,156 @@
+//! Heroku's part for classic buildpacks, after its documentation: a build dyno that compiles, and dynos that run the slug.
+//!
+//! <https://devcenter.heroku.com/articles/buildpack-api> and <https://devcenter.heroku.com/articles/dynos>.
+
+use super::app::App;
+use super::command;
+use super::workshop::workshop;
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::fs;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitStatus};
+use std::time::Duration;
+
+/// How a dyno starts: the shell reads what buildpacks have left in `.profile.d`, and becomes the process.
+pub(super) const DYNO_START: &str = r#"
+    cd "$HOME"
+    for script in .profile.d/*.sh; do
+        [[ ! -e $script ]] || source "$script"
+    done
+    exec bash -c "$1"
+"#;
+
+/// What counts at a build as the build dyno's, and not as a config var.
+const OF_BUILD_DYNO: [&str; 5] = [
+    "HTTPS_PROXY",
+    "HTTP_PROXY",
+    "NO_PROXY",
+    "SSL_CERT_DIR",
+    "SSL_CERT_FILE",
+];
+
+/// The folders of one app on Heroku, below one folder of the test's. Those that no variable or URL names have a space in their names.
+pub(super) struct Heroku<'a> {
+    pub(super) folder: &'a Path,
+}
+
+impl Heroku<'_> {
+    /// `BUILD_DIR`.
+    pub(super) fn build_folder(&self) -> PathBuf {
+        self.folder.join("app")
+    }
+
+    /// `CACHE_DIR`.
+    pub(super) fn cache(&self) -> PathBuf {
+        self.folder.join("build cache")
+    }
+
+    /// Where the app is at run time: elsewhere than where it was built.
+    pub(super) fn slug(&self) -> PathBuf {
+        self.folder.join("a dyno/app")
+    }
+
+    /// `ENV_DIR`.
+    fn config_vars(&self) -> PathBuf {
+        self.folder.join("config vars")
+    }
+
+    /// Builds the slug from the app; a failed build leaves the one before.
+    pub(super) fn build(
+        &self,
+        app: &App,
+        variables: &BTreeMap<OsString, OsString>,
+        deadline: Duration,
+    ) -> (ExitStatus, String) {
+        app.write_to(&self.build_folder());
+        fs::rename(
+            self.build_folder().join("processes"),
+            self.build_folder().join("Procfile"),
+        )
+        .unwrap();
+        fs::create_dir_all(self.cache()).unwrap();
+        let (process_variables, config_vars): (Vec<_>, Vec<_>) = variables
+            .iter()
+            .partition(|(name, _)| OF_BUILD_DYNO.iter().any(|ours| name == ours));
+        self.write_config_vars(&config_vars);
+
+        let mut log = String::new();
+        let run = |program: &str, arguments: &[PathBuf]| {
+            let mut command =
+                Command::new(workshop().classic_buildpack().join("bin").join(program));
+            command
+                .args(arguments)
+                .current_dir("/")
+                .env_clear()
+                .env("PATH", "/usr/local/bin:/usr/bin:/bin")
+                .env("HOME", "/app")
+                .env("STACK", "heroku-24")
+                .env("DYNO", "run.1")
+                // Of the build dyno, and none of the app's config vars: nothing of these may count.
+                .env("BACKPLANE_AGENT_URL", "of-the-build-dyno")
+                .env("BACKPLANE_AGENT_SHA256", "of-the-build-dyno")
+                .env("BACKPLANE_AGENT_SHA", "of-the-build-dyno")
+                .envs(process_variables.iter().copied());
+            command::run(&mut command, deadline)
+        };
+        for (program, arguments) in [
+            ("detect", vec![self.build_folder()]),
+            (
+                "compile",
+                vec![self.build_folder(), self.cache(), self.config_vars()],
+            ),
+            ("release", vec![self.build_folder()]),
+        ] {
+            let (status, output) = run(program, &arguments);
+            match program {
+                "detect" => assert_eq!(output, "Backplane\n"),
+                "release" => assert_eq!(output, "--- {}\n"),
+                _ => log.push_str(&output),
+            }
+            if !status.success() {
+                return (status, log);
+            }
+            if program == "release" {
+                self.make_slug();
+                return (status, log);
+            }
+        }
+        unreachable!("release is the last")
+    }
+
+    fn write_config_vars(&self, variables: &[(&OsString, &OsString)]) {
+        let folder = self.config_vars();
+        if folder.exists() {
+            fs::remove_dir_all(&folder).unwrap();
+        }
+        fs::create_dir(&folder).unwrap();
+        for (name, value) in variables {
+            fs::write(folder.join(name), value.as_bytes()).unwrap();
+        }
+    }
+
+    fn make_slug(&self) {
+        if self.slug().exists() {
+            fs::remove_dir_all(self.slug()).unwrap();
+        }
+        fs::create_dir_all(self.slug().parent().unwrap()).unwrap();
+        fs::rename(self.build_folder(), self.slug()).unwrap();
+    }
+
+    /// The command of a process type in the slug's Procfile.
+    pub(super) fn command_of(&self, process_type: &str) -> String {
+        let procfile = fs::read_to_string(self.slug().join("Procfile")).unwrap();
+        procfile
+            .lines()
+            .find_map(|line| {
+                Some(
+                    line.strip_prefix(process_type)?
+                        .strip_prefix(": ")?
+                        .to_owned(),
+                )
+            })
+            .unwrap_or_else(|| panic!("no process {process_type} in {procfile:?}"))
+    }
+}
