@@ -123,11 +123,10 @@ impl Compile {
             .map_err(ClassicError::Cache)?;
 
         let slug = slug::Slug::of(&self.app);
-        slug.put_launch_program(&own_launch_program().map_err(BackplaneError::LaunchProgram)?)
-            .map_err(BackplaneError::LaunchProgram)?;
-        slug.put_agent(cache.folder(), record.as_ref())
-            .map_err(ClassicError::Slug)?;
-        Ok(())
+        let launch_program = own_launch_program().map_err(BackplaneError::LaunchProgram)?;
+        slug.put_launch_program(&launch_program)
+            .and_then(|()| slug.put_agent(cache.folder(), record.as_ref()))
+            .map_err(|error| BackplaneError::Classic(ClassicError::Slug(error)))
     }
 }
 
@@ -159,11 +158,8 @@ fn target_of_this_machine() -> Target {
 /// The launch program of the archive that this program, its `bin/compile`, came from.
 fn own_launch_program() -> io::Result<PathBuf> {
     let program = env::current_exe()?;
-    program
-        .ancestors()
-        .nth(2)
-        .map(|root: &Path| root.join(LAUNCH_PROGRAM))
-        .ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))
+    let root = program.ancestors().nth(2).unwrap_or(Path::new("/"));
+    fs_err::canonicalize(root.join(LAUNCH_PROGRAM))
 }
 
 impl From<ClassicError> for BackplaneError {

@@ -1,16 +1,21 @@
 //! The whole path: a request that comes in at the stand-in's edge is answered by an app that listens on 127.0.0.1 only.
 
-use crate::subjects::sample_image;
-use crate::support::{Edge, TOKEN, free_port};
+use crate::subjects::sample_image_by;
+use crate::support::{Edge, FrontEnd, TOKEN, for_each_front_end, free_port};
 use rustix::process::Signal;
 use std::io::{BufRead as _, Read as _};
 
+for_each_front_end! {
+    request_reaches_the_app_and_comes_back_after_a_crash,
+    request_in_flight_is_finished_when_the_app_is_stopped,
+    wrong_token_is_refused_and_the_app_goes_on,
+    worker_without_a_port_is_left_alone,
+}
+
 const ENDPOINT: &str = "myendpoint.test";
 
-#[test]
-#[ignore = "tier 2: needs the CNB lifecycle; script/test runs it"]
-fn request_reaches_the_app_and_comes_back_after_a_crash() {
-    let image = sample_image();
+fn request_reaches_the_app_and_comes_back_after_a_crash(front_end: FrontEnd) {
+    let image = sample_image_by(front_end);
     let edge = Edge::start(TOKEN);
     edge.route(TOKEN, ENDPOINT, "some=label");
     edge.wait_for_status(ENDPOINT, 503);
@@ -34,10 +39,8 @@ fn request_reaches_the_app_and_comes_back_after_a_crash() {
 }
 
 /// In a container only the app gets the SIGTERM of a stop, and the agent serves what the app still answers.
-#[test]
-#[ignore = "tier 2: needs the CNB lifecycle; script/test runs it"]
-fn request_in_flight_is_finished_when_the_app_is_stopped() {
-    let image = sample_image();
+fn request_in_flight_is_finished_when_the_app_is_stopped(front_end: FrontEnd) {
+    let image = sample_image_by(front_end);
     let edge = Edge::start(TOKEN);
     edge.route(TOKEN, ENDPOINT, "some=label");
     let launch = image
@@ -67,10 +70,8 @@ fn request_in_flight_is_finished_when_the_app_is_stopped() {
     running.wait_for_nothing_left();
 }
 
-#[test]
-#[ignore = "tier 2: needs the CNB lifecycle; script/test runs it"]
-fn wrong_token_is_refused_and_the_app_goes_on() {
-    let image = sample_image();
+fn wrong_token_is_refused_and_the_app_goes_on(front_end: FrontEnd) {
+    let image = sample_image_by(front_end);
     let edge = Edge::start("another-token");
     edge.route("another-token", ENDPOINT, "some=label");
     let launch = image
@@ -87,10 +88,8 @@ fn wrong_token_is_refused_and_the_app_goes_on() {
 }
 
 /// Nobody wants to read at each boot of a worker that it has no port.
-#[test]
-#[ignore = "tier 2: needs the CNB lifecycle; script/test runs it"]
-fn worker_without_a_port_is_left_alone() {
-    let image = sample_image();
+fn worker_without_a_port_is_left_alone(front_end: FrontEnd) {
+    let image = sample_image_by(front_end);
     let launch = image.launch("worker").connect(1).without_env("PORT");
     let running = launch.start();
     running.wait_for_stdout("\n");

@@ -76,6 +76,11 @@ pub(crate) fn connected(script: &str) -> (Running, TcpListener) {
 
 /// An image of the stand-in's sample app, with the stand-in's agent.
 pub(crate) fn sample_image() -> Image {
+    sample_image_by(FrontEnd::Cnb)
+}
+
+/// The same by either front end.
+pub(crate) fn sample_image_by(front_end: FrontEnd) -> Image {
     let program = |name| fs::read(workshop().program(name)).unwrap();
     let app = App::new()
         // LISTEN_AFTER makes it an app that boots slowly, by this many milliseconds.
@@ -83,7 +88,7 @@ pub(crate) fn sample_image() -> Image {
         .process("worker", "exec ./sample-app worker")
         .executable("sample-app", program("sample-app"))
         .executable("vendor/backplane", program("backplane"));
-    Build::new(app)
+    Build::by(front_end, app)
         .env("BACKPLANE_AGENT_URL", "vendor/backplane")
         .run()
 }

@@ -23,7 +23,7 @@ pub(crate) struct BuildProgram {
 impl BuildProgram {
     pub(crate) fn new(front_end: FrontEnd) -> Self {
         let folder = workshop().new_folder();
-        for name in ["layers", "app", "platform/env", "cache"] {
+        for name in ["layers", "app", "platform/env", "an app", "a cache"] {
             fs::create_dir_all(folder.path().join(name)).unwrap();
         }
         fs::write(folder.path().join("plan.toml"), "").unwrap();
@@ -34,7 +34,7 @@ impl BuildProgram {
     pub(crate) fn installed(&self) -> PathBuf {
         self.folder.path().join(match self.front_end {
             FrontEnd::Cnb => "layers/agent/libexec/backplane",
-            FrontEnd::Classic => "app/.backplane/libexec/backplane",
+            FrontEnd::Classic => "an app/.backplane/libexec/backplane",
         })
     }
 
@@ -42,7 +42,10 @@ impl BuildProgram {
     pub(crate) fn kept(&self) -> PathBuf {
         match self.front_end {
             FrontEnd::Cnb => self.installed(),
-            FrontEnd::Classic => self.folder.path().join("cache/backplane/libexec/backplane"),
+            FrontEnd::Classic => self
+                .folder
+                .path()
+                .join("a cache/backplane/libexec/backplane"),
         }
     }
 
@@ -54,7 +57,7 @@ impl BuildProgram {
                 "layers",
                 &["agent", "agent.sbom.cdx.json", "agent.toml", "launch.toml"],
             ),
-            FrontEnd::Classic => ("cache/backplane", &["agent.toml", "libexec"]),
+            FrontEnd::Classic => ("a cache/backplane", &["agent.toml", "libexec"]),
         };
         for entry in fs::read_dir(self.folder.path().join(folder)).unwrap() {
             let name = entry.unwrap().file_name();
@@ -97,7 +100,7 @@ impl BuildProgram {
         };
         let (program, arguments) = match self.front_end {
             FrontEnd::Cnb => ("bin/build", ["layers", "platform", "plan.toml"]),
-            FrontEnd::Classic => ("bin/compile", ["app", "cache", "platform/env"]),
+            FrontEnd::Classic => ("bin/compile", ["an app", "a cache", "platform/env"]),
         };
         let program = buildpack.join(program).into_os_string();
         let mut words = wrapper.iter().map(Into::into).chain([program]);

@@ -1,0 +1,249 @@
+//! A classic slug on Heroku's dynos: the shell that reads our script, the signals of Cedar, and shells that come later.
+
+use crate::subjects::{
+    APPS_OUTPUT, APPS_STATUS, LEFT_AFTER_APP, PATIENT_AGENT, SCRIPT_AGENT, app, build_by, serves,
+};
+use crate::support::{Build, DEADLINE, FrontEnd, Image, ReservedPort, eventually, never_within};
+use rustix::process::Signal;
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+fn slug_with(agent: &str) -> Image {
+    build_by(FrontEnd::Classic, agent).run()
+}
+
+/// What a shell can tell of itself, and what would go wrong in the app if it had changed: its variables and functions, those that it
+/// exports, its options, traps, folder, umask, jobs, the way it splits words, and a descriptor that it has open.
+const STATE: &str = r#"
+    state() {
+        set | grep -Ev '^(_|BASH_[A-Z]*|FUNCNAME|LINENO|PIPESTATUS|PPID|RANDOM|SECONDS|EPOCH[A-Z]*|SRANDOM|OPTIND|status)='
+        env | grep -v '^_='
+        printf '%s|' "$-" "$IFS" "$#" "$@"
+        trap; pwd; umask; jobs
+    }
+    exec 3>&1
+    IFS=,
+    trap 'echo ended' EXIT
+    state one 'two three' >before
+    . "$SCRIPT"
+    status=$?
+    state one 'two three' >after
+    [ "$status" = 0 ] || echo "status $status"
+    diff before after
+    echo open >&3
+    echo the shell goes on
+"#;
+
+/// The shells that may read the script, with options that make them give up early.
+const SHELLS: [&[&str]; 6] = [
+    &["bash"],
+    &["bash", "-eu"],
+    &["bash", "--posix", "-eu"],
+    &["bash", "-eEu", "-o", "pipefail"],
+    &["dash"],
+    &["dash", "-eu"],
+];
+
+/// Runs [`STATE`] in a shell, and gives all that it wrote.
+fn state_in(shell: &[&str], home: Option<&Path>, script: &Path) -> String {
+    let work = tempfile::tempdir_in(script.parent().unwrap().parent().unwrap()).unwrap();
+    let mut command = Command::new(shell[0]);
+    command
+        .args(&shell[1..])
+        .args(["-c", STATE])
+        .env_clear()
+        .env("PATH", "/usr/bin:/bin")
+        .env("SCRIPT", script)
+        .current_dir(work.path());
+    if let Some(home) = home {
+        command.env("HOME", home);
+    }
+    let output = command.output().unwrap();
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success(), "{shell:?}: {stderr}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+const UNCHANGED: &str = "open\nthe shell goes on\nended\n";
+
+#[test]
+#[ignore = "tier 2: needs packaged programs; script/test runs it"]
+fn shell_that_reads_the_script_is_left_as_it_was() {
+    let image = slug_with(PATIENT_AGENT);
+    let slug = image.agent_layer().join("..");
+    let script = slug.join(".profile.d/backplane.sh");
+    let program = image.agent_layer().join("exec.d/launch");
+    let replace = |content: &str, mode| {
+        fs::remove_file(&program).unwrap();
+        fs::write(&program, content).unwrap();
+        fs::set_permissions(&program, fs::Permissions::from_mode(mode)).unwrap();
+    };
+    let troubles: [(&str, &dyn Fn()); 5] = [
+        ("none", &|| {}),
+        ("it fails", &|| replace("#!/bin/sh\nexit 3\n", 0o755)),
+        ("it is killed", &|| {
+            replace("#!/bin/sh\nkill -KILL $$\n", 0o755);
+        }),
+        ("it cannot be run", &|| replace("", 0o644)),
+        ("it is not there", &|| fs::remove_file(&program).unwrap()),
+    ];
+    for (trouble, bring_about) in troubles {
+        bring_about();
+        for shell in SHELLS {
+            let output = state_in(shell, Some(&slug), &script);
+            assert_eq!(output, UNCHANGED, "{shell:?}, {trouble}");
+        }
+    }
+    for shell in SHELLS {
+        assert_eq!(state_in(shell, None, &script), UNCHANGED, "{shell:?}");
+    }
+}
+
+/// The shell may stay: then it is the app, whose end is the end of all.
+#[test]
+#[ignore = "tier 2: needs packaged programs; script/test runs it"]
+fn shell_that_stays_is_the_app() {
+    // Two commands, so that no shell makes itself the last one.
+    let app = app().process("web", "cat; bash -c 'exit 7'; exit $?");
+    let app = app.executable("agent", SCRIPT_AGENT);
+    let image = Build::by(FrontEnd::Classic, app)
+        .env("BACKPLANE_AGENT_URL", "agent")
+        .run();
+    let port = ReservedPort::new();
+    let launch = image.launch("web").connect(port.number);
+    let _listener = port.listen();
+    let mut running = launch.start();
+    running.wait_for_agent();
+    running.close_stdin();
+    assert_eq!(running.wait().code(), Some(APPS_STATUS));
+    let time = running.wait_for_nothing_left();
+    assert!(time < LEFT_AFTER_APP, "{time:?}");
+}
+
+#[test]
+#[ignore = "tier 2: needs packaged programs; script/test runs it"]
+fn agent_is_kept_up_until_the_app_ends() {
+    let image = slug_with(SCRIPT_AGENT);
+    let port = ReservedPort::new();
+    let launch = image.launch("web").connect(port.number);
+    let _listener = port.listen();
+    serves(&mut launch.start());
+}
+
+/// Cedar sends the SIGTERM of a restart to every process of a dyno.
+#[test]
+#[ignore = "tier 2: needs packaged programs; script/test runs it"]
+fn sigterm_to_every_process_ends_the_agent_and_lets_the_app_finish() {
+    let app = app()
+        .process(
+            "web",
+            "trap 'echo finishing' TERM; echo the app is up; read -r _; exit 7",
+        )
+        .executable("agent", PATIENT_AGENT);
+    let image = Build::by(FrontEnd::Classic, app)
+        .env("BACKPLANE_AGENT_URL", "agent")
+        .run();
+    let port = ReservedPort::new();
+    let launch = image.launch("web").connect(port.number);
+    let _listener = port.listen();
+    let mut running = launch.start();
+    running.wait_for_stdout(APPS_OUTPUT);
+    running.wait_for_agent();
+    for process in running.processes() {
+        process.signal(Signal::TERM);
+    }
+    running.wait_for_stdout("finishing\n");
+    eventually(DEADLINE, "the end of the agent", || {
+        running.agents().is_empty().then_some(())
+    });
+    // A first restart would come within 0.4 s.
+    never_within(Duration::from_secs(1), "the agent is started again", || {
+        !running.agents().is_empty()
+    });
+    assert_eq!(running.supervisors().len(), 1, "{}", running.stderr());
+    running.close_stdin();
+    assert_eq!(running.wait().code(), Some(APPS_STATUS));
+    let time = running.wait_for_nothing_left();
+    assert!(time < LEFT_AFTER_APP, "{time:?}");
+}
+
+#[test]
+#[ignore = "tier 2: needs packaged programs; script/test runs it"]
+fn one_off_dynos_are_not_disturbed() {
+    let image = slug_with(PATIENT_AGENT);
+    let port = ReservedPort::new();
+    let number = port.number;
+    let _listener = port.listen();
+    for dyno in ["run.1234", "release.5521", "scheduler.8742"] {
+        let launch = image.launch_on_dyno(dyno, "echo done; exit 3");
+        let mut running = launch.connect(number).start();
+        assert_eq!(running.wait().code(), Some(3), "{dyno}");
+        running.wait_for_nothing_left();
+        assert_eq!(running.stdout(), b"done\n", "{dyno}");
+        assert_eq!(running.stderr(), "", "{dyno}");
+    }
+}
+
+/// As by `heroku ps:exec`: the same variables, and the scripts are read again.
+#[test]
+#[ignore = "tier 2: needs packaged programs; script/test runs it"]
+fn second_shell_in_a_dyno_starts_no_second_agent() {
+    let image = slug_with(SCRIPT_AGENT);
+    let port = ReservedPort::new();
+    let number = port.number;
+    let _listener = port.listen();
+    let running = image.launch("web").connect(number).start();
+    let agent = running.wait_for_agent();
+    for _ in 0..3 {
+        let mut shell = image
+            .launch_on_dyno("web.1", "echo a shell")
+            .connect(number)
+            .env("BACKPLANE_LOG", "debug")
+            .start();
+        assert!(shell.wait().success());
+        shell.wait_for_nothing_left();
+        let lines = shell.our_lines();
+        let expected = format!(
+            "[backplane] No second agent for this process: another supervisor looks after localhost:{number} already."
+        );
+        assert_eq!(lines.last(), Some(&expected));
+    }
+    assert!(agent.is_alive());
+    assert_eq!(running.agents().len(), 1);
+    let (status, report) = image.status(number);
+    assert!(status.success(), "{report}");
+}
+
+/// Nothing in a slug knows where it was built.
+#[test]
+#[ignore = "tier 2: needs packaged programs; script/test runs it"]
+fn slug_does_not_know_where_it_was_built() {
+    let image = slug_with(PATIENT_AGENT);
+    let built_in = image.app_folder().display().to_string();
+    let mut folders: Vec<PathBuf> = vec![image.agent_layer().join("..")];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_symlink() {
+                let target = fs::read_link(&path).unwrap();
+                assert!(
+                    target.is_relative(),
+                    "{} leads to {}",
+                    path.display(),
+                    target.display()
+                );
+            } else if path.is_dir() {
+                folders.push(path);
+            } else {
+                let content = fs::read(&path).unwrap();
+                let found = content
+                    .windows(built_in.len())
+                    .any(|part| part == built_in.as_bytes());
+                assert!(!found, "{}", path.display());
+            }
+        }
+    }
+}
