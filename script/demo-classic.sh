@@ -1,0 +1,73 @@
+# shellcheck shell=bash disable=SC2034,SC2154
+# What script/demo shows of the classic buildpack alone. It is sourced, never run; the variables in capitals are those of both.
+
+WHAT_IS_BUILT='The classic buildpack and the stand-ins are built below target/.'
+PACKAGE_ARGUMENTS=(classic)
+# Where the app's config vars are, a file for each: what Heroku hands to a build.
+VARIABLES=config-vars
+AGENT_FOLDER=dyno/app/.backplane
+WHERE_THE_AGENT_IS='in the slug, and in the cache for the next build'
+
+make_front_end() {
+  local archive=backplane-buildpack-classic.tgz
+  [[ $(uname -m) == x86_64 ]] || archive=backplane-buildpack-classic-arm64.tgz
+  mkdir buildpack cache dyno config-vars
+  tar --extract --no-same-owner --file "$ROOT/target/package/$archive" --directory buildpack
+  grep --invert-match '^#' app/processes >app/Procfile
+  rm app/processes
+  # What the shell of a dyno does before the process runs.
+  cat >start-dyno <<'END'
+cd
+for script in .profile.d/*.sh; do source "$script"; done
+exec bash -c "$1"
+END
+}
+
+introduce_build() {
+  step 'Build the app' \
+    'The sample app has two processes. Heroku would call three programs of the buildpack, and compile with the folder of the app, that' \
+    'of the cache, and one with a file for each config var. They say where the agent is, and what checksum its archive must have (it' \
+    'is "pinned"). The slug then runs from another folder than it was built in.'
+  run cat app/Procfile
+}
+
+run_build() {
+  run rm -rf build dyno/app
+  run cp --recursive app build
+  run buildpack/bin/detect build
+  run buildpack/bin/compile build cache config-vars
+  run buildpack/bin/release build
+  run mv build dyno/app
+  run cat dyno/app/.profile.d/backplane.sh
+}
+
+restore_cache() {
+  # It is where it was.
+  true
+}
+
+introduce_launch() {
+  step 'Launch the app' \
+    'On a dyno a shell reads the scripts in .profile.d, and then becomes the process. Ours runs our program, which starts a supervisor' \
+    'and gets out of the way. Once the app listens, on 127.0.0.1 only, the supervisor starts the agent.'
+  cat >dyno.env <<END
+PATH=/usr/local/bin:/usr/bin:/bin
+HOME=$DEMO/dyno/app
+STACK=heroku-24
+BACKPLANE_EDGE=$BACKPLANE_EDGE
+BACKPLANE_TOKEN=$BACKPLANE_TOKEN
+BACKPLANE_LABELS=some=label
+END
+  run cat dyno.env start-dyno
+}
+
+# launch TYPE VARIABLE…: launches a process type of the Procfile, in an environment as of a dyno.
+launch() {
+  local type=$1 command variables
+  shift
+  command=$(sed -n "s/^$type: //p" dyno/app/Procfile)
+  mapfile -t variables <dyno.env
+  # shellcheck disable=SC2016 # it is what the reader would type
+  show_command 'env -i $(cat dyno.env) '"DYNO=$type.1 $* bash start-dyno '$command' &"
+  start "$type" env -i "${variables[@]}" "DYNO=$type.1" "$@" bash start-dyno "$command"
+}

@@ -1,0 +1,85 @@
+# shellcheck shell=bash disable=SC2034,SC2154
+# What script/demo shows of the Cloud Native Buildpack alone. It is sourced, never run; the variables in capitals are those of both.
+
+WHAT_IS_BUILT='The lifecycle, that is what pack runs inside of a build, the buildpack, and the stand-ins are built below target/.'
+PACKAGE_ARGUMENTS=()
+# Where the variables of a build are, a file for each: what pack makes of --env.
+VARIABLES=platform/env
+AGENT_FOLDER=layers/backplane_agent/agent
+WHERE_THE_AGENT_IS='in a layer of its own, to be kept for the next build'
+
+make_front_end() {
+  mkdir --parents buildpacks layers platform/env
+  cp --recursive "$LIFECYCLE" lifecycle
+  add_buildpack "$ROOT/tests/fixtures/buildpacks/processes"
+  add_buildpack "$ROOT/target/package/backplane_agent"
+}
+
+# add_buildpack FOLDER: puts a buildpack where the lifecycle looks for it, and at the end of the order.
+add_buildpack() {
+  local id version
+  id=$(sed -n 's/^id = "\(.*\)"$/\1/p' "$1/buildpack.toml")
+  version=$(sed -n 's/^version = "\(.*\)"$/\1/p' "$1/buildpack.toml")
+  mkdir "buildpacks/${id//\//_}"
+  cp --recursive "$1" "buildpacks/${id//\//_}/$version"
+  [[ -e order.toml ]] || printf '[[order]]\n' >order.toml
+  printf '[[order.group]]\nid = "%s"\nversion = "%s"\n' "$id" "$version" >>order.toml
+}
+
+introduce_build() {
+  step 'Build the app' \
+    'The sample app has two processes. Two buildpacks build it: one that declares the processes, and ours, which is told where' \
+    'the agent is, and what checksum its archive must have (it is "pinned").'
+  run grep --invert-match '^#' app/processes
+}
+
+run_build() {
+  local options=(-no-color -app app -buildpacks buildpacks -layers layers -platform platform)
+  # The phases before would have found this out from the registry.
+  "${AS_USER[@]}" tee layers/analyzed.toml >/dev/null <<END
+[run-image]
+reference = "run-image"
+[run-image.target]
+os = "linux"
+arch = "$ARCHITECTURE"
+[run-image.target.distro]
+name = "ubuntu"
+version = "24.04"
+END
+  export CNB_PLATFORM_API=0.12
+  run lifecycle/detector "${options[@]}" -order order.toml
+  run lifecycle/builder "${options[@]}"
+}
+
+restore_cache() {
+  printf '\nIn a real build the lifecycle would bring back from the cache what we only have to leave there: layers to be cached, with what\n'
+  printf 'the buildpack noted about them, but without their types, which each build says anew.\n'
+  run sed --in-place '/^\[types\]/,/^$/d' layers/backplane_agent/agent.toml
+  run rm -rf layers/config layers/fixture_processes layers/group.toml layers/plan.toml
+}
+
+introduce_launch() {
+  step 'Launch the app' \
+    'A container would run /cnb/process/web, which is the launcher under that name. It runs our program first, which starts a' \
+    'supervisor and gets out of the way. Once the app listens, on 127.0.0.1 only, the supervisor starts the agent.'
+  cat >container.env <<END
+PATH=/usr/local/bin:/usr/bin:/bin
+CNB_PLATFORM_API=0.12
+CNB_APP_DIR=$DEMO/app
+CNB_LAYERS_DIR=$DEMO/layers
+BACKPLANE_EDGE=$BACKPLANE_EDGE
+BACKPLANE_TOKEN=$BACKPLANE_TOKEN
+BACKPLANE_LABELS=some=label
+END
+  run cat container.env
+}
+
+# launch TYPE VARIABLE…: launches a process type, in an environment as of a container.
+launch() {
+  local type=$1 variables
+  shift
+  mapfile -t variables <container.env
+  # shellcheck disable=SC2016 # it is what the reader would type
+  show_command 'env -i $(cat container.env) '"$* bash -c 'exec -a /cnb/process/$type lifecycle/launcher' &"
+  start "$type" env -i "${variables[@]}" "$@" bash -c "exec -a /cnb/process/$type lifecycle/launcher"
+}
