@@ -1,15 +1,22 @@
 //! A classic slug on Heroku's dynos: the shell that reads our script, the signals of Cedar, and shells that come later.
 
 use crate::subjects::{
-    APPS_OUTPUT, APPS_STATUS, LEFT_AFTER_APP, PATIENT_AGENT, SCRIPT_AGENT, app, build_by, serves,
+    APPS_OUTPUT, APPS_STATUS, LEFT_AFTER_APP, PATIENT_AGENT, SCRIPT_AGENT, app, build_by,
+    sample_image_by, serves,
 };
-use crate::support::{Build, DEADLINE, FrontEnd, Image, ReservedPort, eventually, never_within};
+use crate::support::{
+    Build, DEADLINE, Edge, FrontEnd, Image, ReservedPort, TOKEN, eventually, free_port,
+    never_within,
+};
 use rustix::process::Signal;
 use std::fs;
+use std::io::{BufRead as _, Read as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
+
+const ENDPOINT: &str = "myendpoint.test";
 
 fn slug_with(agent: &str) -> Image {
     build_by(FrontEnd::Classic, agent).run()
@@ -168,6 +175,38 @@ fn sigterm_to_every_process_ends_the_agent_and_lets_the_app_finish() {
     assert_eq!(running.wait().code(), Some(APPS_STATUS));
     let time = running.wait_for_nothing_left();
     assert!(time < LEFT_AFTER_APP, "{time:?}");
+}
+
+/// An agent that drains, as the stand-in's does, finishes what is in flight.
+#[test]
+#[ignore = "tier 2: needs packaged programs; script/test runs it"]
+fn sigterm_to_every_process_lets_a_request_in_flight_finish() {
+    let image = sample_image_by(FrontEnd::Classic);
+    let edge = Edge::start(TOKEN);
+    edge.route(TOKEN, ENDPOINT, "some=label");
+    let launch = image
+        .launch("web")
+        .connect(free_port())
+        .env("BACKPLANE_EDGE", &edge.agents);
+    let mut running = launch.start();
+    edge.wait_for_status(ENDPOINT, 200);
+
+    // Ten lines in a second.
+    let mut answer = edge.open(ENDPOINT, "/slow?ms=1000");
+    let mut line = String::new();
+    while !line.contains("1/10") {
+        line.clear();
+        let length = answer.read_line(&mut line).unwrap();
+        assert_ne!(length, 0, "the answer ended early");
+    }
+    for process in running.processes() {
+        process.signal(Signal::TERM);
+    }
+    let mut rest = String::new();
+    answer.read_to_string(&mut rest).unwrap();
+    assert!(rest.contains("10/10\n"), "{rest}");
+    assert!(running.wait().success());
+    running.wait_for_nothing_left();
 }
 
 #[test]

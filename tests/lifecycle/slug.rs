@@ -3,7 +3,11 @@
 use crate::releases::assert_says;
 use crate::subjects::{APPS_OUTPUT, PATIENT_AGENT, SCRIPT_AGENT, app};
 use crate::support::{App, Build, BuildProgram, FrontEnd, Image, ReservedPort, Running, workshop};
+use elf::ElfBytes;
+use elf::endian::AnyEndian;
+use flate2::read::GzDecoder;
 use std::fs;
+use std::io::Read as _;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::process::Command;
 
@@ -132,6 +136,53 @@ fn launch_program_of_an_app_is_replaced_by_ours() {
     assert!(fs::read(&program).unwrap() == current);
     let agent = image.agent_layer().join("libexec/backplane");
     assert_eq!(fs::read_to_string(agent).unwrap(), PATIENT_AGENT);
+}
+
+/// Whoever makes the archive of the same programs gets the same bytes, wherever and whenever.
+#[test]
+#[ignore = "tier 2: needs packaged programs; script/test runs it"]
+fn archive_tells_nothing_of_who_made_it() {
+    let archive = fs::read(workshop().classic_archive()).unwrap();
+    // No name (the flag 8), and no time (RFC 1952).
+    assert_eq!(archive[3..8], [0; 5]);
+    let mut names = Vec::new();
+    let mut tar = tar::Archive::new(GzDecoder::new(archive.as_slice()));
+    for entry in tar.entries().unwrap() {
+        let mut entry = entry.unwrap();
+        let header = entry.header();
+        let name = header.path().unwrap().display().to_string();
+        let owner = (header.uid().unwrap(), header.gid().unwrap());
+        assert_eq!((header.mtime().unwrap(), owner), (0, (0, 0)), "{name}");
+        let mode = if name == "LICENSE" { 0o644 } else { 0o755 };
+        assert_eq!(header.mode().unwrap() & 0o7777, mode, "{name}");
+        if ["bin/compile", "lib/launch"].contains(&&*name) {
+            let mut program = Vec::new();
+            entry.read_to_end(&mut program).unwrap();
+            assert!(is_static(&program), "{name}");
+        }
+        names.push(name);
+    }
+    assert_eq!(
+        names,
+        [
+            "bin/",
+            "bin/compile",
+            "bin/detect",
+            "bin/release",
+            "lib/",
+            "lib/launch",
+            "LICENSE"
+        ]
+    );
+}
+
+/// Whether a program needs no loader: stacks differ in their C library.
+fn is_static(program: &[u8]) -> bool {
+    let file = ElfBytes::<AnyEndian>::minimal_parse(program).unwrap();
+    file.segments()
+        .unwrap()
+        .iter()
+        .all(|segment| segment.p_type != elf::abi::PT_INTERP)
 }
 
 /// The umask of a build dyno is none of ours; and what an app brings may be read-only.

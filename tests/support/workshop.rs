@@ -79,6 +79,11 @@ impl Workshop {
         self.folder.join("classic buildpack")
     }
 
+    /// That archive.
+    pub(crate) fn classic_archive(&self) -> PathBuf {
+        self.folder.join("classic.tgz")
+    }
+
     /// The buildpacks in the order of a builder that has them all.
     pub(super) fn order(&self) -> &[Buildpack] {
         &self.order
@@ -142,10 +147,11 @@ impl Workshop {
             copy(&source, &folder.join(&buildpack.version))?;
             workshop.order.push(buildpack);
         }
-        unpack(
+        copy(
             &root.join("target/package").join(CLASSIC_ARCHIVE),
-            &workshop.classic_buildpack(),
+            &workshop.classic_archive(),
         )?;
+        unpack(&workshop.classic_archive(), &workshop.classic_buildpack())?;
         for name in PROGRAMS {
             copy(&programs.join(name), &workshop.program(name))?;
         }
