@@ -3,7 +3,9 @@
 //! <https://devcenter.heroku.com/articles/buildpack-api> and <https://devcenter.heroku.com/articles/dynos>.
 
 use super::app::App;
+use super::build::Image;
 use super::command;
+use super::launch::Launch;
 use super::workshop::workshop;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -14,7 +16,7 @@ use std::process::{Command, ExitStatus};
 use std::time::Duration;
 
 /// How a dyno starts: the shell reads what buildpacks have left in `.profile.d`, and becomes the process.
-pub(super) const DYNO_START: &str = r#"
+const DYNO_START: &str = r#"
     cd "$HOME"
     for script in .profile.d/*.sh; do
         [[ ! -e $script ]] || source "$script"
@@ -76,10 +78,9 @@ impl Heroku<'_> {
             .partition(|(name, _)| OF_BUILD_DYNO.iter().any(|ours| name == ours));
         self.write_config_vars(&config_vars);
 
-        let mut log = String::new();
-        let run = |program: &str, arguments: &[PathBuf]| {
-            let mut command =
-                Command::new(workshop().classic_buildpack().join("bin").join(program));
+        let call = |program: &str, arguments: &[&Path]| {
+            let program = workshop().classic_buildpack().join("bin").join(program);
+            let mut command = Command::new(program);
             command
                 .args(arguments)
                 .current_dir("/")
@@ -95,29 +96,16 @@ impl Heroku<'_> {
                 .envs(process_variables.iter().copied());
             command::run(&mut command, deadline)
         };
-        for (program, arguments) in [
-            ("detect", vec![self.build_folder()]),
-            (
-                "compile",
-                vec![self.build_folder(), self.cache(), self.config_vars()],
-            ),
-            ("release", vec![self.build_folder()]),
-        ] {
-            let (status, output) = run(program, &arguments);
-            match program {
-                "detect" => assert_eq!(output, "Backplane\n"),
-                "release" => assert_eq!(output, "--- {}\n"),
-                _ => log.push_str(&output),
-            }
-            if !status.success() {
-                return (status, log);
-            }
-            if program == "release" {
-                self.make_slug();
-                return (status, log);
-            }
+        let app = self.build_folder();
+        let (detected, name) = call("detect", &[&app]);
+        assert!(detected.success() && name == "Backplane\n", "{name}");
+        let (compiled, log) = call("compile", &[&app, &self.cache(), &self.config_vars()]);
+        if compiled.success() {
+            let (released, yaml) = call("release", &[&app]);
+            assert!(released.success() && yaml == "--- {}\n", "{yaml}");
+            self.make_slug();
         }
-        unreachable!("release is the last")
+        (compiled, log)
     }
 
     fn write_config_vars(&self, variables: &[(&OsString, &OsString)]) {
@@ -152,5 +140,22 @@ impl Heroku<'_> {
                 )
             })
             .unwrap_or_else(|| panic!("no process {process_type} in {procfile:?}"))
+    }
+}
+
+impl Image {
+    /// A launch of a command on a dyno of this name.
+    pub(crate) fn launch_on_dyno(&self, dyno: &str, command: &str) -> Launch {
+        Launch::of(
+            "/bin/bash".into(),
+            "bash".into(),
+            ["-c", DYNO_START, "bash", command].map(Into::into).into(),
+            [
+                ("DYNO", dyno.into()),
+                ("STACK", "heroku-24".into()),
+                ("HOME", self.build.heroku().slug().into()),
+                ("PATH", "/usr/local/bin:/usr/bin:/bin".into()),
+            ],
+        )
     }
 }

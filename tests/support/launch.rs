@@ -2,7 +2,6 @@
 
 use super::build::Image;
 use super::front_end::FrontEnd;
-use super::heroku::DYNO_START;
 use super::output::Output;
 use super::process::{MARK, Process, processes_marked};
 use super::terminal::Terminal;
@@ -88,21 +87,6 @@ impl Image {
         }
     }
 
-    /// A launch of a command on a dyno of this name.
-    pub(crate) fn launch_on_dyno(&self, dyno: &str, command: &str) -> Launch {
-        Launch::of(
-            "/bin/bash".into(),
-            "bash".into(),
-            ["-c", DYNO_START, "bash", command].map(Into::into).into(),
-            [
-                ("DYNO", dyno.into()),
-                ("STACK", "heroku-24".into()),
-                ("HOME", self.build.heroku().slug().into()),
-                ("PATH", "/usr/local/bin:/usr/bin:/bin".into()),
-            ],
-        )
-    }
-
     /// A launch of a command, as by `docker run IMAGE launcher COMMAND`; after `--` it is run without a shell.
     pub(crate) fn launch_command(&self, arguments: &[&str]) -> Launch {
         let mut launch = self.launch_as("/cnb/lifecycle/launcher");
@@ -133,7 +117,7 @@ impl Image {
 
 impl Launch {
     /// A launch of a program, by a name and with variables that its platform gives it.
-    fn of<const N: usize>(
+    pub(super) fn of<const N: usize>(
         program: PathBuf,
         name: OsString,
         arguments: Vec<OsString>,
