@@ -120,7 +120,7 @@ pub(crate) fn of_buildpack(error: BackplaneError) -> ErrorMessage {
         BackplaneError::LaunchProgram(error) => ErrorMessage {
             id: "launch-program",
             header: "Unable to install the launch program",
-            body: "The program that starts the agent at launch can't be put into the image."
+            body: "The program that starts the agent at launch can't be put beside the agent."
                 .to_owned(),
             details: Some(error.to_string()),
             closing: Closing::Report,
@@ -414,8 +414,8 @@ fn on_install_error(error: &InstallError) -> ErrorMessage {
             id: "write",
             header: "Unable to write the agent",
             body: formatdoc! {"
-                The agent can't be written into its layer. Check that the machine that
-                builds has free disk space.
+                The agent's files can't be written. Check that the machine that builds
+                has free disk space.
             "},
             details: Some(error.to_string()),
             closing: Closing::Report,

@@ -52,7 +52,7 @@ pub(crate) fn kept(error: &InstallError, cached: &Checksum) -> String {
 pub(crate) fn going_without(error: &InstallError) -> String {
     let reason = errors::reason(error);
     formatdoc! {"
-        This image has no Backplane agent
+        There is no Backplane agent in this build
 
         {reason}
 

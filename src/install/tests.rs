@@ -215,7 +215,7 @@ fn optional_goes_on_without_what_cannot_be_fetched() {
     let (outcome, said) = bench.run(Previous::Nothing);
     assert_eq!(outcome.unwrap(), None);
     assert!(
-        said.contains("warning: This image has no Backplane agent"),
+        said.contains("warning: There is no Backplane agent in this build"),
         "{said}"
     );
 }

@@ -402,7 +402,7 @@ fn agent_that_is_optional_may_be_missing(front_end: FrontEnd) {
     let image = build_from(front_end, &server, &authority)
         .env("BACKPLANE_AGENT_OPTIONAL", "true")
         .run();
-    assert_says(&image.log, "This image has no Backplane agent");
+    assert_says(&image.log, "There is no Backplane agent in this build");
     assert_says(&image.log, "the server answered with status 404");
     assert!(!image.agent_layer().join("libexec/backplane").exists());
     // What explains its absence to those who run the image.

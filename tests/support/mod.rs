@@ -10,8 +10,8 @@ mod build;
 #[expect(dead_code, reason = "the tests on a Docker engine use more of it")]
 mod command;
 mod edge_log;
-mod frp;
 mod front_end;
+mod frp;
 mod heroku;
 mod launch;
 #[expect(dead_code, reason = "the tests on a Docker engine use more of it")]
@@ -31,8 +31,8 @@ mod workshop;
 pub(crate) use app::App;
 pub(crate) use build::{Build, Image};
 pub(crate) use edge_log::AgentNumber;
-pub(crate) use frp::{DOMAIN, FrpServer, agent_archive};
 pub(crate) use front_end::{FrontEnd, for_each_front_end};
+pub(crate) use frp::{DOMAIN, FrpServer, agent_archive};
 pub(crate) use launch::{Launch, Running, TOKEN};
 pub(crate) use load::{Client, Load, Record, app_of};
 pub(crate) use port::{ReservedPort, free_port};
