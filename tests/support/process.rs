@@ -94,8 +94,17 @@ impl Process {
         self.0.environ().unwrap_or_default()
     }
 
+    /// What it was started with; nothing once it is gone.
     pub(crate) fn arguments(&self) -> Vec<String> {
-        self.0.cmdline().unwrap_or_default()
+        // In the middle of an execve(2) a process shows its new program already, and no arguments yet, for less than a millisecond.
+        for _ in 0..5 {
+            let arguments = self.0.cmdline().unwrap_or_default();
+            if !arguments.is_empty() || !self.is_alive() {
+                return arguments;
+            }
+            thread::sleep(Duration::from_millis(1));
+        }
+        Vec::new()
     }
 
     /// The file that it executes: of a script, the interpreter.
