@@ -386,6 +386,15 @@ impl Running {
             let role = process.arguments().into_iter().nth(1);
             process.executable().ends_with("exec.d/launch") && role.as_deref() == Some("supervise")
         });
+        // A child that a supervisor has just made looks like it until its execve(2).
+        let all: Vec<Option<i32>> = processes
+            .iter()
+            .map(|process| i32::try_from(process.id()).ok())
+            .collect();
+        processes.retain(|process| {
+            let parent = process.parent();
+            parent.is_none() || !all.contains(&parent)
+        });
         processes
     }
 

@@ -96,8 +96,9 @@ impl Process {
 
     /// What it was started with; nothing once it is gone.
     pub(crate) fn arguments(&self) -> Vec<String> {
-        // In the middle of an execve(2) a process shows its new program already, and no arguments yet, for less than a millisecond.
-        for _ in 0..5 {
+        // In the middle of an execve(2) a process shows its new program already, and no arguments yet, for less than a millisecond
+        // of the processor's time, which it may have to wait for.
+        for _ in 0..500 {
             let arguments = self.0.cmdline().unwrap_or_default();
             if !arguments.is_empty() || !self.is_alive() {
                 return arguments;
