@@ -112,7 +112,7 @@ pub(crate) enum Message {
     ToldToEnd,
     AppEnded { agent_runs: bool },
     AgentKilled,
-    SupervisorFailed { what: &'static str, error: String },
+    SupervisorFailed { error: String },
 }
 
 impl Display for Message {
@@ -351,9 +351,9 @@ impl Display for Message {
                 f,
                 "The agent has not ended in time after SIGTERM and is killed."
             ),
-            Self::SupervisorFailed { what, error } => write!(
+            Self::SupervisorFailed { error } => write!(
                 f,
-                "The supervisor cannot go on: {what} failed ({error}). The agent is stopped; the app is not affected."
+                "The supervisor cannot go on: poll failed ({error}). The agent is stopped; the app is not affected."
             ),
         }
     }

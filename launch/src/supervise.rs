@@ -32,8 +32,8 @@ pub(crate) fn run(arguments: &[OsString]) -> ExitCode {
     match EventLoop::new(orders, limits.clone(), log).run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            let (what, error) = ("poll", error.to_string());
-            log.say(Level::Warning, &Message::SupervisorFailed { what, error });
+            let error = error.to_string();
+            log.say(Level::Warning, &Message::SupervisorFailed { error });
             // An app that is process 1 of its container would not reap a supervisor that ends before it.
             app::wait_for_end(reference, limits.poll);
             ExitCode::FAILURE

@@ -3,10 +3,13 @@
 use std::io::{Error, ErrorKind};
 
 use super::*;
+use crate::archive::ArchiveError;
 use crate::checksum::Checksum;
 use crate::content::Kind;
-use crate::http::Phase;
+use crate::download::DownloadError;
+use crate::http::{HttpError, Phase};
 use crate::release::tests::target;
+use crate::settings::{Setting, SettingProblem};
 use crate::warnings;
 
 fn shown(error: BackplaneError) -> String {

@@ -218,10 +218,7 @@ fn supervisor() -> Vec<Message> {
         Message::AppEnded { agent_runs: true },
         Message::AppEnded { agent_runs: false },
         Message::AgentKilled,
-        Message::SupervisorFailed {
-            what: "poll",
-            error: error(),
-        },
+        Message::SupervisorFailed { error: error() },
     ]);
     messages
 }
