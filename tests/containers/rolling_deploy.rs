@@ -11,17 +11,6 @@ use std::time::{Duration, Instant};
 
 const REPLICAS: usize = 3;
 
-const CLIENTS: [Client; 8] = [
-    Client::Quick,
-    Client::Quick,
-    Client::Quick,
-    Client::Quick,
-    Client::Slow(300),
-    Client::Slow(300),
-    Client::Slow(300),
-    Client::Slow(3_000),
-];
-
 /// How long an app lives on after its last answer, so that the agent can pass on what it has of it.
 const LINGER: Duration = Duration::from_secs(1);
 
@@ -139,7 +128,7 @@ fn wait_for_answer(load: &Load, release: &str) {
 fn deploy(case: &str, drain: &'static str, linger: Duration) -> (Records, Vec<End>) {
     let mut deployment = Deployment::start(drain, linger);
     let mut releases: BTreeSet<String> = BTreeSet::new();
-    let load = deployment.edge.load(ENDPOINT, &CLIENTS);
+    let load = deployment.edge.load(ENDPOINT, &Client::MIX);
     let mut ends = Vec::new();
     let names = |deployment: &Deployment| -> Vec<String> {
         let replicas = deployment.replicas.iter();

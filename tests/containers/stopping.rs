@@ -18,13 +18,7 @@ const NOTICED: Duration = Duration::from_secs(2);
 #[ignore = "tier 3: needs Docker; script/test runs it"]
 fn request_in_flight_is_finished_when_the_container_is_stopped() {
     let served = Served::start_run(|edge| image().process("lingering").connect(edge));
-    let mut answer = served
-        .edge
-        .open(ENDPOINT, &format!("/slow?ms={}", SLOW.as_millis()));
-    let mut begun = String::new();
-    while !begun.contains("1/10") {
-        assert_ne!(answer.read_line(&mut begun).unwrap(), 0, "{begun}");
-    }
+    let mut answer = served.edge.open_slow(ENDPOINT, SLOW);
     let start = Instant::now();
     thread::scope(|scope| {
         scope.spawn(|| served.container.stop(GRACE));

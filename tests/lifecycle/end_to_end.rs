@@ -3,7 +3,8 @@
 use crate::subjects::sample_image_by;
 use crate::support::{Edge, FrontEnd, TOKEN, for_each_front_end, free_port};
 use rustix::process::Signal;
-use std::io::{BufRead as _, Read as _};
+use std::io::Read as _;
+use std::time::Duration;
 
 for_each_front_end! {
     request_reaches_the_app_and_comes_back_after_a_crash,
@@ -50,17 +51,7 @@ fn request_in_flight_is_finished_when_the_app_is_stopped(front_end: FrontEnd) {
     let mut running = launch.start();
     edge.wait_for_status(ENDPOINT, 200);
 
-    // Ten lines in a second.
-    let mut answer = edge.open(ENDPOINT, "/slow?ms=1000");
-    let mut line = String::new();
-    while !line.contains("1/10") {
-        line.clear();
-        assert_ne!(
-            answer.read_line(&mut line).unwrap(),
-            0,
-            "the answer ended early"
-        );
-    }
+    let mut answer = edge.open_slow(ENDPOINT, Duration::from_secs(1));
     running.signal(Signal::TERM);
     let mut rest = String::new();
     answer.read_to_string(&mut rest).unwrap();

@@ -7,17 +7,6 @@ use std::collections::BTreeSet;
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::net::TcpStream;
 
-const CLIENTS: [Client; 8] = [
-    Client::Quick,
-    Client::Quick,
-    Client::Quick,
-    Client::Quick,
-    Client::Slow(300),
-    Client::Slow(300),
-    Client::Slow(300),
-    Client::Slow(3_000),
-];
-
 /// How long the last request of an app takes: longer than the supervisor takes to see that the app no longer listens.
 const LAST_REQUEST: &str = "/slow?ms=4000";
 
@@ -28,7 +17,7 @@ const LAST_REQUEST: &str = "/slow?ms=4000";
 fn no_request_is_lost_while_apps_are_restarted_one_by_one() {
     let rounds = soak_or(10, 2);
     let mut replicas = Replicas::start(2, &[("BACKPLANE_DRAIN", "stop")]);
-    let load = replicas.load(&CLIENTS);
+    let load = replicas.load(&Client::MIX);
     let mut apps = BTreeSet::new();
     for _ in 0..rounds {
         for index in 0..replicas.len() {

@@ -2,7 +2,7 @@
 
 use super::command;
 use super::port::free_port;
-use super::server::{open, status_of};
+use super::server::{open, open_slow, status_of};
 use super::workshop::workshop;
 use super::{DEADLINE, eventually};
 use std::fs;
@@ -12,6 +12,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::process::{Child, Command, Stdio};
 use std::sync::{OnceLock, mpsc};
 use std::thread;
+use std::time::Duration;
 
 /// What people read; the files of the agent are taken from it.
 const README: &str = include_str!("../../README.md");
@@ -147,17 +148,8 @@ impl FrpServer {
     /// Asks for an answer of ten lines in this many milliseconds, and waits for the first of them.
     #[track_caller]
     pub(crate) fn open_slow(&self, milliseconds: u32) -> BufReader<TcpStream> {
-        let mut answer = self.open(&format!("/slow?ms={milliseconds}"));
-        let mut line = String::new();
-        while !line.contains("1/10") {
-            line.clear();
-            assert_ne!(
-                answer.read_line(&mut line).unwrap(),
-                0,
-                "the answer ended early"
-            );
-        }
-        answer
+        let time = Duration::from_millis(milliseconds.into());
+        open_slow(&self.public, DOMAIN, time)
     }
 }
 

@@ -19,6 +19,20 @@ pub(crate) enum Client {
     Slow(u32),
 }
 
+impl Client {
+    /// Some that are always done soon, and one whose requests outlast most of what is done to an app meanwhile.
+    pub(crate) const MIX: [Self; 8] = [
+        Self::Quick,
+        Self::Quick,
+        Self::Quick,
+        Self::Quick,
+        Self::Slow(300),
+        Self::Slow(300),
+        Self::Slow(300),
+        Self::Slow(3_000),
+    ];
+}
+
 /// How long a quick client pauses between two requests: some load, and no race of all clients for the processor.
 const PAUSE: Duration = Duration::from_millis(10);
 

@@ -9,7 +9,7 @@ use std::net::TcpStream;
 use std::process::{Child, Stdio};
 use std::sync::mpsc;
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// The edge of the stand-in. It is killed when this is dropped.
 pub(crate) struct Edge {
@@ -90,6 +90,12 @@ impl Edge {
         open(&self.public, endpoint, path)
     }
 
+    /// Asks `endpoint` for an answer of the sample app in ten lines that take this long, and waits for the first of them.
+    #[track_caller]
+    pub(crate) fn open_slow(&self, endpoint: &str, time: Duration) -> BufReader<TcpStream> {
+        open_slow(&self.public, endpoint, time)
+    }
+
     /// Gets `path` of `endpoint` through the edge, and gives the status of the answer.
     pub(crate) fn get(&self, endpoint: &str, path: &str) -> u16 {
         let mut answer = String::new();
@@ -156,6 +162,18 @@ pub(super) fn open(address: &str, endpoint: &str, path: &str) -> BufReader<TcpSt
     )
     .unwrap();
     BufReader::new(stream)
+}
+
+#[track_caller]
+pub(super) fn open_slow(address: &str, endpoint: &str, time: Duration) -> BufReader<TcpStream> {
+    let mut answer = open(address, endpoint, &format!("/slow?ms={}", time.as_millis()));
+    let mut line = String::new();
+    while !line.contains("1/10") {
+        line.clear();
+        let length = answer.read_line(&mut line).unwrap();
+        assert_ne!(length, 0, "the answer ended early");
+    }
+    answer
 }
 
 /// The status of an HTTP answer, if it is one.
