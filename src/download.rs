@@ -37,6 +37,8 @@ pub(crate) struct Download {
     pub(crate) checksum: Checksum,
     pub(crate) bytes: u64,
     pub(crate) validators: Validators,
+    /// Whether its source said where it ends. If not, it ended with the connection, and may be half of a file.
+    pub(crate) is_delimited: bool,
 }
 
 /// Errors that can occur when an agent is fetched.
@@ -106,6 +108,7 @@ fn copy(
                 checksum,
                 bytes,
                 validators: Validators::default(),
+                is_delimited: true,
             })
         })
         .map_err(|error| match error {
@@ -238,6 +241,7 @@ mod tests {
                     checksum: Checksum::of_bytes(b"content"),
                     bytes: 7,
                     validators: Validators::default(),
+                    is_delimited: true,
                 })
             );
         }

@@ -209,6 +209,7 @@ fn attempt(
         checksum,
         bytes,
         validators,
+        is_delimited: true,
     }))
 }
 

@@ -18,6 +18,7 @@ mod classic;
 mod content;
 mod download;
 mod errors;
+mod files;
 mod gunzip;
 mod http;
 mod install;
