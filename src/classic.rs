@@ -182,7 +182,7 @@ mod tests {
         let release =
             Release::determine(&settings, &default_agent(), target, Path::new("/app")).unwrap();
         assert_eq!(
-            release.source.to_string(),
+            release.source.redacted().to_string(),
             "https://bin.equinox.io/c/jWahGASjoRq/backplane-stable-linux-amd64.tgz"
         );
     }

@@ -8,6 +8,7 @@ use bytesize::ByteSize;
 use fs_err::File;
 
 use crate::checksum::{Checksum, HashingWriter};
+use crate::files::{self, Links};
 use crate::http::{self, HttpError};
 use crate::limits::{BUFFER_BYTES, Limits};
 use crate::output::Output;
@@ -46,7 +47,8 @@ pub(crate) struct Download {
 pub(crate) enum DownloadError {
     /// The server, or the way to it.
     Http(HttpError),
-    /// A local source is missing or cannot be read.
+    /// A local source is missing or cannot be read. The error is the system's own, without the path, which the user may have meant
+    /// as a URL with a secret.
     ReadSource(io::Error),
     /// A local source is a folder or something else that is no file.
     NotAFile,
@@ -82,8 +84,8 @@ pub(crate) fn fetch(
 
 /// The real path of a vendored file, which links must not lead out of the app.
 fn vendored(folder: &Path, path: &Path) -> Result<PathBuf, DownloadError> {
-    let folder = fs_err::canonicalize(folder).map_err(DownloadError::ReadSource)?;
-    let real = fs_err::canonicalize(folder.join(path)).map_err(DownloadError::ReadSource)?;
+    let folder = std::fs::canonicalize(folder).map_err(DownloadError::ReadSource)?;
+    let real = std::fs::canonicalize(folder.join(path)).map_err(DownloadError::ReadSource)?;
     if real.starts_with(&folder) {
         Ok(real)
     } else {
@@ -97,11 +99,13 @@ fn copy(
     limits: &Limits,
     output: &dyn Output,
 ) -> Result<Fetched, DownloadError> {
-    let metadata = fs_err::metadata(from).map_err(DownloadError::ReadSource)?;
-    if !metadata.is_file() {
-        return Err(DownloadError::NotAFile);
-    }
-    let source = File::open(from).map_err(DownloadError::ReadSource)?;
+    let (source, metadata) = match files::open_regular(from, Links::Follow) {
+        Ok(opened) => opened,
+        Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
+            return Err(DownloadError::NotAFile);
+        }
+        Err(error) => return Err(DownloadError::ReadSource(error)),
+    };
     store(source, Some(metadata.len()), into, limits, output)
         .map(|(checksum, bytes)| {
             Fetched::File(Download {

@@ -1,11 +1,11 @@
 //! Small files and whole directories that another process may have put in the place of ours: read and removed without following
 //! a link, waiting for a writer or filling the memory.
 
+use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, Read};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
-use fs_err::os::unix::fs::OpenOptionsExt;
 use rustix::fs::OFlags;
 
 /// Removes whatever is at `path`, which may be nothing; a link is removed, and what it leads to stays.
@@ -41,33 +41,44 @@ pub(crate) enum Links {
     Refuse,
 }
 
-/// Reads a regular file of at most `limit` bytes.
+/// Opens a regular file for reading, without waiting. Its errors do not hold the path, which may be a secret of the user.
 ///
 /// # Errors
 ///
-/// Besides the errors of opening and reading: `InvalidInput` if it is no regular file, `FileTooLarge` if it is longer.
-pub(crate) fn read_small(path: &Path, limit: u64, links: Links) -> io::Result<Vec<u8>> {
+/// Besides the errors of opening: `InvalidInput` if it is no regular file.
+pub(crate) fn open_regular(path: &Path, links: Links) -> io::Result<(File, Metadata)> {
     // Without O_NONBLOCK, opening a FIFO waits for its writer (open(2)).
     let mut flags = OFlags::NONBLOCK | OFlags::NOCTTY;
     if links == Links::Refuse {
         flags |= OFlags::NOFOLLOW;
     }
-    let file = fs_err::OpenOptions::new()
+    let file = OpenOptions::new()
         .read(true)
         .custom_flags(flags.bits().cast_signed())
         .open(path)?;
-    if !file.metadata()?.is_file() {
-        return Err(io::Error::new(
-            io::ErrorKind::InvalidInput,
-            format!("{} is not a regular file", path.display()),
-        ));
+    let metadata = file.metadata()?;
+    if metadata.is_file() {
+        Ok((file, metadata))
+    } else {
+        let kind = io::ErrorKind::InvalidInput;
+        Err(io::Error::new(kind, "it is not a regular file"))
     }
+}
+
+/// Reads a regular file of at most `limit` bytes.
+///
+/// # Errors
+///
+/// Besides the errors of [`open_regular`] and of reading: `FileTooLarge` if it is longer.
+pub(crate) fn read_small(path: &Path, limit: u64, links: Links) -> io::Result<Vec<u8>> {
+    let (file, _) = open_regular(path, links)?;
     let mut content = Vec::new();
     file.take(limit + 1).read_to_end(&mut content)?;
     if content.len() as u64 > limit {
+        let kind = io::ErrorKind::FileTooLarge;
         return Err(io::Error::new(
-            io::ErrorKind::FileTooLarge,
-            format!("{} is longer than {limit} bytes", path.display()),
+            kind,
+            format!("it is longer than {limit} bytes"),
         ));
     }
     Ok(content)

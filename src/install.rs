@@ -15,6 +15,7 @@ use crate::download::{self, Download, DownloadError, Fetched, Validators};
 use crate::limits::Limits;
 use crate::output::Output;
 use crate::record::{INSTALLER, Record};
+use crate::redact::Redacted;
 use crate::release::{Release, Source};
 use crate::settings::Network;
 use crate::warnings;
@@ -58,17 +59,20 @@ pub(crate) enum Previous {
 pub(crate) enum InstallError {
     /// The agent cannot be fetched.
     Download {
-        source: String,
+        source: Redacted,
         error: DownloadError,
     },
     /// What was fetched is not what the pin asks for.
     Checksum {
-        source: String,
+        source: Redacted,
         expected: Checksum,
         actual: Checksum,
     },
     /// What was fetched holds no agent that can be installed.
-    Archive { source: String, error: ArchiveError },
+    Archive {
+        source: Redacted,
+        error: ArchiveError,
+    },
     /// The folder to work in cannot be made or removed.
     Staging(io::Error),
     /// The installed files cannot be read or replaced.
@@ -172,7 +176,7 @@ impl Installation<'_> {
         // Without validators no server may say that it has nothing newer.
         let Some(download) = self.fetch(&Validators::default())? else {
             return Err(InstallError::Download {
-                source: self.release.source.to_string(),
+                source: self.release.source.redacted(),
                 error: DownloadError::Empty,
             });
         };
@@ -186,7 +190,7 @@ impl Installation<'_> {
     fn refresh(&self, cached: Record) -> Result<Record, InstallError> {
         self.output.step(&format!(
             "Asking {} whether there is another agent than the cached one",
-            self.release.source
+            self.release.source.redacted()
         ));
         let outcome = self.fetch(&cached.validators()).and_then(|fetched| {
             let Some(download) = fetched else {
@@ -225,8 +229,11 @@ impl Installation<'_> {
             .and_then(|()| fs_err::create_dir_all(self.staging))
             .map_err(InstallError::Staging)?;
         if *known == Validators::default() {
-            self.output
-                .step(&format!("Fetching {source} for {}", self.release.target));
+            self.output.step(&format!(
+                "Fetching {} for {}",
+                source.redacted(),
+                self.release.target
+            ));
         }
         let fetched = download::fetch(
             source,
@@ -237,7 +244,7 @@ impl Installation<'_> {
             self.output,
         )
         .map_err(|error| InstallError::Download {
-            source: source.to_string(),
+            source: source.redacted(),
             error,
         })?;
         let Fetched::File(download) = fetched else {
@@ -246,7 +253,7 @@ impl Installation<'_> {
         let result = match &self.release.pin {
             Some(pin) if *pin != download.checksum => {
                 return Err(InstallError::Checksum {
-                    source: source.to_string(),
+                    source: source.redacted(),
                     expected: pin.clone(),
                     actual: download.checksum,
                 });
@@ -277,7 +284,7 @@ impl Installation<'_> {
             self.limits,
         )
         .map_err(|error| InstallError::Archive {
-            source: self.release.source.to_string(),
+            source: self.release.source.redacted(),
             error,
         })?;
         self.swap(&fresh).map_err(InstallError::Folder)?;

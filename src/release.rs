@@ -1,13 +1,12 @@
 //! Where the archive for this channel and platform is.
 
-use std::fmt;
 use std::path::{Component, Path, PathBuf};
 
 use serde::Deserialize;
 use url::Url;
 
 use crate::checksum::Checksum;
-use crate::redact;
+use crate::redact::{self, Redacted};
 use crate::settings::{Pin, Settings};
 use crate::target::Target;
 
@@ -52,22 +51,26 @@ pub(crate) enum ReleaseError {
     /// The default source has nothing for this platform.
     NoDefaultArchive { target: Target },
     /// The source has a placeholder that means nothing.
-    UnknownPlaceholder { value: String, placeholder: String },
+    UnknownPlaceholder {
+        value: Redacted,
+        /// The name in the braces; `None` if it may be a part of a secret.
+        placeholder: Option<String>,
+    },
     /// The source looks like an URL but is none.
     MalformedUrl {
-        value: String,
+        value: Redacted,
         reason: url::ParseError,
     },
     /// The source is an URL that nothing here can fetch.
-    UnsupportedScheme { value: String, scheme: String },
+    UnsupportedScheme { value: Redacted, scheme: String },
     /// The source is a `file://` URL that names another machine.
-    FileOnOtherHost { value: String },
+    FileOnOtherHost { value: Redacted },
     /// The source is not encrypted, and no checksum says what must come from it.
-    HttpWithoutChecksum { value: String },
+    HttpWithoutChecksum { value: Redacted },
     /// The source is a path that does not start in the app's folder.
-    AbsolutePath { value: String },
+    AbsolutePath { value: Redacted },
     /// The source is a path that leaves the app's folder.
-    OutsideApp { value: String },
+    OutsideApp { value: Redacted },
     /// There are checksums, but none for this architecture.
     NoChecksumForArch { arch: String, pinned: Vec<String> },
 }
@@ -100,7 +103,7 @@ impl Release {
         match &source {
             Source::Web(url) if url.scheme() == "http" && pin.is_none() => {
                 Err(ReleaseError::HttpWithoutChecksum {
-                    value: redact::url(url),
+                    value: Redacted::url(url),
                 })
             }
             _ => Ok(Self {
@@ -114,7 +117,7 @@ impl Release {
 
 impl Source {
     fn parse(location: &str, app_folder: &Path) -> Result<Self, ReleaseError> {
-        let value = || redact::text(location);
+        let value = || Redacted::text(location);
         if !has_scheme(location) {
             return app_path(location, app_folder);
         }
@@ -139,42 +142,38 @@ impl Source {
     /// that two sources that differ in a token are still told apart.
     pub(crate) fn record(&self) -> String {
         match self {
-            Self::Web(url) => match url.query() {
-                Some(query) => format!(
-                    "{}?sha256={}",
-                    redact::bare_url(url),
-                    Checksum::of_bytes(query.as_bytes())
-                ),
-                None => redact::bare_url(url),
-            },
-            Self::File(path) => Url::from_file_path(path)
-                .map_or_else(|()| format!("file://{}", path.display()), String::from),
-            Self::App { path, .. } => path.display().to_string(),
+            Self::Web(url) => Redacted::record(&redact::without_user_info(url)),
+            Self::File(path) => Redacted::record(&file_url(path)),
+            Self::App { path, .. } => Redacted::record(&path.to_string_lossy()),
         }
     }
-}
 
-/// The source as a log may show it: without user info, the query only hinted at.
-impl fmt::Display for Source {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+    /// The source as a log may show it.
+    pub(crate) fn redacted(&self) -> Redacted {
         match self {
-            Self::Web(url) => formatter.write_str(&redact::url(url)),
-            Self::File(_) | Self::App { .. } => formatter.write_str(&self.record()),
+            Self::Web(url) => Redacted::url(url),
+            Self::File(path) => Redacted::text(&file_url(path)),
+            Self::App { path, .. } => Redacted::text(&path.to_string_lossy()),
         }
     }
 }
 
+fn file_url(path: &Path) -> String {
+    Url::from_file_path(path).map_or_else(|()| format!("file://{}", path.display()), String::from)
+}
+
+/// Whether `location` is meant as a URL. A colon alone does not say so: `mirror.example:8080/agent` has no scheme.
 fn has_scheme(location: &str) -> bool {
-    location.split_once(':').is_some_and(|(scheme, _)| {
-        scheme.starts_with(|first: char| first.is_ascii_alphabetic())
-            && scheme
-                .bytes()
-                .all(|byte| byte.is_ascii_alphanumeric() || b"+.-".contains(&byte))
+    location.split_once(':').is_some_and(|(scheme, rest)| {
+        let is_known = ["https", "http", "file"]
+            .iter()
+            .any(|known| scheme.eq_ignore_ascii_case(known));
+        is_known || (redact::is_scheme(scheme) && rest.starts_with("//"))
     })
 }
 
 fn app_path(location: &str, app_folder: &Path) -> Result<Source, ReleaseError> {
-    let value = || redact::text(location);
+    let value = || Redacted::text(location);
     let mut path = PathBuf::new();
     for component in Path::new(location).components() {
         match component {
@@ -206,9 +205,11 @@ fn fill(template: &str, channel: &str, target: &Target) -> Result<String, Releas
             "os" => &target.os,
             "arch" => &target.arch,
             _ => {
+                let value = Redacted::text(template);
+                let is_shown = value.shows(&format!("{{{name}}}"));
                 return Err(ReleaseError::UnknownPlaceholder {
-                    value: redact::text(template),
-                    placeholder: redact::text(name),
+                    value,
+                    placeholder: is_shown.then(|| name.to_owned()),
                 });
             }
         });
@@ -307,7 +308,7 @@ pub(crate) mod tests {
     fn unknown_placeholder_is_refused() {
         assert!(matches!(
             source("https://mirror.example/{version}"),
-            Err(ReleaseError::UnknownPlaceholder { placeholder, .. }) if placeholder == "version"
+            Err(ReleaseError::UnknownPlaceholder { placeholder: Some(name), .. }) if name == "version"
         ));
     }
 
@@ -387,9 +388,9 @@ pub(crate) mod tests {
     fn secrets_are_neither_shown_nor_recorded() {
         let one = source("https://user:pass@mirror.example/a?token=one#part").unwrap();
         let two = source("https://user:pass@mirror.example/a?token=two").unwrap();
-        assert_eq!(one.to_string(), "https://mirror.example/a?…");
+        assert_eq!(one.redacted().to_string(), "https://mirror.example/a?…");
         assert_ne!(one.record(), two.record());
-        for shown in [one.to_string(), one.record()] {
+        for shown in [one.redacted().to_string(), one.record()] {
             assert!(!shown.contains("user") && !shown.contains("pass") && !shown.contains("one"));
         }
     }

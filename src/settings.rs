@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 
-use crate::checksum::Checksum;
+use crate::checksum::{Checksum, NotAChecksum};
+use crate::redact::Redacted;
 
 /// The variables of one process, or the files of a classic buildpack's `ENV_DIR`.
 pub(crate) type Environment = BTreeMap<OsString, OsString>;
@@ -82,8 +83,7 @@ pub(crate) struct Network {
 #[derive(Debug, Eq, PartialEq)]
 pub(crate) struct SettingsError {
     pub(crate) setting: Setting,
-    /// The value as it may be shown.
-    pub(crate) value: String,
+    pub(crate) value: Redacted,
     pub(crate) problem: SettingProblem,
 }
 
@@ -92,6 +92,8 @@ pub(crate) struct SettingsError {
 pub(crate) enum SettingProblem {
     /// It is not UTF-8, or has control characters.
     NotText,
+    /// It begins or ends with a quotation mark.
+    Quoted,
     /// It does not have the form that the variable wants.
     Malformed,
     /// It names this architecture more than once.
@@ -177,50 +179,51 @@ fn setting_text(
     let Some(value) = non_empty(environment, setting.name()) else {
         return Ok(None);
     };
-    match value.to_str() {
-        // White space at the ends is what a copied line brings along; it is never meant.
-        Some(text) if !text.trim().chars().any(char::is_control) => {
-            Ok(Some(text.trim().to_owned()).filter(|text| !text.is_empty()))
-        }
-        _ => Err(SettingsError {
-            setting,
-            value: value.to_string_lossy().escape_debug().to_string(),
-            problem: SettingProblem::NotText,
-        }),
-    }
+    // White space at the ends is what a copied line brings along; it is never meant.
+    let text = value.to_string_lossy();
+    let text = text.trim();
+    let problem = if value.to_str().is_none() || text.chars().any(char::is_control) {
+        SettingProblem::NotText
+    } else if text.starts_with(QUOTATION_MARKS) || text.ends_with(QUOTATION_MARKS) {
+        SettingProblem::Quoted
+    } else {
+        return Ok(Some(text.to_owned()).filter(|text| !text.is_empty()));
+    };
+    Err(SettingsError {
+        setting,
+        value: Redacted::text(text),
+        problem,
+    })
 }
+
+/// What a shell takes off a value, and an env file of Docker does not.
+const QUOTATION_MARKS: [char; 7] = ['"', '\'', '`', '“', '”', '‘', '’'];
 
 fn parse_channel(value: String) -> Result<String, SettingsError> {
     let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
     if value.bytes().all(is_allowed) && value != "." && value != ".." {
         Ok(value)
     } else {
-        Err(malformed(Setting::AgentChannel, value))
+        Err(malformed(Setting::AgentChannel, &value))
     }
 }
 
 fn parse_pin(value: &str) -> Result<Pin, SettingsError> {
-    let malformed = || malformed(Setting::AgentSha256, value.to_owned());
-    if !value.contains(':') {
-        return value
-            .parse()
-            .map(Pin::Every)
-            .map_err(|_not_a_checksum| malformed());
+    let malformed = || malformed(Setting::AgentSha256, value);
+    if let Ok(checksum) = parse_checksum(value) {
+        return Ok(Pin::Every(checksum));
     }
     let mut pins = BTreeMap::new();
     for part in value.split(',').map(str::trim) {
         let (arch, checksum) = part.split_once(':').ok_or_else(malformed)?;
-        let arch = arch.trim().to_owned();
-        let checksum = checksum
-            .trim()
-            .parse()
-            .map_err(|_not_a_checksum| malformed())?;
+        let arch = arch.trim();
+        let checksum = parse_checksum(checksum).map_err(|NotAChecksum| malformed())?;
         if arch.is_empty() {
             return Err(malformed());
         }
-        if pins.insert(arch.clone(), checksum).is_some() {
+        if pins.insert(arch.to_owned(), checksum).is_some() {
             return Err(SettingsError {
-                problem: SettingProblem::RepeatedArch(arch),
+                problem: SettingProblem::RepeatedArch(arch.to_owned()),
                 ..malformed()
             });
         }
@@ -228,18 +231,28 @@ fn parse_pin(value: &str) -> Result<Pin, SettingsError> {
     Ok(Pin::PerArch(pins))
 }
 
+/// A checksum, alone or behind the name of its algorithm, as release pages show it.
+fn parse_checksum(text: &str) -> Result<Checksum, NotAChecksum> {
+    let text = text.trim();
+    match text.split_once(':') {
+        Some((algorithm, digits)) if algorithm.eq_ignore_ascii_case("sha256") => digits.trim(),
+        _ => text,
+    }
+    .parse()
+}
+
 fn parse_switch(value: &str) -> Result<bool, SettingsError> {
     match value.to_ascii_lowercase().as_str() {
         "1" | "true" | "yes" | "on" => Ok(true),
         "0" | "false" | "no" | "off" => Ok(false),
-        _ => Err(malformed(Setting::AgentOptional, value.to_owned())),
+        _ => Err(malformed(Setting::AgentOptional, value)),
     }
 }
 
-fn malformed(setting: Setting, value: String) -> SettingsError {
+fn malformed(setting: Setting, value: &str) -> SettingsError {
     SettingsError {
         setting,
-        value,
+        value: Redacted::text(value),
         problem: SettingProblem::Malformed,
     }
 }
@@ -314,6 +327,51 @@ mod tests {
     }
 
     #[test]
+    fn checksum_may_name_its_algorithm() {
+        for value in [
+            format!("sha256:{SUM}"),
+            format!("SHA256: {SUM}"),
+            format!(" sha256:{SUM}\n"),
+        ] {
+            let settings = parse(&[("BACKPLANE_AGENT_SHA256", &value)]).unwrap();
+            assert_eq!(settings.pin, Pin::Every(SUM.parse().unwrap()), "{value}");
+        }
+        let value = format!("amd64:sha256:{SUM},arm64:{SUM}");
+        let settings = parse(&[("BACKPLANE_AGENT_SHA256", &value)]).unwrap();
+        assert!(matches!(settings.pin, Pin::PerArch(pins) if pins.len() == 2));
+    }
+
+    #[test]
+    fn quotation_marks_of_an_env_file_are_pointed_out() {
+        let pin = format!("'{SUM}'");
+        for (setting, value) in [
+            (Setting::AgentUrl, "\"https://mirror.example/agent.tgz\""),
+            (Setting::AgentUrl, "'vendor/agent'"),
+            (Setting::AgentUrl, "vendor/agent\""),
+            (Setting::AgentChannel, "“beta”"),
+            (Setting::AgentSha256, &pin),
+            (Setting::AgentOptional, "\"true\""),
+        ] {
+            let error = parse(&[(setting.name(), value)]).unwrap_err();
+            assert_eq!(error.problem, SettingProblem::Quoted, "{value}");
+        }
+    }
+
+    #[test]
+    fn secrets_of_a_url_in_any_variable_are_not_in_its_error() {
+        let url = "https://user:s3cret@mirror.example/a?token=s3cret#s3cret";
+        let quoted = format!("\"{url}\"");
+        let with_tab = format!("{url}\tand more");
+        for setting in Setting::ALL {
+            for value in [url, &quoted, &with_tab] {
+                if let Err(error) = parse(&[(setting.name(), value)]) {
+                    assert!(!format!("{error:?}").contains("s3cret"), "{error:?}");
+                }
+            }
+        }
+    }
+
+    #[test]
     fn switch_has_four_words_for_each_side() {
         for (word, expected) in [
             ("1", true),
@@ -347,7 +405,10 @@ mod tests {
             (Setting::AgentOptional, "2"),
         ] {
             let error = parse(&[(setting.name(), value)]).unwrap_err();
-            assert_eq!((error.setting, error.value.as_str()), (setting, value));
+            assert_eq!(
+                (error.setting, error.value),
+                (setting, Redacted::text(value))
+            );
         }
         let empty_arch = format!(":{SUM}");
         assert!(parse(&[("BACKPLANE_AGENT_SHA256", &empty_arch)]).is_err());
@@ -367,7 +428,6 @@ mod tests {
             )]);
             let error = Settings::parse(&environment).unwrap_err();
             assert_eq!(error.problem, SettingProblem::NotText, "{bytes:?}");
-            assert!(!error.value.chars().any(char::is_control), "{bytes:?}");
         }
     }
 

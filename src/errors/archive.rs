@@ -4,6 +4,7 @@ use bytesize::ByteSize;
 
 use super::{Closing, ErrorMessage};
 use crate::archive::{AGENT, ArchiveError};
+use crate::redact::Redacted;
 
 /// What is wrong with an archive, as a clause.
 pub(super) fn clause(error: &ArchiveError) -> String {
@@ -55,7 +56,7 @@ pub(super) fn clause(error: &ArchiveError) -> String {
     }
 }
 
-pub(super) fn message(source: &str, error: &ArchiveError) -> ErrorMessage {
+pub(super) fn message(source: &Redacted, error: &ArchiveError) -> ErrorMessage {
     let (id, advice, closing) = match error {
         ArchiveError::NotAnAgent { .. } => (
             "archive/not-an-agent",

@@ -5,6 +5,7 @@ use bytesize::ByteSize;
 use super::{Closing, ErrorMessage};
 use crate::download::DownloadError;
 use crate::http::HttpError;
+use crate::redact::Redacted;
 
 /// What is wrong with a download, as a clause.
 pub(super) fn clause(error: &DownloadError) -> String {
@@ -21,7 +22,7 @@ pub(super) fn clause(error: &DownloadError) -> String {
     }
 }
 
-pub(super) fn message(source: &str, error: &DownloadError) -> ErrorMessage {
+pub(super) fn message(source: &Redacted, error: &DownloadError) -> ErrorMessage {
     let (id, advice, details, closing) = match error {
         DownloadError::Http(error) => {
             let (id, advice, closing) = http_advice(error);
@@ -33,6 +34,14 @@ pub(super) fn message(source: &str, error: &DownloadError) -> ErrorMessage {
             };
             (id, advice, details, closing)
         }
+        DownloadError::ReadSource(error) if source.may_lack_scheme() => (
+            "download/read",
+            "There is no such file in the app. If it is the address of a server,\n\
+             begin it with https://, for example:\n\n\
+             BACKPLANE_AGENT_URL=https://mirror.example.com/backplane.tgz",
+            Some(error.to_string()),
+            Closing::Nothing,
+        ),
         DownloadError::ReadSource(error) => (
             "download/read",
             "Check that BACKPLANE_AGENT_URL names a file that is there when the app\n\
@@ -79,11 +88,18 @@ pub(super) fn message(source: &str, error: &DownloadError) -> ErrorMessage {
         DownloadError::Write(_) => "the download can't be written".to_owned(),
         _ => clause(error),
     };
+    // The rest of such a password was taken for the path or the query.
+    let hint = if source.may_hide_a_password() {
+        "\n\nIf the URL has a password with '/', '?', '#' or '@' in it, percent-encode\n\
+         them: '/' is %2F, '?' is %3F, '#' is %23 and '@' is %40."
+    } else {
+        ""
+    };
     ErrorMessage {
         id,
         header: "Unable to fetch the agent",
         body: format!(
-            "The agent can't be fetched from\n\n{source}\n\nReason: {clause}.\n\n{advice}"
+            "The agent can't be fetched from\n\n{source}\n\nReason: {clause}.\n\n{advice}{hint}"
         ),
         details,
         closing,

@@ -28,14 +28,18 @@ pub(super) fn message(error: ReleaseError) -> ErrorMessage {
             "release/unknown-placeholder",
             "BACKPLANE_AGENT_URL has an unknown placeholder",
             formatdoc! {"
-                '{{{placeholder}}}' means nothing in:
+                {what}:
 
                 {value}
 
                 The placeholders are {{channel}}, {{os}} and {{arch}}, for example:
 
                 BACKPLANE_AGENT_URL=https://mirror.example.com/backplane-{{channel}}-{{os}}-{{arch}}.tgz
-            "},
+            ", what = placeholder.map_or_else(
+                || "In a user name, a password or a query, write '{' as %7B and '}' as %7D.\n\
+                    Something in braces there is no placeholder in".to_owned(),
+                |placeholder| format!("'{{{placeholder}}}' means nothing in"),
+            )},
             None,
         ),
         ReleaseError::MalformedUrl { value, reason } => (
@@ -46,9 +50,12 @@ pub(super) fn message(error: ReleaseError) -> ErrorMessage {
 
                 {value}
 
-                Check it for typing errors. A valid value is, for example:
+                Check it for typing errors. In a user name or a password, characters
+                that have a meaning in a URL must be percent-encoded: '@' is %40,
+                '#' is %23, '/' is %2F, ':' is %3A, '?' is %3F and '%' is %25.
+                A valid value is, for example:
 
-                BACKPLANE_AGENT_URL=https://mirror.example.com/backplane.tgz
+                BACKPLANE_AGENT_URL=https://user:pass%40word@mirror.example.com/backplane.tgz
             "},
             Some(reason.to_string()),
         ),

@@ -12,7 +12,15 @@ pub(super) fn message(error: &SettingsError) -> ErrorMessage {
     let variable = setting.name();
     let problem = match problem {
         SettingProblem::NotText => {
-            "It isn't plain text: it has bytes that are no UTF-8, or control\ncharacters."
+            "It isn't plain text: it has bytes that aren't UTF-8, or control\n\
+             characters such as a tab or a line break. Type it again, instead of\n\
+             copying it."
+                .to_owned()
+        }
+        SettingProblem::Quoted => {
+            "It begins or ends with a quotation mark. A shell removes them, but a file\n\
+             of variables (--env-file) and a form in a browser keep them. Set the\n\
+             value without them."
                 .to_owned()
         }
         SettingProblem::Malformed => {

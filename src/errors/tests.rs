@@ -8,6 +8,7 @@ use crate::checksum::Checksum;
 use crate::content::Kind;
 use crate::download::DownloadError;
 use crate::http::{HttpError, Phase};
+use crate::redact::Redacted;
 use crate::release::tests::target;
 use crate::settings::{Setting, SettingProblem};
 use crate::warnings;
@@ -37,7 +38,7 @@ fn download_errors() -> Vec<DownloadError> {
     vec![
         DownloadError::ReadSource(Error::new(
             ErrorKind::NotFound,
-            "failed to query metadata of file `/workspace/vendor/backplane`: No such file or directory",
+            "No such file or directory (os error 2)",
         )),
         DownloadError::NotAFile,
         DownloadError::OutsideApp,
@@ -138,7 +139,7 @@ fn archive_errors() -> Vec<ArchiveError> {
 
 fn install_errors() -> Vec<InstallError> {
     let download = |error| InstallError::Download {
-        source: SOURCE.to_owned(),
+        source: Redacted::text(SOURCE),
         error,
     };
     let mut errors: Vec<InstallError> = http_errors()
@@ -151,12 +152,12 @@ fn install_errors() -> Vec<InstallError> {
         archive_errors()
             .into_iter()
             .map(|error| InstallError::Archive {
-                source: SOURCE.to_owned(),
+                source: Redacted::text(SOURCE),
                 error,
             }),
     );
     errors.push(InstallError::Checksum {
-        source: SOURCE.to_owned(),
+        source: Redacted::text(SOURCE),
         expected: Checksum::of_bytes(b"expected"),
         actual: Checksum::of_bytes(b"actual"),
     });
@@ -171,28 +172,32 @@ fn release_errors() -> Vec<ReleaseError> {
             target: target("arm64"),
         },
         ReleaseError::UnknownPlaceholder {
-            value: "https://mirror.example.com/{version}".to_owned(),
-            placeholder: "version".to_owned(),
+            value: Redacted::text("https://mirror.example.com/{version}"),
+            placeholder: Some("version".to_owned()),
+        },
+        ReleaseError::UnknownPlaceholder {
+            value: Redacted::text("https://user:{x}@mirror.example.com/a.tgz"),
+            placeholder: None,
         },
         ReleaseError::MalformedUrl {
-            value: "https://mirror example.com".to_owned(),
+            value: Redacted::text("https://mirror example.com"),
             reason: url::ParseError::InvalidDomainCharacter,
         },
         ReleaseError::UnsupportedScheme {
-            value: "ftp://mirror.example.com/backplane.tgz".to_owned(),
+            value: Redacted::text("ftp://mirror.example.com/backplane.tgz"),
             scheme: "ftp".to_owned(),
         },
         ReleaseError::FileOnOtherHost {
-            value: "file://opt/backplane.tgz".to_owned(),
+            value: Redacted::text("file://opt/backplane.tgz"),
         },
         ReleaseError::HttpWithoutChecksum {
-            value: "http://mirror.example.com/backplane.tgz".to_owned(),
+            value: Redacted::text("http://mirror.example.com/backplane.tgz"),
         },
         ReleaseError::AbsolutePath {
-            value: "/opt/backplane".to_owned(),
+            value: Redacted::text("/opt/backplane"),
         },
         ReleaseError::OutsideApp {
-            value: "../backplane".to_owned(),
+            value: Redacted::text("../backplane"),
         },
         ReleaseError::NoChecksumForArch {
             arch: "arm64".to_owned(),
@@ -204,14 +209,19 @@ fn release_errors() -> Vec<ReleaseError> {
 fn settings_errors() -> Vec<SettingsError> {
     let error = |setting, value: &str, problem| SettingsError {
         setting,
-        value: value.to_owned(),
+        value: Redacted::text(value),
         problem,
     };
     vec![
         error(
             Setting::AgentUrl,
-            "https://mirror\\u{7}",
+            "https://mirror\u{7}",
             SettingProblem::NotText,
+        ),
+        error(
+            Setting::AgentUrl,
+            "\"https://mirror.example.com/backplane.tgz\"",
+            SettingProblem::Quoted,
         ),
         error(Setting::AgentChannel, "../beta", SettingProblem::Malformed),
         error(Setting::AgentSha256, "e3b0c4", SettingProblem::Malformed),
@@ -222,6 +232,25 @@ fn settings_errors() -> Vec<SettingsError> {
         ),
         error(Setting::AgentOptional, "maybe", SettingProblem::Malformed),
     ]
+}
+
+#[test]
+fn messages_hint_at_what_a_source_lacks() {
+    let missing = || {
+        let kind = ErrorKind::NotFound;
+        DownloadError::ReadSource(Error::new(kind, "No such file or directory (os error 2)"))
+    };
+    let not_found = || DownloadError::Http(HttpError::HostNotFound);
+    insta::assert_snapshot!(all([
+        ("mirror.example.com/backplane.tgz?token=secret", missing()),
+        ("https://user:12/secret@mirror.example.com/a", not_found()),
+    ]
+    .map(
+        |(source, error)| shown(BackplaneError::Install(InstallError::Download {
+            source: Redacted::text(source),
+            error,
+        }))
+    )));
 }
 
 #[test]
@@ -268,7 +297,7 @@ fn messages_of_other_errors() {
 fn texts_of_warnings() {
     let (old, new) = (Checksum::of_bytes(b"old"), Checksum::of_bytes(b"new"));
     let error = |status| InstallError::Download {
-        source: SOURCE.to_owned(),
+        source: Redacted::text(SOURCE),
         error: DownloadError::Http(HttpError::Status {
             status,
             retry_after: None,
