@@ -17,7 +17,7 @@ use serde::Deserialize;
 
 use self::output::ClassicLog;
 use crate::BuildpackMetadata;
-use crate::errors::{self, BackplaneError};
+use crate::errors::{self, BackplaneError, ErrorMessage};
 use crate::install::Installation;
 use crate::limits::Limits;
 use crate::output::Output;
@@ -64,10 +64,15 @@ pub(crate) fn main() -> ExitCode {
     {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            log.error(&errors::of_buildpack(error).to_string());
+            on_error(&errors::of_buildpack(error));
             ExitCode::FAILURE
         }
     }
+}
+
+/// Tells a user what has stopped the compile.
+pub(crate) fn on_error(message: &ErrorMessage) {
+    ClassicLog.error(&message.to_string());
 }
 
 impl Compile {

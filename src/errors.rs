@@ -14,6 +14,7 @@ use indoc::formatdoc;
 
 use crate::classic::ClassicError;
 use crate::install::InstallError;
+use crate::output::escape;
 use crate::release::ReleaseError;
 use crate::settings::SettingsError;
 
@@ -28,6 +29,8 @@ pub(crate) enum BackplaneError {
     LaunchProgram(io::Error),
     /// The layer's own file could not be removed, though it cannot be read.
     LayerRecord(io::Error),
+    /// A library has panicked, at this place of its source.
+    Panic { place: String },
     /// What is asked for names no release.
     Release(ReleaseError),
     /// A variable cannot be used.
@@ -36,7 +39,12 @@ pub(crate) enum BackplaneError {
 
 /// Tells a user what has stopped the build.
 pub(crate) fn on_error(error: libcnb::Error<BackplaneError>) {
-    print::error(message(error).to_string());
+    print(&message(error));
+}
+
+/// Prints a message in the way of Cloud Native Buildpacks.
+pub(crate) fn print(message: &ErrorMessage) {
+    print::error(escape(&message.to_string()));
 }
 
 /// A message that stands alone: what happened, to what, and what to do now.
@@ -135,6 +143,13 @@ pub(crate) fn of_buildpack(error: BackplaneError) -> ErrorMessage {
                 removed either. Build once without the cache (pack build --clear-cache).
             "},
             details: Some(error.to_string()),
+            closing: Closing::Report,
+        },
+        BackplaneError::Panic { place } => ErrorMessage {
+            id: "panic",
+            header: "The buildpack has failed unexpectedly",
+            body: "A part of it met a state that its authors took for impossible.".to_owned(),
+            details: Some(place),
             closing: Closing::Report,
         },
         BackplaneError::Release(error) => release::message(error),

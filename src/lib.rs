@@ -25,6 +25,7 @@ mod install;
 mod layers;
 mod limits;
 mod output;
+mod panics;
 mod record;
 mod redact;
 mod release;
@@ -35,6 +36,7 @@ mod warnings;
 
 use std::env;
 use std::ffi::OsStr;
+use std::io;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -42,8 +44,7 @@ use bullet_stream::global::print;
 use libcnb::build::{BuildContext, BuildResult, BuildResultBuilder};
 use libcnb::data::launch::{Label, LaunchBuilder};
 use libcnb::detect::{DetectContext, DetectResult, DetectResultBuilder};
-use libcnb::generic::GenericPlatform;
-use libcnb::{Buildpack, libcnb_runtime};
+use libcnb::{Buildpack, Env, Platform, libcnb_runtime};
 use serde::Deserialize;
 
 use crate::errors::BackplaneError;
@@ -56,6 +57,22 @@ use crate::target::Target;
 /// The buildpack, as libcnb drives it.
 struct BackplaneBuildpack;
 
+/// The platform, of which nothing is read: its variables are in the process environment as well, and those of the app may hold
+/// anything, while libcnb's own reading fails for one that is not UTF-8.
+struct AnyPlatform {
+    env: Env,
+}
+
+impl Platform for AnyPlatform {
+    fn env(&self) -> &Env {
+        &self.env
+    }
+
+    fn from_path(_platform_dir: impl AsRef<Path>) -> io::Result<Self> {
+        Ok(Self { env: Env::new() })
+    }
+}
+
 /// The `[metadata]` table of buildpack.toml.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -64,7 +81,7 @@ struct BuildpackMetadata {
 }
 
 impl Buildpack for BackplaneBuildpack {
-    type Platform = GenericPlatform;
+    type Platform = AnyPlatform;
     type Metadata = BuildpackMetadata;
     type Error = BackplaneError;
 
@@ -132,8 +149,11 @@ fn labels(record: Option<&Record>) -> Vec<Label> {
 pub fn main() -> ExitCode {
     let name = env::args_os().next().unwrap_or_default();
     if Path::new(&name).file_name() == Some(OsStr::new(classic::NAME)) {
-        return classic::main();
+        return panics::catch(classic::main, |message| classic::on_error(&message));
     }
-    libcnb_runtime(&BackplaneBuildpack);
-    ExitCode::SUCCESS
+    let cnb = || {
+        libcnb_runtime(&BackplaneBuildpack);
+        ExitCode::SUCCESS
+    };
+    panics::catch(cnb, |message| errors::print(&message))
 }

@@ -2,7 +2,7 @@
 
 use std::io::{self, Write as _};
 
-use crate::output::Output;
+use crate::output::{Output, escape, escape_line};
 
 /// Prints to stdout, warnings and errors too: Heroku shows both streams, and with two of them the order would be lost.
 pub(super) struct ClassicLog;
@@ -30,7 +30,7 @@ impl ClassicLog {
 
 impl Output for ClassicLog {
     fn step(&self, line: &str) {
-        self.print(&format!("       {line}\n"));
+        self.print(&format!("       {}\n", escape_line(line)));
     }
 
     fn warning(&self, text: &str) {
@@ -40,6 +40,7 @@ impl Output for ClassicLog {
 
 /// The lines of `text` with the mark of Heroku's own buildpacks, as a block of its own.
 fn marked(text: &str) -> String {
+    let text = escape(text);
     let lines = text.trim_end().lines().map(|line| {
         let line = format!(" !     {line}");
         format!("{}\n", line.trim_end())

@@ -289,6 +289,9 @@ fn messages_of_other_errors() {
         )),
         shown(BackplaneError::Classic(ClassicError::Cache(io_error()))),
         shown(BackplaneError::Classic(ClassicError::Slug(io_error()))),
+        shown(BackplaneError::Panic {
+            place: "some-library-1.2.3/src/lib.rs:45".to_owned()
+        }),
         message(framework).to_string(),
     ]));
 }

@@ -27,6 +27,7 @@ mod drain;
 mod dyno;
 mod end_to_end;
 mod fallbacks;
+mod hostile_settings;
 mod lifetime;
 mod other_agent;
 mod releases;
