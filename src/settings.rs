@@ -20,7 +20,8 @@ pub(crate) enum Setting {
 }
 
 impl Setting {
-    const ALL: [Self; 4] = [
+    /// All of them.
+    pub(crate) const ALL: [Self; 4] = [
         Self::AgentUrl,
         Self::AgentChannel,
         Self::AgentSha256,

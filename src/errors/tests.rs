@@ -1,6 +1,11 @@
 //! Every message as its user reads it. `cargo insta review` after a change, and read them aloud.
 
+use std::ffi::OsString;
 use std::io::{Error, ErrorKind};
+use std::os::unix::ffi::OsStringExt;
+use std::path::Path;
+
+use proptest::prelude::*;
 
 use super::*;
 use crate::archive::ArchiveError;
@@ -9,8 +14,9 @@ use crate::content::Kind;
 use crate::download::DownloadError;
 use crate::http::{HttpError, Phase};
 use crate::redact::Redacted;
-use crate::release::tests::target;
-use crate::settings::{Setting, SettingProblem};
+use crate::release::Release;
+use crate::release::tests::{default_agent, target};
+use crate::settings::{Environment, Setting, SettingProblem, Settings};
 use crate::warnings;
 
 fn shown(error: BackplaneError) -> String {
@@ -339,5 +345,52 @@ fn lines_are_narrow() {
                 "{line}"
             );
         }
+    }
+}
+
+/// Everything that a build says or writes down of these values before it fetches anything.
+fn all_that_is_said(environment: &Environment) -> String {
+    let determined = Settings::parse(environment)
+        .map_err(BackplaneError::Settings)
+        .and_then(|settings| {
+            let default = default_agent();
+            Release::determine(&settings, &default, target("amd64"), Path::new("/app"))
+                .map_err(BackplaneError::Release)
+        });
+    match determined {
+        Ok(Release { source, .. }) => format!("{}\n{}", source.redacted(), source.record()),
+        Err(error) => shown(error),
+    }
+}
+
+proptest! {
+    #[test]
+    fn no_value_makes_a_build_panic_or_print_a_control_character(
+        values in prop::array::uniform4(prop::collection::vec(any::<u8>(), 0..40)),
+    ) {
+        let names = Setting::ALL.map(|setting| setting.name().into());
+        let environment = names
+            .into_iter()
+            .zip(values.map(OsString::from_vec))
+            .collect();
+        let said = escape(&all_that_is_said(&environment));
+        prop_assert!(!said.contains(|char: char| char.is_control() && char != '\n'), "{said}");
+    }
+
+    #[test]
+    fn no_secret_of_a_url_is_said_whatever_variable_it_is_in(
+        setting in prop::sample::select(&Setting::ALL),
+        start in "[\"' ]?(https?://|ftp://|https:|)",
+        user in "([Ωß{}:/?#%@]{0,9}@)?",
+        host in "[a-z.]{0,8}(:[0-9]{1,5})?(/[a-z]{0,3}\\{?[a-z]{0,4}\\}?)?",
+        end in "([?#][Ωß{}:/?#%@]{0,9})?[\t\"' ]?",
+    ) {
+        // A scheme is no secret, whoever has made it up.
+        prop_assume!(start.ends_with(':') || start.ends_with('/') || !user.contains("://"));
+        let value = format!("{start}{user}{host}{end}");
+        let pin = (Setting::AgentSha256.name().into(), "0".repeat(64).into());
+        let environment = [pin, (setting.name().into(), value.into())].into();
+        let said = all_that_is_said(&environment);
+        prop_assert!(!said.contains(['Ω', 'ß']) && !said.contains("%CE%A9"), "{said}");
     }
 }
