@@ -19,7 +19,7 @@ pub(crate) enum Setting {
 }
 
 impl Setting {
-    const ALL: [Self; 4] = [
+    pub(crate) const ALL: [Self; 4] = [
         Self::AgentUrl,
         Self::AgentChannel,
         Self::AgentSha256,
