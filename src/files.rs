@@ -151,72 +151,15 @@ pub(crate) fn read_small(path: &Path, limit: u64, links: Links) -> io::Result<Ve
     Ok(content)
 }
 
+// What the tests over whole builds put there too.
 #[cfg(test)]
-pub(crate) mod tests {
+#[path = "../tests/support/strange.rs"]
+pub(crate) mod strange;
+
+#[cfg(test)]
+mod tests {
+    use super::strange::{STRANGE, assert_untouched, put_strange};
     use super::*;
-    use rustix::fs::{CWD, FileType, mknodat};
-    use std::os::unix::fs::symlink;
-    use std::os::unix::net::UnixListener;
-
-    /// What may stand in the place of a file or directory of ours; none of it is one that we can use.
-    pub(crate) const STRANGE: [&str; 12] = [
-        "fifo",
-        "socket",
-        "directory",
-        "locked directories",
-        "file",
-        "unreadable file",
-        "hard link",
-        "link to a file",
-        "link to a directory",
-        "link to nowhere",
-        "link to a device",
-        "loop",
-    ];
-
-    /// Puts one of [`STRANGE`] in the place of what is `at`. Links lead to the directory `outside`, and to the file `theirs` in it.
-    pub(crate) fn put_strange(kind: &str, at: &Path, outside: &Path) {
-        let theirs = outside.join("theirs");
-        fs_err::create_dir_all(outside).unwrap();
-        fs_err::write(&theirs, "theirs").unwrap();
-        remove(at).unwrap();
-        match kind {
-            "fifo" => mknodat(CWD, at, FileType::Fifo, Mode::RUSR, 0).unwrap(),
-            "socket" => drop(UnixListener::bind(at).unwrap()),
-            "directory" => fs_err::create_dir_all(at.join("inner")).unwrap(),
-            "locked directories" => {
-                let inner = at.join("a/b");
-                fs_err::create_dir_all(&inner).unwrap();
-                fs_err::write(inner.join("file"), "").unwrap();
-                symlink(outside, at.join("link")).unwrap();
-                for locked in [&inner, &at.join("a"), at] {
-                    set_mode(locked, 0).unwrap();
-                }
-            }
-            "file" => fs_err::write(at, "damaged").unwrap(),
-            "unreadable file" => {
-                fs_err::write(at, "damaged").unwrap();
-                set_mode(at, 0).unwrap();
-            }
-            "hard link" => fs_err::hard_link(theirs, at).unwrap(),
-            "link to a file" => symlink(theirs, at).unwrap(),
-            "link to a directory" => symlink(outside, at).unwrap(),
-            "link to nowhere" => symlink(outside.join("nowhere"), at).unwrap(),
-            "link to a device" => symlink("/dev/zero", at).unwrap(),
-            "loop" => symlink(at, at).unwrap(),
-            other => panic!("{other}"),
-        }
-    }
-
-    /// Sees that nothing was changed where links have led.
-    #[track_caller]
-    pub(crate) fn assert_untouched(outside: &Path, what: &str) {
-        let theirs = outside.join("theirs");
-        let mode = fs_err::metadata(&theirs).unwrap().mode();
-        assert_eq!(fs_err::read_dir(outside).unwrap().count(), 1, "{what}");
-        assert_eq!(fs_err::read(theirs).unwrap(), b"theirs", "{what}");
-        assert_eq!(mode & 0o700, 0o600, "{what}");
-    }
 
     #[test]
     fn remove_takes_whatever_is_there_and_follows_nothing() {

@@ -65,7 +65,7 @@ fn parse(content: &[u8]) -> Previous {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::files::tests::{STRANGE, assert_untouched, put_strange};
+    use crate::files::strange::{STRANGE, assert_untouched, put_strange};
     use crate::record::tests::record;
     use proptest::prelude::*;
 

@@ -64,7 +64,7 @@ fn value_of(mut content: Vec<u8>) -> OsString {
 mod tests {
     use super::*;
 
-    use crate::files::tests::{STRANGE, put_strange};
+    use crate::files::strange::{STRANGE, put_strange};
     use rustix::fs::{CWD, FileType, Mode, mknodat};
 
     fn read_in(folder: &Path) -> Result<Environment, ConfigVarsError> {

@@ -4,7 +4,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::content::tests::elf_header;
-use crate::files::tests::{STRANGE, assert_untouched, put_strange};
+use crate::files::strange::{STRANGE, assert_untouched, put_strange};
 use crate::output::Recorded;
 use crate::release::tests::target;
 

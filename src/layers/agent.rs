@@ -166,7 +166,7 @@ mod tests {
     use super::*;
     use crate::record::tests::record;
 
-    use crate::files::tests::{STRANGE, assert_untouched, put_strange};
+    use crate::files::strange::{STRANGE, assert_untouched, put_strange};
     use crate::output::Recorded;
     use proptest::prelude::*;
 

@@ -6,7 +6,7 @@ use super::*;
 use crate::archive::Files;
 use crate::checksum::Checksum;
 use crate::files::set_mode;
-use crate::files::tests::{STRANGE, assert_untouched, put_strange};
+use crate::files::strange::{STRANGE, assert_untouched, put_strange};
 use crate::output::Recorded;
 use crate::record::tests::record;
 
