@@ -112,7 +112,7 @@ impl Compile {
 
         // Into the cache, and from there into the slug by copying: the cache may be on another file system, over which nothing can be
         // swapped by a rename; and what is kept there is looked at, file by file, before it is used again.
-        let cache = cache::Cache::open(&self.cache).map_err(ClassicError::Cache)?;
+        let cache = cache::Cache::open(&self.cache, output).map_err(ClassicError::Cache)?;
         let record = Installation {
             folder: cache.folder(),
             staging: &cache.folder().join("staging"),

@@ -6,7 +6,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 
 use fs_err::File;
-use rustix::fs::{Mode, OFlags};
+use rustix::fs::{Access, Mode, OFlags};
 use rustix::io::Errno;
 
 /// Any user must be able to enter the directories, and to read the files, whatever the umask of the build.
@@ -56,12 +56,21 @@ pub(crate) fn is_directory(path: &Path) -> bool {
 }
 
 /// Makes `path` a directory that any user may enter, in place of anything else that is there.
+///
+/// # Errors
+///
+/// Besides those of making it: if it is there, and belongs to another user, so that nothing in it can be changed.
 pub(crate) fn make_directory(path: &Path) -> io::Result<()> {
     if !is_directory(path) {
         remove(path)?;
         fs_err::create_dir_all(path)?;
     }
-    set_mode(path, DIRECTORY_MODE)
+    set_mode(path, DIRECTORY_MODE)?;
+    rustix::fs::access(path, Access::WRITE_OK | Access::EXEC_OK).map_err(|error| {
+        let error = io::Error::from(error);
+        let text = format!("failed to get write access to {}: {error}", path.display());
+        io::Error::new(error.kind(), text)
+    })
 }
 
 /// Puts a new file with `content`, which any user may read, in place of whatever is at `path`: whole or not at all.

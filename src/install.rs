@@ -349,14 +349,20 @@ impl Installation<'_> {
 }
 
 /// Leaves in `folder`, which is ours, only what an installation can use of an earlier one: the agent's files, and what is named in
-/// `kept`. Both it and that of the files are directories afterwards, or the latter is gone: nothing is read or written by way of a link.
-pub(crate) fn prepare(folder: &Path, kept: &[&str]) -> io::Result<()> {
-    files::make_directory(folder)?;
+/// `kept`. Nothing is read or written by way of a link: what is no directory is replaced by an empty one.
+pub(crate) fn prepare(folder: &Path, kept: &[&str], output: &dyn Output) -> io::Result<()> {
+    let make_directory = |path: &Path| {
+        if fs_err::symlink_metadata(path).is_ok() && !files::is_directory(path) {
+            output.step(&format!("Removing {}: it is no directory", path.display()));
+        }
+        files::make_directory(path)
+    };
+    make_directory(folder)?;
     for entry in fs_err::read_dir(folder)? {
         let entry = entry?;
         let name = entry.file_name();
-        if name == FILES_FOLDER && files::is_directory(&entry.path()) {
-            files::make_directory(&entry.path())?;
+        if name == FILES_FOLDER {
+            make_directory(&entry.path())?;
         } else if !kept.iter().any(|kept| name == *kept) {
             files::remove(&entry.path())?;
         }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use crate::files::{self, Links};
 use crate::install::{self, Previous};
 use crate::limits::Limits;
+use crate::output::Output;
 use crate::record::Record;
 
 /// The folder of `CACHE_DIR` that is ours.
@@ -21,9 +22,9 @@ pub(super) struct Cache {
 
 impl Cache {
     /// Makes the folder below `cache_folder`, in place of whatever else has its name, with nothing in it that no compile keeps.
-    pub(super) fn open(cache_folder: &Path) -> io::Result<Self> {
+    pub(super) fn open(cache_folder: &Path, output: &dyn Output) -> io::Result<Self> {
         let folder = cache_folder.join(FOLDER);
-        install::prepare(&folder, &[RECORD])?;
+        install::prepare(&folder, &[RECORD], output)?;
         Ok(Self { folder })
     }
 
@@ -66,8 +67,13 @@ fn parse(content: &[u8]) -> Previous {
 mod tests {
     use super::*;
     use crate::files::strange::{STRANGE, assert_untouched, put_strange};
+    use crate::output::Recorded;
     use crate::record::tests::record;
     use proptest::prelude::*;
+
+    fn open(cache_folder: &Path) -> Cache {
+        Cache::open(cache_folder, &Recorded::default()).unwrap()
+    }
 
     #[test]
     fn record_is_kept_and_forgotten() {
@@ -75,9 +81,9 @@ mod tests {
         // What had the name before does not matter.
         fs_err::write(folder.path().join(FOLDER), "a file").unwrap();
         let limits = Limits::default();
-        let previous = || Cache::open(folder.path()).unwrap().previous(&limits);
+        let previous = || open(folder.path()).previous(&limits);
         assert_eq!(previous(), Previous::Nothing);
-        let cache = Cache::open(folder.path()).unwrap();
+        let cache = open(folder.path());
         cache.remember(Some(&record())).unwrap();
         assert_eq!(previous(), Previous::Record(record()));
         for _ in 0..2 {
@@ -97,11 +103,11 @@ mod tests {
             for kind in STRANGE {
                 let folder = tempfile::tempdir().unwrap();
                 let outside = folder.path().join("outside");
-                let cache = Cache::open(folder.path()).unwrap();
+                let cache = open(folder.path());
                 cache.remember(Some(&record())).unwrap();
                 put_strange(kind, &folder.path().join(place), &outside);
 
-                let cache = Cache::open(folder.path()).unwrap();
+                let cache = open(folder.path());
                 let previous = cache.previous(&Limits::default());
                 let what = format!("{place} as {kind}: {previous:?}");
                 match place {
@@ -113,7 +119,7 @@ mod tests {
                 }
                 cache.remember(Some(&record())).unwrap();
                 assert_untouched(&outside, &what);
-                let cache = Cache::open(folder.path()).unwrap();
+                let cache = open(folder.path());
                 assert_eq!(
                     cache.previous(&Limits::default()),
                     Previous::Record(record())

@@ -283,7 +283,7 @@ fn whatever_is_in_the_place_of_the_agent_is_replaced_and_never_waited_for() {
     for place in ["libexec", "libexec/backplane", "libexec/backplane-status"] {
         for kind in STRANGE {
             put_strange(kind, &layer.join(place), &outside);
-            prepare(&layer, &[]).unwrap();
+            prepare(&layer, &[], &Recorded::default()).unwrap();
             let (outcome, said) = bench.run(Previous::Record(record.clone()));
             let what = format!("{place} as {kind}: {said}");
             assert_eq!(outcome.unwrap().as_ref(), Some(&record), "{what}");
@@ -342,7 +342,12 @@ fn modes_of_a_cached_agent_are_set_at_every_build() {
             }
             files::set_mode(&path("frpc.toml"), mode & 0o6666).unwrap();
             files::set_mode(&path(""), 0o700).unwrap();
-            prepare(&bench.folder.path().join("layer"), &[]).unwrap();
+            prepare(
+                &bench.folder.path().join("layer"),
+                &[],
+                &Recorded::default(),
+            )
+            .unwrap();
             let (outcome, said) = bench.run(Previous::Record(record.clone()));
             assert_eq!(outcome.unwrap().as_ref(), Some(&record));
             assert!(said.contains("Using the cached agent"), "{mode:o}: {said}");
@@ -388,7 +393,7 @@ fn only_the_agents_files_are_left_of_an_earlier_build() {
         fs_err::write(layer.join(name).join("PATH"), "/evil").unwrap();
     }
     fs_err::write(layer.join("kept"), "").unwrap();
-    prepare(&layer, &["kept"]).unwrap();
+    prepare(&layer, &["kept"], &Recorded::default()).unwrap();
     let mut names: Vec<_> = fs_err::read_dir(&layer)
         .unwrap()
         .map(|entry| entry.unwrap().file_name())

@@ -15,7 +15,7 @@ use serde::Deserialize;
 use crate::BackplaneBuildpack;
 use crate::errors::BackplaneError;
 use crate::files::{self, DIRECTORY_MODE, Links};
-use crate::install::{self, Installation, Previous};
+use crate::install::{self, InstallError, Installation, Previous};
 use crate::launch_program;
 use crate::limits::Limits;
 use crate::output::Output;
@@ -95,6 +95,9 @@ fn previous(
     let layer = layers.join(name.as_str());
     let description = layers.join(format!("{name}.toml"));
     let has_layer = files::is_directory(&layer);
+    let is_restored = [&layer, &description]
+        .iter()
+        .any(|path| fs_err::symlink_metadata(path).is_ok());
     let previous = match files::read_small(&description, limits.record_bytes, Links::Refuse) {
         Ok(content) => match parse(&content) {
             Ok(previous) => {
@@ -107,7 +110,13 @@ fn previous(
         Err(error) if error.kind() == io::ErrorKind::NotFound => Previous::Nothing,
         Err(error) => remove_damaged(&description, &error.to_string(), output)?,
     };
-    prepare(layers, &layer, name).map_err(BackplaneError::RestoredLayer)?;
+    prepare(layers, &layer, name, output).map_err(|error| {
+        if is_restored {
+            BackplaneError::RestoredLayer(error)
+        } else {
+            BackplaneError::Install(InstallError::Folder(error))
+        }
+    })?;
     if has_layer {
         return Ok(previous);
     }
@@ -141,8 +150,8 @@ fn parse(content: &[u8]) -> Result<Previous, String> {
 }
 
 /// Removes all of the layer but the agent's files.
-fn prepare(layers: &Path, layer: &Path, name: &LayerName) -> io::Result<()> {
-    install::prepare(layer, &[])?;
+fn prepare(layers: &Path, layer: &Path, name: &LayerName, output: &dyn Output) -> io::Result<()> {
+    install::prepare(layer, &[], output)?;
     let sboms = format!("{name}.sbom.");
     for entry in fs_err::read_dir(layers)? {
         let entry = entry?;

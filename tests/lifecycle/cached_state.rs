@@ -105,6 +105,11 @@ fn whatever_stands_in_the_place_of_what_is_cached_is_replaced(front_end: FrontEn
             let log = build(&program);
             let what = format!("{place} as {kind}:\n{log}");
             assert!(log.contains(reason), "{what}");
+            let is_directory =
+                ["agent", "agent/libexec", "backplane", "backplane/libexec"].contains(place);
+            let is_one = ["directory", "locked directories"].contains(&kind);
+            let is_told = log.contains("it is no directory");
+            assert_eq!(is_told, is_directory && !is_one, "{what}");
             let is_all_kept = reason.is_empty() && !["agent", "backplane"].contains(place);
             assert_eq!(
                 log.contains("Using the cached agent"),
