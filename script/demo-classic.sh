@@ -25,7 +25,7 @@ END
 
 introduce_build() {
   step 'Build the app' \
-    'The sample app has two processes. Heroku would call three programs of the buildpack, and compile with the folder of the app, that' \
+    'The sample app has two processes. Heroku would call two programs of the buildpack, and compile with the folder of the app, that' \
     'of the cache, and one with a file for each config var. They say where the agent is, and what checksum its archive must have (it' \
     'is "pinned"). The slug then runs from another folder than it was built in.'
   run cat app/Procfile
@@ -36,7 +36,6 @@ run_build() {
   run cp --recursive app build
   run buildpack/bin/detect build
   run buildpack/bin/compile build cache config-vars
-  run buildpack/bin/release build
   run mv build dyno/app
   run cat dyno/app/.profile.d/backplane.sh
 }

@@ -13,8 +13,47 @@ pub(crate) enum Cached {
     Nothing,
     /// Something, but its record cannot be read.
     Unreadable { reason: String },
-    /// A recorded agent, and the files that are really there.
-    Agent { record: Record, files: Files },
+    /// A recorded agent, those of its files that are really there, and what is there besides.
+    Agent {
+        record: Record,
+        files: Files,
+        foreign: Box<Names>,
+    },
+}
+
+/// The first names of many, and how many more there are: enough for a line of a log, and no more memory than that.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub(crate) struct Names {
+    first: BTreeSet<String>,
+    more: usize,
+}
+
+impl Names {
+    /// How many are kept.
+    const SHOWN: usize = 5;
+
+    pub(crate) fn add(&mut self, name: &str) {
+        self.first.insert(name.to_owned());
+        if self.first.len() > Self::SHOWN {
+            self.first.pop_last();
+            self.more += 1;
+        }
+    }
+
+    /// A sentence for each name, and one for the others: the cached file of that name is `problem`.
+    fn problems(&self, problem: &str) -> Vec<String> {
+        let mut problems: Vec<String> = self
+            .first
+            .iter()
+            .map(|name| format!("the cached file {name} is {problem}"))
+            .collect();
+        match self.more {
+            0 => {}
+            1 => problems.push(format!("and 1 more is {problem}")),
+            more => problems.push(format!("and {more} more are {problem}")),
+        }
+        problems
+    }
 }
 
 /// What to do with it.
@@ -32,7 +71,7 @@ pub(crate) enum Decision {
 
 /// Decides what to do with what is `cached` when `release` is asked for; the first row that fits wins.
 pub(crate) fn decide(cached: Cached, release: &Release) -> Decision {
-    let (record, files) = match cached {
+    let (record, files, foreign) = match cached {
         Cached::Nothing => {
             return Decision::Install {
                 reasons: vec!["no agent is cached".to_owned()],
@@ -45,9 +84,13 @@ pub(crate) fn decide(cached: Cached, release: &Release) -> Decision {
                 )],
             };
         }
-        Cached::Agent { record, files } => (record, files),
+        Cached::Agent {
+            record,
+            files,
+            foreign,
+        } => (record, files, foreign),
     };
-    let reasons = reasons_against(&record, &files, release);
+    let reasons = reasons_against(&record, &files, &foreign, release);
     if !reasons.is_empty() {
         return Decision::Install { reasons };
     }
@@ -69,7 +112,12 @@ pub(crate) fn decide(cached: Cached, release: &Release) -> Decision {
 
 /// Everything that makes a cached agent unusable, whoever asks for it. All of it, so that nobody looks for the cause of
 /// a download in the wrong change.
-fn reasons_against(record: &Record, files: &Files, release: &Release) -> Vec<String> {
+fn reasons_against(
+    record: &Record,
+    files: &Files,
+    foreign: &Names,
+    release: &Release,
+) -> Vec<String> {
     // Without `..`: a new field has to be considered here.
     let Record {
         installer,
@@ -90,19 +138,17 @@ fn reasons_against(record: &Record, files: &Files, release: &Release) -> Vec<Str
     changed("installer", installer, INSTALLER);
     changed("operating system", os, &release.target.os);
     changed("architecture", arch, &release.target.arch);
-    let names: BTreeSet<_> = recorded.keys().chain(files.keys()).collect();
-    for name in names {
-        let problem = match (recorded.get(name), files.get(name)) {
-            (Some(_), None) => "missing",
-            (None, _) => "not ours",
-            (Some(recorded), Some(real)) if recorded != real => "altered",
-            (Some(_), Some(_)) => continue,
-        };
-        reasons.push(format!("the cached file {name} is {problem}"));
+    let (mut altered, mut missing) = (Names::default(), Names::default());
+    for (name, checksum) in recorded {
+        match files.get(name) {
+            None => missing.add(name),
+            Some(real) if real != checksum => altered.add(name),
+            Some(_) => {}
+        }
     }
-    if recorded.is_empty() {
-        reasons.push("the cached agent has no files".to_owned());
-    }
+    reasons.extend(altered.problems("altered"));
+    reasons.extend(missing.problems("missing"));
+    reasons.extend(foreign.problems("not ours"));
     reasons
 }
 
@@ -130,6 +176,7 @@ mod tests {
         Cached::Agent {
             files: record.files.clone(),
             record,
+            foreign: Box::default(),
         }
     }
 
@@ -180,13 +227,10 @@ mod tests {
                 "the architecture has changed from arm64 to amd64",
             ),
             (
-                change(|record| record.files.clear()),
-                "the cached agent has no files",
-            ),
-            (
                 Cached::Agent {
                     record: record(),
                     files: Files::new(),
+                    foreign: Box::default(),
                 },
                 "the cached file backplane is missing",
             ),
@@ -194,6 +238,7 @@ mod tests {
                 Cached::Agent {
                     record: record(),
                     files: Files::from([("backplane".to_owned(), Checksum::of_bytes(b"other"))]),
+                    foreign: Box::default(),
                 },
                 "the cached file backplane is altered",
             ),
@@ -211,9 +256,15 @@ mod tests {
         let mut record = record();
         record.installer = "7".to_owned();
         record.arch = "arm64".to_owned();
-        let files = Files::from([("stranger".to_owned(), Checksum::of_bytes(b"x"))]);
+        let mut foreign = Names::default();
+        foreign.add("stranger");
+        let cached = Cached::Agent {
+            record,
+            files: Files::new(),
+            foreign: Box::new(foreign),
+        };
         assert_eq!(
-            install_reasons(Cached::Agent { record, files }, &same_release(None)),
+            install_reasons(cached, &same_release(None)),
             [
                 "the installer has changed from 7 to 1",
                 "the architecture has changed from arm64 to amd64",
@@ -221,6 +272,33 @@ mod tests {
                 "the cached file stranger is not ours",
             ]
         );
+    }
+
+    #[test]
+    fn row_1_of_many_files_five_of_each_kind_are_named() {
+        let sum = Checksum::of_bytes(b"x");
+        let (mut record, mut files, mut foreign) = (record(), Files::new(), Names::default());
+        for number in 0..2000 {
+            record.files.insert(format!("a{number:04}"), sum.clone());
+            files.insert(format!("a{number:04}"), Checksum::of_bytes(b"other"));
+            record.files.insert(format!("m{number:04}"), sum.clone());
+            foreign.add(&format!("f{:04}", 1999 - number));
+        }
+        foreign.add("f");
+        record.files.remove("backplane");
+        let cached = Cached::Agent {
+            record,
+            files,
+            foreign: Box::new(foreign),
+        };
+        let reasons = install_reasons(cached, &same_release(None));
+        assert_eq!(reasons.len(), 18);
+        assert_eq!(reasons[0], "the cached file a0000 is altered");
+        assert_eq!(reasons[5], "and 1995 more are altered");
+        assert_eq!(reasons[11], "and 1995 more are missing");
+        assert_eq!(reasons[12], "the cached file f is not ours");
+        assert_eq!(reasons[16], "the cached file f0003 is not ours");
+        assert_eq!(reasons[17], "and 1996 more are not ours");
     }
 
     #[test]

@@ -1,8 +1,7 @@
 //! SHA-256 checksums: parsed, shown, and computed while bytes pass by.
 
 use std::fmt;
-use std::io::{self, Write};
-use std::path::Path;
+use std::io::{self, Read, Write};
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
@@ -18,9 +17,17 @@ pub(crate) struct Checksum(String);
 pub(crate) struct NotAChecksum;
 
 impl Checksum {
-    /// The checksum of a file's content, read in small pieces.
-    pub(crate) fn of_file(path: &Path) -> io::Result<Self> {
-        libherokubuildpack::digest::sha256(path).map(Self)
+    /// The checksum of all that comes, read in small pieces.
+    pub(crate) fn of_reader(mut content: impl Read) -> io::Result<Self> {
+        let mut writer = HashingWriter::new(io::sink());
+        io::copy(&mut content, &mut writer)?;
+        writer.finish()
+    }
+
+    /// The checksum of a file's content.
+    #[cfg(test)]
+    pub(crate) fn of_file(path: &std::path::Path) -> io::Result<Self> {
+        Self::of_reader(fs_err::File::open(path)?)
     }
 
     /// The checksum of a few bytes that are in memory anyway.

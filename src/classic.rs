@@ -1,7 +1,8 @@
 //! The classic front end: Heroku's older buildpack API, over the same installation.
 //!
-//! Of its three programs, `bin/detect` and `bin/release` only print a word, and `bin/compile` is this program by that name:
-//! `bin/compile BUILD_DIR CACHE_DIR ENV_DIR` (<https://devcenter.heroku.com/articles/buildpack-api>).
+//! `bin/detect` only prints a word, and `bin/compile` is this program by that name: `bin/compile BUILD_DIR CACHE_DIR ENV_DIR`
+//! (<https://devcenter.heroku.com/articles/buildpack-api>). There is no `bin/release`: even an empty one, of the last buildpack in the
+//! list, would take the place of the default processes that a language's buildpack has named.
 
 mod cache;
 mod config_vars;
@@ -15,10 +16,12 @@ use std::process::ExitCode;
 
 use serde::Deserialize;
 
+pub(crate) use self::config_vars::ConfigVarsError;
 use self::output::ClassicLog;
 use crate::BuildpackMetadata;
 use crate::errors::{self, BackplaneError, ErrorMessage};
 use crate::install::Installation;
+use crate::launch_program;
 use crate::limits::Limits;
 use crate::output::Output;
 use crate::release::{DefaultAgent, Release};
@@ -37,8 +40,8 @@ const LAUNCH_PROGRAM: &str = "lib/launch";
 pub(crate) enum ClassicError {
     /// It was called in another way than Heroku does it.
     Arguments,
-    /// A config var of ours cannot be read.
-    ConfigVars(io::Error),
+    /// The config vars cannot be read.
+    ConfigVars(ConfigVarsError),
     /// The cache's folder or the record in it cannot be written.
     Cache(io::Error),
     /// The agent cannot be copied from the cache into the app, or the app's start script cannot be written.
@@ -90,8 +93,9 @@ impl Compile {
     }
 
     fn run(&self, output: &dyn Output) -> Result<(), BackplaneError> {
-        let config_vars =
-            config_vars::read(self.config_vars.as_deref()).map_err(ClassicError::ConfigVars)?;
+        let limits = Limits::default();
+        let config_vars = config_vars::read(self.config_vars.as_deref(), &limits)
+            .map_err(ClassicError::ConfigVars)?;
         for (name, ours) in settings::near_misses(&config_vars) {
             output.warning(&warnings::near_miss(&name, ours));
         }
@@ -108,27 +112,28 @@ impl Compile {
             &self.app,
         )
         .map_err(BackplaneError::Release)?;
+        let launch_program = own_launch_program().map_err(BackplaneError::LaunchProgram)?;
+        launch_program::check(&launch_program, &release.target)?;
 
         // Into the cache, and from there into the slug by copying: the cache may be on another file system, over which nothing can be
         // swapped by a rename; and what is kept there is looked at, file by file, before it is used again.
-        let cache = cache::Cache::open(&self.cache).map_err(ClassicError::Cache)?;
+        let cache = cache::Cache::open(&self.cache, output).map_err(ClassicError::Cache)?;
         let record = Installation {
             folder: cache.folder(),
             staging: &cache.folder().join("staging"),
             release: &release,
             optional: settings.optional,
             network: &settings.network,
-            limits: &Limits::default(),
+            limits: &limits,
             output,
         }
-        .run(cache.previous().map_err(ClassicError::Cache)?)
+        .run(cache.previous(&limits))
         .map_err(BackplaneError::Install)?;
         cache
             .remember(record.as_ref())
             .map_err(ClassicError::Cache)?;
 
-        let slug = slug::Slug::of(&self.app);
-        let launch_program = own_launch_program().map_err(BackplaneError::LaunchProgram)?;
+        let slug = slug::Slug::of(&self.app, output);
         slug.put_launch_program(&launch_program)
             .and_then(|()| slug.put_agent(cache.folder(), record.as_ref()))
             .map_err(|error| BackplaneError::Classic(ClassicError::Slug(error)))

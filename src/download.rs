@@ -99,13 +99,14 @@ fn copy(
     limits: &Limits,
     output: &dyn Output,
 ) -> Result<Fetched, DownloadError> {
-    let (source, metadata) = match files::open_regular(from, Links::Follow) {
-        Ok(opened) => opened,
+    let source = match files::open_unnamed(from, Links::Follow) {
+        Ok(source) => source,
         Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
             return Err(DownloadError::NotAFile);
         }
         Err(error) => return Err(DownloadError::ReadSource(error)),
     };
+    let metadata = source.metadata().map_err(DownloadError::ReadSource)?;
     store(source, Some(metadata.len()), into, limits, output)
         .map(|(checksum, bytes)| {
             Fetched::File(Download {

@@ -17,6 +17,7 @@ use crate::install::InstallError;
 use crate::output::escape;
 use crate::release::ReleaseError;
 use crate::settings::SettingsError;
+use crate::target::Target;
 
 /// Errors that can occur in a build.
 #[derive(Debug)]
@@ -31,8 +32,15 @@ pub(crate) enum BackplaneError {
     LayerRecord(io::Error),
     /// A library has panicked, at this place of its source.
     Panic { place: String },
+    /// This package of the buildpack is for another processor than the image; which one, if we know it.
+    PackageArchitecture {
+        package: Option<&'static str>,
+        target: Target,
+    },
     /// What is asked for names no release.
     Release(ReleaseError),
+    /// The layer of an earlier build could not be made usable.
+    RestoredLayer(io::Error),
     /// A variable cannot be used.
     Settings(SettingsError),
 }
@@ -109,8 +117,36 @@ pub(crate) fn reason(error: &InstallError) -> String {
 }
 
 fn message(error: libcnb::Error<BackplaneError>) -> ErrorMessage {
+    use libcnb::Error;
+
     match error {
-        libcnb::Error::BuildpackError(error) => of_buildpack(error),
+        Error::BuildpackError(error) => of_buildpack(error),
+        Error::CannotDetermineTargetOs(_) | Error::CannotDetermineTargetArch(_) => ErrorMessage {
+            id: "platform/target",
+            header: "The platform doesn't tell what it builds for",
+            body: formatdoc! {"
+                CNB_TARGET_OS and CNB_TARGET_ARCH aren't set, so nothing says which
+                agent to install. The lifecycle sets them for a platform of API 0.12
+                or later: update pack (or what else builds) and the builder, whose
+                lifecycle has to be 0.17 or later.
+            "},
+            details: None,
+            closing: Closing::Nothing,
+        },
+        Error::CannotDetermineTargetDistroName(_)
+        | Error::CannotDetermineTargetDistroVersion(_) => ErrorMessage {
+            id: "platform/distribution",
+            header: "The platform doesn't tell the image's distribution",
+            body: formatdoc! {"
+                CNB_TARGET_DISTRO_NAME and CNB_TARGET_DISTRO_VERSION aren't set. The
+                lifecycle takes them from labels of the run image: use one that has
+                io.buildpacks.base.distro.name and io.buildpacks.base.distro.version.
+                A platform older than API 0.12 sets neither: update pack then.
+            "},
+            details: None,
+            closing: Closing::Nothing,
+        },
+        Error::LayerError(error) => cannot_write(error.to_string()),
         framework_error => ErrorMessage {
             id: "framework",
             header: "The buildpack's framework failed",
@@ -152,8 +188,58 @@ pub(crate) fn of_buildpack(error: BackplaneError) -> ErrorMessage {
             details: Some(place),
             closing: Closing::Report,
         },
+        BackplaneError::PackageArchitecture { package, target } => {
+            package_architecture(package, &target)
+        }
         BackplaneError::Release(error) => release::message(error),
+        BackplaneError::RestoredLayer(error) => ErrorMessage {
+            id: "restored-layer",
+            header: "Unable to use the layer of an earlier build",
+            body: formatdoc! {"
+                The layer that was restored for this build can't be changed: most often
+                it belongs to another user than the one who builds. Build once without
+                the cache (pack build --clear-cache), and the layer is made anew.
+            "},
+            details: Some(error.to_string()),
+            closing: Closing::Nothing,
+        },
         BackplaneError::Settings(error) => settings::message(&error),
+    }
+}
+
+fn package_architecture(package: Option<&str>, target: &Target) -> ErrorMessage {
+    let package = package.unwrap_or("another processor, or damaged");
+    ErrorMessage {
+        id: "package-architecture",
+        header: "This buildpack is for another architecture",
+        body: formatdoc! {"
+            The programs of this package of the buildpack are for
+
+            {package}
+
+            and the image is built for
+
+            {target}
+
+            There, the launch program couldn't run, and no process would start. Use
+            the buildpack's package for that architecture, or build for this one
+            (pack build --platform).
+        "},
+        details: None,
+        closing: Closing::Nothing,
+    }
+}
+
+fn cannot_write(details: String) -> ErrorMessage {
+    ErrorMessage {
+        id: "write",
+        header: "Unable to write the agent",
+        body: formatdoc! {"
+            The agent's files can't be written. Check that the machine that builds
+            has free disk space.
+        "},
+        details: Some(details),
+        closing: Closing::Report,
     }
 }
 
@@ -186,16 +272,9 @@ fn on_install_error(error: &InstallError) -> ErrorMessage {
             closing: Closing::Nothing,
         },
         InstallError::Archive { source, error } => archive::message(source, error),
-        InstallError::Staging(error) | InstallError::Folder(error) => ErrorMessage {
-            id: "write",
-            header: "Unable to write the agent",
-            body: formatdoc! {"
-                The agent's files can't be written. Check that the machine that builds
-                has free disk space.
-            "},
-            details: Some(error.to_string()),
-            closing: Closing::Report,
-        },
+        InstallError::Staging(error) | InstallError::Folder(error) => {
+            cannot_write(error.to_string())
+        }
     }
 }
 

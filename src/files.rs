@@ -1,12 +1,17 @@
 //! Small files and whole directories that another process may have put in the place of ours: read and removed without following
 //! a link, waiting for a writer or filling the memory.
 
-use std::fs::{File, Metadata, OpenOptions};
-use std::io::{self, Read};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 
-use rustix::fs::OFlags;
+use fs_err::File;
+use rustix::fs::{Access, Mode, OFlags};
+use rustix::io::Errno;
+
+/// Any user must be able to enter the directories, and to read the files, whatever the umask of the build.
+pub(crate) const DIRECTORY_MODE: u32 = 0o755;
+pub(crate) const FILE_MODE: u32 = 0o644;
 
 /// Removes whatever is at `path`, which may be nothing; a link is removed, and what it leads to stays.
 pub(crate) fn remove(path: &Path) -> io::Result<()> {
@@ -15,21 +20,83 @@ pub(crate) fn remove(path: &Path) -> io::Result<()> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         Err(error) => return Err(error),
     };
-    if metadata.is_dir() {
-        fs_err::remove_dir_all(path)
-    } else {
-        fs_err::remove_file(path)
+    if !metadata.is_dir() {
+        return fs_err::remove_file(path);
+    }
+    match fs_err::remove_dir_all(path) {
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            unlock(path);
+            fs_err::remove_dir_all(path)
+        }
+        result => result,
     }
 }
 
-/// Makes `path` a directory that any user may enter, in place of anything else that is there.
-pub(crate) fn make_directory(path: &Path) -> io::Result<()> {
-    match fs_err::symlink_metadata(path) {
-        Ok(metadata) if !metadata.is_dir() => fs_err::remove_file(path)?,
-        _ => {}
+/// Lets the user of this process into every directory below `path` that belongs to this user.
+fn unlock(path: &Path) {
+    let mut directories = vec![path.to_owned()];
+    while let Some(directory) = directories.pop() {
+        // What can't be opened up is named by the removal that follows.
+        let _ = fs_err::set_permissions(&directory, PermissionsExt::from_mode(DIRECTORY_MODE));
+        let entries = fs_err::read_dir(&directory);
+        directories.extend(
+            entries
+                .into_iter()
+                .flatten()
+                .flatten()
+                .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))
+                .map(|entry| entry.path()),
+        );
     }
-    fs_err::create_dir_all(path)?;
-    fs_err::set_permissions(path, PermissionsExt::from_mode(0o755))
+}
+
+/// Whether a directory is at `path`, and not a link to one.
+pub(crate) fn is_directory(path: &Path) -> bool {
+    fs_err::symlink_metadata(path).is_ok_and(|metadata| metadata.is_dir())
+}
+
+/// Makes `path` a directory that any user may enter, in place of anything else that is there.
+///
+/// # Errors
+///
+/// Besides those of making it: if it is there, and belongs to another user, so that nothing in it can be changed.
+pub(crate) fn make_directory(path: &Path) -> io::Result<()> {
+    if !is_directory(path) {
+        remove(path)?;
+        fs_err::create_dir_all(path)?;
+    }
+    set_mode(path, DIRECTORY_MODE)?;
+    rustix::fs::access(path, Access::WRITE_OK | Access::EXEC_OK).map_err(|error| {
+        let error = io::Error::from(error);
+        let text = format!("failed to get write access to {}: {error}", path.display());
+        io::Error::new(error.kind(), text)
+    })
+}
+
+/// Puts a new file with `content`, which any user may read, in place of whatever is at `path`: whole or not at all.
+pub(crate) fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(".new");
+    let new = path.with_file_name(name);
+    remove(&new)?;
+    fs_err::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .open(&new)?
+        .write_all(content)?;
+    set_mode(&new, FILE_MODE)?;
+    if is_directory(path) {
+        remove(path)?;
+    }
+    fs_err::rename(new, path)
+}
+
+/// Sets the mode of what is at `path`, unless it has that mode.
+pub(crate) fn set_mode(path: &Path, mode: u32) -> io::Result<()> {
+    if fs_err::metadata(path)?.mode() & 0o7777 == mode {
+        return Ok(());
+    }
+    fs_err::set_permissions(path, PermissionsExt::from_mode(mode))
 }
 
 /// Whether the last component of a path may be a link.
@@ -41,27 +108,39 @@ pub(crate) enum Links {
     Refuse,
 }
 
-/// Opens a regular file for reading, without waiting. Its errors do not hold the path, which may be a secret of the user.
+/// Opens a regular file for reading.
 ///
 /// # Errors
 ///
 /// Besides the errors of opening: `InvalidInput` if it is no regular file.
-pub(crate) fn open_regular(path: &Path, links: Links) -> io::Result<(File, Metadata)> {
+pub(crate) fn open(path: &Path, links: Links) -> io::Result<File> {
+    match open_unnamed(path, links) {
+        Ok(file) => Ok(File::from_parts(file, path)),
+        Err(error) => {
+            let text = format!("failed to open {}: {error}", path.display());
+            Err(io::Error::new(error.kind(), text))
+        }
+    }
+}
+
+/// The same, with errors that do not hold the path: the user may have meant it as a URL with a secret.
+pub(crate) fn open_unnamed(path: &Path, links: Links) -> io::Result<std::fs::File> {
+    let irregular = || io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file");
     // Without O_NONBLOCK, opening a FIFO waits for its writer (open(2)).
-    let mut flags = OFlags::NONBLOCK | OFlags::NOCTTY;
+    let mut flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
     if links == Links::Refuse {
         flags |= OFlags::NOFOLLOW;
     }
-    let file = OpenOptions::new()
-        .read(true)
-        .custom_flags(flags.bits().cast_signed())
-        .open(path)?;
-    let metadata = file.metadata()?;
-    if metadata.is_file() {
-        Ok((file, metadata))
+    let file = match rustix::fs::open(path, flags, Mode::empty()) {
+        Ok(file) => std::fs::File::from(file),
+        // A link, or links in a circle; a socket.
+        Err(Errno::LOOP | Errno::NXIO) => return Err(irregular()),
+        Err(error) => return Err(error.into()),
+    };
+    if file.metadata()?.is_file() {
+        Ok(file)
     } else {
-        let kind = io::ErrorKind::InvalidInput;
-        Err(io::Error::new(kind, "it is not a regular file"))
+        Err(irregular())
     }
 }
 
@@ -69,73 +148,106 @@ pub(crate) fn open_regular(path: &Path, links: Links) -> io::Result<(File, Metad
 ///
 /// # Errors
 ///
-/// Besides the errors of [`open_regular`] and of reading: `FileTooLarge` if it is longer.
+/// Besides those of [`open`] and of reading: `FileTooLarge` if it is longer.
 pub(crate) fn read_small(path: &Path, limit: u64, links: Links) -> io::Result<Vec<u8>> {
-    let (file, _) = open_regular(path, links)?;
     let mut content = Vec::new();
-    file.take(limit + 1).read_to_end(&mut content)?;
+    open(path, links)?
+        .take(limit + 1)
+        .read_to_end(&mut content)?;
     if content.len() as u64 > limit {
-        let kind = io::ErrorKind::FileTooLarge;
         return Err(io::Error::new(
-            kind,
-            format!("it is longer than {limit} bytes"),
+            io::ErrorKind::FileTooLarge,
+            format!("{} is longer than {limit} bytes", path.display()),
         ));
     }
     Ok(content)
 }
 
+// What the tests over whole builds put there too.
+#[cfg(test)]
+#[path = "../tests/support/strange.rs"]
+pub(crate) mod strange;
+
 #[cfg(test)]
 mod tests {
+    use super::strange::{STRANGE, assert_untouched, put_strange};
     use super::*;
-    use rustix::fs::{CWD, FileType, Mode, mknodat};
-    use std::os::unix::fs::symlink;
-
-    fn fifo(path: &Path) {
-        mknodat(CWD, path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
-    }
 
     #[test]
     fn remove_takes_whatever_is_there_and_follows_nothing() {
         let directory = tempfile::tempdir().unwrap();
-        let (path, outside) = (
-            directory.path().join("ours"),
-            directory.path().join("outside"),
-        );
-        fs_err::create_dir(&outside).unwrap();
-        fs_err::write(outside.join("file"), "theirs").unwrap();
-        let kinds: [&dyn Fn(); 6] = [
-            &|| {},
-            &|| fs_err::write(&path, "a file").unwrap(),
-            &|| fifo(&path),
-            &|| symlink(&outside, &path).unwrap(),
-            &|| symlink("/nowhere", &path).unwrap(),
-            &|| {
-                fs_err::create_dir(&path).unwrap();
-                symlink(&outside, path.join("link")).unwrap();
-            },
-        ];
-        for make in kinds {
-            make();
-            remove(&path).unwrap();
-            assert!(fs_err::symlink_metadata(&path).is_err());
-            assert_eq!(fs_err::read(outside.join("file")).unwrap(), b"theirs");
+        let path = directory.path().join("ours");
+        let outside = directory.path().join("outside");
+        for kind in STRANGE {
+            put_strange(kind, &path, &outside);
+            for _ in 0..2 {
+                remove(&path).unwrap();
+                assert!(fs_err::symlink_metadata(&path).is_err(), "{kind}");
+            }
+            assert_untouched(&outside, kind);
+        }
+    }
+
+    #[test]
+    fn replaced_file_is_never_written_through() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("ours");
+        let outside = directory.path().join("outside");
+        for kind in STRANGE {
+            for name in ["ours", "ours.new"] {
+                put_strange(kind, &directory.path().join(name), &outside);
+                replace(&path, b"ours").unwrap();
+                let metadata = fs_err::symlink_metadata(&path).unwrap();
+                assert!(metadata.is_file(), "{kind}");
+                assert_eq!(metadata.mode() & 0o7777, FILE_MODE, "{kind}");
+                assert_eq!(fs_err::read(&path).unwrap(), b"ours", "{kind}");
+                assert_untouched(&outside, kind);
+                assert_eq!(fs_err::read_dir(directory.path()).unwrap().count(), 2);
+            }
+        }
+    }
+
+    #[test]
+    fn directory_is_made_of_whatever_is_there() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("ours");
+        let outside = directory.path().join("outside");
+        for kind in STRANGE {
+            put_strange(kind, &path, &outside);
+            make_directory(&path).unwrap();
+            let metadata = fs_err::symlink_metadata(&path).unwrap();
+            assert!(metadata.is_dir(), "{kind}");
+            assert_eq!(metadata.mode() & 0o7777, DIRECTORY_MODE, "{kind}");
+            assert_untouched(&outside, kind);
         }
     }
 
     #[test]
     fn only_a_small_regular_file_is_read() {
         let directory = tempfile::tempdir().unwrap();
-        let path = |name| directory.path().join(name);
-        fs_err::write(path("file"), "1234").unwrap();
-        fifo(&path("fifo"));
-        symlink("file", path("link")).unwrap();
-        let read = |name, links| read_small(&path(name), 4, links);
-        assert_eq!(read("file", Links::Refuse).unwrap(), b"1234");
-        assert_eq!(read("link", Links::Follow).unwrap(), b"1234");
-        assert!(read("link", Links::Refuse).is_err());
-        assert!(read("fifo", Links::Follow).is_err());
-        assert!(read(".", Links::Follow).is_err());
-        assert!(read_small(&path("file"), 3, Links::Follow).is_err());
-        assert!(read_small(Path::new("/dev/zero"), 3, Links::Follow).is_err());
+        let path = directory.path().join("ours");
+        let outside = directory.path().join("outside");
+        let read = |limit, links| read_small(&path, limit, links);
+        fs_err::write(&path, "1234").unwrap();
+        assert_eq!(read(4, Links::Refuse).unwrap(), b"1234");
+        let error = read(3, Links::Refuse).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::FileTooLarge);
+        for kind in STRANGE {
+            put_strange(kind, &path, &outside);
+            let (followed, refused) = (read(6, Links::Follow), read(6, Links::Refuse));
+            if kind == "link to a file" {
+                assert_eq!(followed.unwrap(), b"theirs");
+                assert_eq!(refused.unwrap_err().kind(), io::ErrorKind::InvalidInput);
+            } else if !kind.ends_with("file") && kind != "hard link" {
+                assert!(followed.is_err() && refused.is_err(), "{kind}");
+            }
+            if kind == "loop" || kind == "socket" {
+                let error = read(6, Links::Follow).unwrap_err();
+                assert_eq!(error.kind(), io::ErrorKind::InvalidInput, "{kind}");
+            }
+        }
+        remove(&path).unwrap();
+        let error = read(6, Links::Refuse).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::NotFound);
     }
 }

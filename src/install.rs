@@ -2,16 +2,19 @@
 //!
 //! Nothing here knows of layers or of libcnb, so that every front end can call it.
 
-use std::io;
-use std::os::unix::fs::PermissionsExt;
+use std::ffi::OsStr;
+use std::io::{self, Read};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use bytesize::ByteSize;
 
 use crate::archive::{self, ArchiveError, Files, RESERVED_NAMES};
-use crate::cache::{self, Cached, Decision};
+use crate::cache::{self, Cached, Decision, Names};
 use crate::checksum::Checksum;
+use crate::content::{HEAD_BYTES, Kind};
 use crate::download::{self, Download, DownloadError, Fetched, Validators};
+use crate::files::{self, DIRECTORY_MODE, FILE_MODE, Links};
 use crate::limits::Limits;
 use crate::output::Output;
 use crate::record::{INSTALLER, Record};
@@ -26,11 +29,8 @@ pub(crate) const FILES_FOLDER: &str = "libexec";
 /// Where a front end puts the launch program, seen from that folder: under another name it tells the agent's status.
 const LAUNCH_PROGRAM: &str = "../exec.d/launch";
 
-/// Any user must be able to enter the folders.
-const FOLDER_MODE: u32 = 0o755;
-
-/// Any user must be able to read the files, whatever the umask of the build.
-const FILE_MODE: u32 = 0o644;
+/// Any user must be able to run the programs.
+const PROGRAM_MODE: u32 = 0o755;
 
 /// An installation that is asked for.
 pub(crate) struct Installation<'a> {
@@ -52,6 +52,23 @@ pub(crate) enum Previous {
     Nothing,
     Unreadable { reason: String },
     Record(Record),
+}
+
+impl Previous {
+    /// A record that is damaged, for a `reason` that may quote it: one line of it, of a length that can be read.
+    pub(crate) fn unreadable(reason: &str) -> Self {
+        const LONGEST: usize = 200;
+        Self::Unreadable {
+            reason: reason
+                .trim()
+                .lines()
+                .next()
+                .unwrap_or_default()
+                .chars()
+                .take(LONGEST)
+                .collect(),
+        }
+    }
 }
 
 /// Errors that can occur when an agent is installed; each `source` is as it may be shown.
@@ -84,7 +101,7 @@ impl Installation<'_> {
     /// the build goes on without an agent.
     pub(crate) fn run(&self, previous: Previous) -> Result<Option<Record>, InstallError> {
         let outcome = self.carry_out(previous);
-        let cleaned = remove_folder(self.staging).map_err(InstallError::Staging);
+        let cleaned = files::remove(self.staging).map_err(InstallError::Staging);
         let record = outcome?;
         cleaned?;
         Ok(record)
@@ -119,22 +136,37 @@ impl Installation<'_> {
             Previous::Unreadable { reason } => return Cached::Unreadable { reason },
             Previous::Record(record) => record,
         };
-        let mut files = Files::new();
-        // What cannot be read is as good as missing or altered: it is replaced, which is no reason to stop a build.
+        // What cannot be read is as good as altered: it is replaced, which is no reason to stop a build.
+        let altered = || Checksum::of_bytes(b"not a readable regular file");
+        let mut budget = self.limits.unpacked_bytes;
+        let files: Files = record
+            .files
+            .keys()
+            .map(|name| (name, self.files_folder().join(name)))
+            .filter(|(_, path)| fs_err::symlink_metadata(path).is_ok())
+            .map(|(name, path)| {
+                let checksum = checksum_with_mode_set(&path, &mut budget);
+                (name.clone(), checksum.unwrap_or_else(|_| altered()))
+            })
+            .collect();
+        let is_known = |name: &OsStr| {
+            name.to_str().is_some_and(|name| {
+                record.files.contains_key(name) || RESERVED_NAMES.contains(&name)
+            })
+        };
+        let mut foreign = Box::<Names>::default();
         let entries = fs_err::read_dir(self.files_folder());
         for entry in entries.into_iter().flatten().flatten() {
-            let name = entry.file_name().to_string_lossy().into_owned();
-            if RESERVED_NAMES.contains(&name.as_str()) {
-                continue;
+            let name = entry.file_name();
+            if !is_known(&name) {
+                foreign.add(&name.to_string_lossy());
             }
-            let checksum = match entry.file_type() {
-                Ok(kind) if kind.is_file() => Checksum::of_file(&entry.path()).ok(),
-                _ => None,
-            };
-            let altered = || Checksum::of_bytes(b"not a readable regular file");
-            files.insert(name, checksum.unwrap_or_else(altered));
         }
-        Cached::Agent { record, files }
+        Cached::Agent {
+            record,
+            files,
+            foreign,
+        }
     }
 
     fn install(&self) -> Result<Option<Record>, InstallError> {
@@ -143,7 +175,7 @@ impl Installation<'_> {
             Err(error) if self.optional && self.is_about_fetching(&error) => {
                 self.output.warning(&warnings::going_without(&error));
                 // What is cached is not what was asked for: it may not be in the image.
-                remove_folder(&self.files_folder()).map_err(InstallError::Folder)?;
+                files::remove(&self.files_folder()).map_err(InstallError::Folder)?;
                 Ok(None)
             }
             Err(error) => Err(error),
@@ -225,7 +257,7 @@ impl Installation<'_> {
     /// Fetches the download into the folder to work in, and checks it against the pin.
     fn fetch(&self, known: &Validators) -> Result<Option<Download>, InstallError> {
         let source = &self.release.source;
-        remove_folder(self.staging)
+        files::remove(self.staging)
             .and_then(|()| fs_err::create_dir_all(self.staging))
             .map_err(InstallError::Staging)?;
         if *known == Validators::default() {
@@ -305,7 +337,7 @@ impl Installation<'_> {
     }
 
     fn swap(&self, fresh: &Path) -> io::Result<()> {
-        fs_err::set_permissions(fresh, PermissionsExt::from_mode(FOLDER_MODE))?;
+        fs_err::set_permissions(fresh, PermissionsExt::from_mode(DIRECTORY_MODE))?;
         let installed = self.files_folder();
         match fs_err::rename(&installed, self.staging.join("replaced")) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
@@ -323,30 +355,67 @@ impl Installation<'_> {
     }
 }
 
+/// Leaves in `folder`, which is ours, only what an installation can use of an earlier one: the agent's files, and what is named in
+/// `kept`. Nothing is read or written by way of a link: what is no directory is replaced by an empty one.
+pub(crate) fn prepare(folder: &Path, kept: &[&str], output: &dyn Output) -> io::Result<()> {
+    let make_directory = |path: &Path| {
+        if fs_err::symlink_metadata(path).is_ok() && !files::is_directory(path) {
+            output.step(&format!("Removing {}: it is no directory", path.display()));
+        }
+        files::make_directory(path)
+    };
+    make_directory(folder)?;
+    for entry in fs_err::read_dir(folder)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        if name == FILES_FOLDER {
+            make_directory(&entry.path())?;
+        } else if !kept.iter().any(|kept| name == *kept) {
+            files::remove(&entry.path())?;
+        }
+    }
+    Ok(())
+}
+
+/// The checksum of a file that is installed, with the mode that it has to have; takes its size off `budget`.
+fn checksum_with_mode_set(path: &Path, budget: &mut u64) -> io::Result<Checksum> {
+    let mut file = files::open(path, Links::Refuse)?;
+    let metadata = file.metadata()?;
+    *budget = budget
+        .checked_sub(metadata.len())
+        .ok_or(io::ErrorKind::FileTooLarge)?;
+    let mut head = Vec::with_capacity(HEAD_BYTES);
+    (&mut file).take(HEAD_BYTES as u64).read_to_end(&mut head)?;
+    let is_program = matches!(Kind::of(&head), Kind::Elf { .. } | Kind::Script);
+    // A program of a shell may lack its `#!`: then only the archive said that it is one.
+    let mode = if is_program || metadata.mode() & 0o111 != 0 {
+        PROGRAM_MODE
+    } else {
+        FILE_MODE
+    };
+    if metadata.mode() & 0o7777 != mode {
+        file.set_permissions(PermissionsExt::from_mode(mode))?;
+    }
+    // It ends where it ended when it was opened, whoever makes it longer meanwhile.
+    let rest = metadata.len().saturating_sub(head.len() as u64);
+    Checksum::of_reader(head.chain(file.take(rest)))
+}
+
 /// Puts what is our own into `folder`: beside the agent's files, links to the launch program, and for that program, the checksum
 /// of the agent's download.
 pub(crate) fn put_own_files(folder: &Path, record: Option<&Record>) -> io::Result<()> {
-    let files = folder.join(FILES_FOLDER);
-    fs_err::create_dir_all(&files)?;
-    fs_err::set_permissions(&files, PermissionsExt::from_mode(FOLDER_MODE))?;
+    let directory = folder.join(FILES_FOLDER);
+    files::make_directory(&directory)?;
     for name in RESERVED_NAMES {
-        let link = files.join(name);
-        match fs_err::remove_file(&link) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => fs_err::os::unix::fs::symlink(LAUNCH_PROGRAM, link)?,
-        }
+        let link = directory.join(name);
+        files::remove(&link)?;
+        fs_err::os::unix::fs::symlink(LAUNCH_PROGRAM, link)?;
     }
     let checksum = record.map_or_else(String::new, |record| format!("{}\n", record.sha256));
-    let path = folder.join(backplane_launch::CHECKSUM_FILE);
-    fs_err::write(&path, checksum)?;
-    fs_err::set_permissions(&path, PermissionsExt::from_mode(FILE_MODE))
-}
-
-fn remove_folder(path: &Path) -> io::Result<()> {
-    match fs_err::remove_dir_all(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
-    }
+    files::replace(
+        &folder.join(backplane_launch::CHECKSUM_FILE),
+        checksum.as_bytes(),
+    )
 }
 
 #[cfg(test)]

@@ -22,6 +22,7 @@ mod files;
 mod gunzip;
 mod http;
 mod install;
+mod launch_program;
 mod layers;
 mod limits;
 mod output;
@@ -45,6 +46,8 @@ use libcnb::build::{BuildContext, BuildResult, BuildResultBuilder};
 use libcnb::data::launch::{Label, LaunchBuilder};
 use libcnb::detect::{DetectContext, DetectResult, DetectResultBuilder};
 use libcnb::{Buildpack, Env, Platform, libcnb_runtime};
+use rustix::fs::Mode;
+use rustix::process::umask;
 use serde::Deserialize;
 
 use crate::errors::BackplaneError;
@@ -147,9 +150,19 @@ fn labels(record: Option<&Record>) -> Vec<Label> {
 /// The classic detect is no program of ours: it would have the name of the other one.
 #[must_use = "it is the exit status of the process"]
 pub fn main() -> ExitCode {
+    // What is made has the modes of its kind, 0644 and 0755, whatever the umask of the build: any user may run the image.
+    umask(Mode::WGRP | Mode::WOTH);
     let name = env::args_os().next().unwrap_or_default();
-    if Path::new(&name).file_name() == Some(OsStr::new(classic::NAME)) {
+    let called = Path::new(&name)
+        .file_name()
+        .and_then(OsStr::to_str)
+        .unwrap_or_default();
+    if called == classic::NAME {
         return panics::catch(classic::main, |message| classic::on_error(&message));
+    }
+    // `bin/build LAYERS PLATFORM PLAN`
+    if let ("build", Some(layers)) = (called, env::args_os().nth(1)) {
+        layers::agent::remove_store(Path::new(&layers));
     }
     let cnb = || {
         libcnb_runtime(&BackplaneBuildpack);

@@ -33,6 +33,10 @@ pub(crate) struct Limits {
     pub(crate) unpacked_bytes: u64,
     /// How many entries an archive may have.
     pub(crate) entries: usize,
+    /// The size of the record of a cached agent, in bytes: room for so many files. Parsed, it takes up to eighty times as much.
+    pub(crate) record_bytes: u64,
+    /// The size of a file that holds a config var, in bytes: what Linux takes as one variable (`MAX_ARG_STRLEN`, execve(2)).
+    pub(crate) config_var_bytes: u64,
 }
 
 impl Default for Limits {
@@ -50,6 +54,8 @@ impl Default for Limits {
             download_bytes: 2 << 30,
             unpacked_bytes: 4 << 30,
             entries: 10_000,
+            record_bytes: 1 << 20,
+            config_var_bytes: 128 << 10,
         }
     }
 }

@@ -1,10 +1,13 @@
 //! What is written down of an installed agent, to decide at the next build whether it can stay.
 
-use serde::{Deserialize, Serialize};
+use serde::de::Error;
+use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::archive::Files;
+use crate::archive::{AGENT, Files, RESERVED_NAMES};
 use crate::checksum::Checksum;
 use crate::download::Validators;
+use crate::limits::Limits;
+use crate::release::Source;
 
 /// Goes up whenever the same download would be installed otherwise than before.
 pub(crate) const INSTALLER: &str = "1";
@@ -15,23 +18,39 @@ pub(crate) const INSTALLER: &str = "1";
 /// turns into `1.0`.
 ///
 /// The channel is not in it: it is part of the source where it matters.
+///
+/// It comes back from a cache that other programs may have written, and its values go into logs, labels, the SBOM and paths. So each is
+/// checked when it is read: a record that exists has none that a build of ours does not write.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Record {
     /// The [`INSTALLER`] that installed it.
+    #[serde(deserialize_with = "word")]
     pub(crate) installer: String,
     /// Operating system and architecture that it is for, in the names of the CNB specification.
+    #[serde(deserialize_with = "word")]
     pub(crate) os: String,
+    #[serde(deserialize_with = "word")]
     pub(crate) arch: String,
     /// Where it came from, as [`crate::release::Source::record`] shows it.
+    #[serde(deserialize_with = "source")]
     pub(crate) source: String,
     /// The checksum of the download.
     pub(crate) sha256: Checksum,
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "validator",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub(crate) etag: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "validator",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub(crate) last_modified: Option<String>,
     /// The installed files by name. Last, because a table ends the simple values of a TOML document.
+    #[serde(deserialize_with = "files")]
     pub(crate) files: Files,
 }
 
@@ -43,6 +62,82 @@ impl Record {
             last_modified: self.last_modified.clone(),
         }
     }
+}
+
+/// Reads a text that passes `is_usable`; any other is the error `problem`, which does not show the text.
+fn checked<'de, D: Deserializer<'de>>(
+    deserializer: D,
+    is_usable: impl Fn(&str) -> bool,
+    problem: &str,
+) -> Result<String, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    if is_usable(&text) {
+        Ok(text)
+    } else {
+        Err(D::Error::custom(problem))
+    }
+}
+
+fn word<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    const LONGEST: usize = 32;
+    let is_word = |text: &str| {
+        text.len() <= LONGEST
+            && text
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte))
+    };
+    checked(
+        deserializer,
+        is_word,
+        "the installer or the platform is no word",
+    )
+}
+
+fn source<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    checked(
+        deserializer,
+        Source::is_record,
+        "the source is none that a build records",
+    )
+}
+
+fn validator<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    const LONGEST: usize = 1024;
+    // As in a field of HTTP (https://www.rfc-editor.org/rfc/rfc9110#section-5.5).
+    let is_field = |text: &str| {
+        text.len() <= LONGEST && text.bytes().all(|byte| matches!(byte, b'\t' | b' '..=b'~'))
+    };
+    checked(
+        deserializer,
+        is_field,
+        "etag or last_modified is no field of HTTP, or too long",
+    )
+    .map(Some)
+}
+
+fn files<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Files, D::Error> {
+    let files = Files::deserialize(deserializer)?;
+    let problem = if !files.contains_key(AGENT) {
+        "it names no agent"
+    } else if files.len() > Limits::default().entries {
+        "it names too many files"
+    } else if !files.keys().all(|name| is_file_name(name)) {
+        "it names a file that no build installs"
+    } else {
+        return Ok(files);
+    };
+    Err(D::Error::custom(problem))
+}
+
+/// Whether a file of an agent may have this name: one component of a path.
+fn is_file_name(name: &str) -> bool {
+    /// `NAME_MAX` (limits.h).
+    const LONGEST: usize = 255;
+    name.len() <= LONGEST
+        && !["", ".", ".."].contains(&name)
+        && !name.contains('/')
+        && !name.chars().any(char::is_control)
+        && !RESERVED_NAMES.contains(&name)
 }
 
 #[cfg(test)]
@@ -93,6 +188,94 @@ pub(crate) mod tests {
                 value => value.is_str(),
             };
             assert!(is_text, "{name} = {value}");
+        }
+    }
+
+    #[test]
+    fn value_that_no_build_writes_makes_a_record_unreadable() {
+        let sum = Checksum::of_bytes(b"agent").to_string();
+        let long = |length| "x".repeat(length);
+        let with = |edit: &dyn Fn(&mut toml::Table)| {
+            let mut table = toml::Table::try_from(record()).unwrap();
+            edit(&mut table);
+            Record::deserialize(table)
+        };
+        let set = |key: &str, value: &str| {
+            with(&|table: &mut toml::Table| {
+                table.insert(key.to_owned(), value.into());
+            })
+        };
+        let add_file = |name: &str| {
+            with(&|table: &mut toml::Table| {
+                let files = table["files"].as_table_mut().unwrap();
+                files.insert(name.to_owned(), sum.as_str().into());
+            })
+        };
+        for (key, value) in [
+            ("installer", "1\nError: x"),
+            ("os", "lin/ux"),
+            ("arch", &long(33)),
+            ("source", ""),
+            ("source", "https://user@mirror.example/agent.tgz"),
+            ("source", "https://user:word@mirror.example/agent.tgz"),
+            ("source", "https://mirror.example/agent.tgz?token=secret"),
+            ("source", "https://mirror.example/agent.tgz#part"),
+            ("source", "HTTPS://mirror.example/agent.tgz"),
+            ("source", "ftp://mirror.example/agent.tgz"),
+            ("source", "file://host/agent"),
+            ("source", "https://"),
+            ("source", "/etc/passwd"),
+            ("source", "vendor/../../agent"),
+            ("source", "./vendor/agent"),
+            ("source", "vendor/\u{1b}[31m"),
+            ("source", &format!("vendor/{}", long(5000))),
+            ("sha256", "abc"),
+            ("etag", "\"\u{1b}\""),
+            ("etag", "\"\u{e9}\""),
+            ("etag", &long(1025)),
+            ("last_modified", "yesterday\n"),
+            ("files", "backplane"),
+        ] {
+            assert!(set(key, value).is_err(), "{key} = {value:?}");
+        }
+        for name in [
+            "",
+            ".",
+            "..",
+            "../backplane",
+            "/etc/passwd",
+            "a/b",
+            "a\0b",
+            "\u{9b}31m",
+            "backplane-status",
+            &long(256),
+        ] {
+            assert!(add_file(name).is_err(), "{name:?}");
+        }
+        assert!(with(&|table| drop(table.remove("sha256"))).is_err());
+        assert!(
+            with(&|table| drop(table.insert("files".to_owned(), toml::Table::new().into())))
+                .is_err()
+        );
+        let without_agent = toml::Table::from_iter([("frpc".to_owned(), sum.as_str().into())]);
+        assert!(
+            with(&|table| drop(table.insert("files".to_owned(), without_agent.clone().into())))
+                .is_err()
+        );
+
+        for (key, value) in [
+            ("source", "https://mirror.example:8443/a%20b"),
+            ("source", "http://[::1]/agent"),
+            ("source", "file:///opt/backplane%20agent"),
+            ("source", "vendor/back plane:1"),
+            ("source", &format!("https://mirror.example/a?sha256={sum}")),
+            ("etag", &long(1024)),
+            ("last_modified", "Sun, 06 Nov 1994 08:49:37 GMT"),
+        ] {
+            assert!(set(key, value).is_ok(), "{key} = {value:?}");
+        }
+        for name in ["frpc.toml", "a b", "...", "ä", &long(255)] {
+            assert!(add_file(name).is_ok(), "{name:?}");
         }
     }
 }

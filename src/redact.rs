@@ -55,6 +55,12 @@ impl Redacted {
         }
     }
 
+    /// Whether `text` has nothing that redaction would leave out.
+    pub(crate) fn is_redacted(text: &str) -> bool {
+        let text = text.replacen("…@", "", 1);
+        Self::text(&text).0 == text
+    }
+
     /// Whether it may be the address of a server that lacks its `https://`.
     pub(crate) fn may_lack_scheme(&self) -> bool {
         !self.0.contains("://")
@@ -110,6 +116,7 @@ pub(crate) fn without_user_info(url: &Url) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::release::Source;
     use proptest::prelude::*;
 
     #[test]
@@ -199,6 +206,7 @@ mod tests {
             ),
         ] {
             assert_eq!(Redacted::record(source), expected);
+            assert!(Source::is_record(&expected), "{expected}");
         }
     }
 

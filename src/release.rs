@@ -148,6 +148,26 @@ impl Source {
         }
     }
 
+    /// Whether `text` is what [`Self::record`] makes of some source.
+    pub(crate) fn is_record(text: &str) -> bool {
+        /// More than servers and file systems take.
+        const LONGEST: usize = 4096;
+        // What stands in place of a query has no secret in it, and would have one itself if it were taken for a query.
+        let public = match text.rsplit_once("?sha256=") {
+            Some((public, sum)) if sum.parse::<Checksum>().is_ok() => public,
+            _ => text,
+        };
+        let is_public = if public.contains('…') {
+            Redacted::is_redacted(public)
+        } else {
+            Self::parse(public, Path::new("")).is_ok_and(|source| source.record() == public)
+        };
+        text.len() <= LONGEST
+            && !text.is_empty()
+            && !text.chars().any(char::is_control)
+            && is_public
+    }
+
     /// The source as a log may show it.
     pub(crate) fn redacted(&self) -> Redacted {
         match self {

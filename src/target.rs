@@ -2,6 +2,12 @@
 
 use std::fmt;
 
+/// The architectures that we know, with the machine number in the header of their ELF files.
+const MACHINES: [(&str, u16); 2] = [
+    ("amd64", elf::abi::EM_X86_64),
+    ("arm64", elf::abi::EM_AARCH64),
+];
+
 /// Operating system and architecture of the image, such as `linux` and `amd64`
 /// ([CNB buildpack specification, targets](https://github.com/buildpacks/spec/blob/main/buildpack.md#targets-1)).
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -14,11 +20,18 @@ impl Target {
     /// The ELF machine number of programs for this architecture; none if we do not know the architecture
     /// (`e_machine`, [ELF header](https://gabi.xinuos.com/elf/02-eheader.html)).
     pub(crate) fn elf_machine(&self) -> Option<u16> {
-        match self.arch.as_str() {
-            "amd64" => Some(elf::abi::EM_X86_64),
-            "arm64" => Some(elf::abi::EM_AARCH64),
-            _ => None,
-        }
+        MACHINES
+            .iter()
+            .find(|(arch, _)| *arch == self.arch)
+            .map(|(_, machine)| *machine)
+    }
+
+    /// The architecture of programs with this ELF machine number; none if we do not know it.
+    pub(crate) fn arch_of(elf_machine: u16) -> Option<&'static str> {
+        MACHINES
+            .iter()
+            .find(|(_, machine)| *machine == elf_machine)
+            .map(|(arch, _)| *arch)
     }
 }
 

@@ -70,3 +70,14 @@ pub(crate) fn near_miss(name: &str, ours: &str) -> String {
         It is ignored. If you mean '{ours}', rename it.
     "}
 }
+
+/// The app brings something else in the place of the directory of start scripts.
+pub(crate) fn start_scripts_replaced() -> String {
+    formatdoc! {"
+        The app's '.profile.d' is replaced by a directory
+
+        It is a file, or a link that leads out of the app, so that a dyno would
+        find no start scripts there. The new directory has the agent's script.
+        If the app has start scripts of its own, put them into '.profile.d'.
+    "}
+}

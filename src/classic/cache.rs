@@ -3,7 +3,10 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::install::Previous;
+use crate::files::{self, Links};
+use crate::install::{self, Previous};
+use crate::limits::Limits;
+use crate::output::Output;
 use crate::record::Record;
 
 /// The folder of `CACHE_DIR` that is ours.
@@ -18,14 +21,10 @@ pub(super) struct Cache {
 }
 
 impl Cache {
-    /// Makes the folder below `cache_folder`, in place of whatever else has its name.
-    pub(super) fn open(cache_folder: &Path) -> io::Result<Self> {
+    /// Makes the folder below `cache_folder`, in place of whatever else has its name, with nothing in it that no compile keeps.
+    pub(super) fn open(cache_folder: &Path, output: &dyn Output) -> io::Result<Self> {
         let folder = cache_folder.join(FOLDER);
-        match fs_err::symlink_metadata(&folder) {
-            Ok(metadata) if !metadata.is_dir() => fs_err::remove_file(&folder)?,
-            _ => {}
-        }
-        fs_err::create_dir_all(&folder)?;
+        install::prepare(&folder, &[RECORD], output)?;
         Ok(Self { folder })
     }
 
@@ -34,11 +33,11 @@ impl Cache {
     }
 
     /// What the compile before has left.
-    pub(super) fn previous(&self) -> io::Result<Previous> {
-        match fs_err::read(self.record()) {
-            Ok(content) => Ok(parse(&content)),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Previous::Nothing),
-            Err(error) => Err(error),
+    pub(super) fn previous(&self, limits: &Limits) -> Previous {
+        match files::read_small(&self.record(), limits.record_bytes, Links::Refuse) {
+            Ok(content) => parse(&content),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Previous::Nothing,
+            Err(error) => Previous::unreadable(&error.to_string()),
         }
     }
 
@@ -46,15 +45,10 @@ impl Cache {
     /// them, and the next one installs anew.
     pub(super) fn remember(&self, record: Option<&Record>) -> io::Result<()> {
         let Some(record) = record else {
-            return match fs_err::remove_file(self.record()) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-                _ => Ok(()),
-            };
+            return files::remove(&self.record());
         };
         let text = toml::to_string(record).map_err(io::Error::other)?;
-        let new = self.folder.join("agent.toml.new");
-        fs_err::write(&new, text)?;
-        fs_err::rename(new, self.record())
+        files::replace(&self.record(), text.as_bytes())
     }
 
     fn record(&self) -> PathBuf {
@@ -65,30 +59,80 @@ impl Cache {
 fn parse(content: &[u8]) -> Previous {
     match toml::from_slice(content) {
         Ok(record) => Previous::Record(record),
-        Err(error) => Previous::Unreadable {
-            reason: error.message().to_owned(),
-        },
+        Err(error) => Previous::unreadable(error.message()),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::files::strange::{STRANGE, assert_untouched, put_strange};
+    use crate::output::Recorded;
     use crate::record::tests::record;
+    use proptest::prelude::*;
+
+    fn open(cache_folder: &Path) -> Cache {
+        Cache::open(cache_folder, &Recorded::default()).unwrap()
+    }
 
     #[test]
     fn record_is_kept_and_forgotten() {
         let folder = tempfile::tempdir().unwrap();
         // What had the name before does not matter.
         fs_err::write(folder.path().join(FOLDER), "a file").unwrap();
-        let previous = || Cache::open(folder.path()).unwrap().previous().unwrap();
+        let limits = Limits::default();
+        let previous = || open(folder.path()).previous(&limits);
         assert_eq!(previous(), Previous::Nothing);
-        let cache = Cache::open(folder.path()).unwrap();
+        let cache = open(folder.path());
         cache.remember(Some(&record())).unwrap();
         assert_eq!(previous(), Previous::Record(record()));
         for _ in 0..2 {
             cache.remember(None).unwrap();
             assert_eq!(previous(), Previous::Nothing);
+        }
+    }
+
+    #[test]
+    fn whatever_is_in_the_place_of_ours_is_replaced() {
+        for place in [
+            "backplane",
+            "backplane/agent.toml",
+            "backplane/agent.toml.new",
+            "backplane/staging",
+        ] {
+            for kind in STRANGE {
+                let folder = tempfile::tempdir().unwrap();
+                let outside = folder.path().join("outside");
+                let cache = open(folder.path());
+                cache.remember(Some(&record())).unwrap();
+                put_strange(kind, &folder.path().join(place), &outside);
+
+                let cache = open(folder.path());
+                let previous = cache.previous(&Limits::default());
+                let what = format!("{place} as {kind}: {previous:?}");
+                match place {
+                    "backplane" => assert_eq!(previous, Previous::Nothing, "{what}"),
+                    "backplane/agent.toml" => {
+                        assert!(matches!(previous, Previous::Unreadable { .. }), "{what}");
+                    }
+                    _ => assert_eq!(previous, Previous::Record(record()), "{what}"),
+                }
+                cache.remember(Some(&record())).unwrap();
+                assert_untouched(&outside, &what);
+                let cache = open(folder.path());
+                assert_eq!(
+                    cache.previous(&Limits::default()),
+                    Previous::Record(record())
+                );
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_no_record(content: Vec<u8>) {
+            let is_unreadable = matches!(parse(&content), Previous::Unreadable { .. });
+            prop_assert!(is_unreadable);
         }
     }
 

@@ -3,7 +3,7 @@
 use indoc::formatdoc;
 
 use super::{Closing, ErrorMessage};
-use crate::classic::ClassicError;
+use crate::classic::{ClassicError, ConfigVarsError};
 
 pub(super) fn message(error: ClassicError) -> ErrorMessage {
     let (id, header, body, error) = match error {
@@ -20,7 +20,22 @@ pub(super) fn message(error: ClassicError) -> ErrorMessage {
                 closing: Closing::Nothing,
             };
         }
-        ClassicError::ConfigVars(error) => (
+        ClassicError::ConfigVars(ConfigVarsError::Read { name, error }) => {
+            return ErrorMessage {
+                id: "classic/config-vars",
+                header: "Unable to read a config var",
+                body: formatdoc! {"
+                    The config var {name} can't be read. Heroku hands it to
+                    the build as a file of that name (in ENV_DIR), which has to be a regular
+                    file of at most 128 KiB. Set it again:
+
+                    heroku config:set {name}=…
+                "},
+                details: Some(error.to_string()),
+                closing: Closing::Nothing,
+            };
+        }
+        ClassicError::ConfigVars(ConfigVarsError::List(error)) => (
             "classic/config-vars",
             "Unable to read the config vars",
             "The folder with a file for each config var (ENV_DIR) can't be read.",

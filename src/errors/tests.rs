@@ -1,5 +1,6 @@
 //! Every message as its user reads it. `cargo insta review` after a change, and read them aloud.
 
+use std::env::VarError;
 use std::ffi::OsString;
 use std::io::{Error, ErrorKind};
 use std::os::unix::ffi::OsStringExt;
@@ -10,6 +11,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::archive::ArchiveError;
 use crate::checksum::Checksum;
+use crate::classic::ConfigVarsError;
 use crate::content::Kind;
 use crate::download::DownloadError;
 use crate::http::{HttpError, Phase};
@@ -36,6 +38,10 @@ fn io_error() -> Error {
         ErrorKind::StorageFull,
         "failed to write to file `/layers/x`: No space left on device",
     )
+}
+
+fn io_error_of_layer() -> libcnb::layer::LayerError {
+    io_error().into()
 }
 
 const SOURCE: &str = "https://mirror.example.com/backplane-stable-linux-amd64.tgz";
@@ -290,14 +296,43 @@ fn messages_of_other_errors() {
         shown(BackplaneError::LaunchProgram(io_error())),
         shown(BackplaneError::LayerRecord(io_error())),
         shown(BackplaneError::Classic(ClassicError::Arguments)),
-        shown(BackplaneError::Classic(
-            ClassicError::ConfigVars(io_error())
-        )),
+        shown(ClassicError::ConfigVars(ConfigVarsError::List(io_error())).into()),
+        shown(
+            ClassicError::ConfigVars(ConfigVarsError::Read {
+                name: "BACKPLANE_AGENT_URL",
+                error: Error::new(
+                    ErrorKind::InvalidInput,
+                    "/tmp/env/BACKPLANE_AGENT_URL is not a regular file"
+                ),
+            })
+            .into()
+        ),
         shown(BackplaneError::Classic(ClassicError::Cache(io_error()))),
         shown(BackplaneError::Classic(ClassicError::Slug(io_error()))),
         shown(BackplaneError::Panic {
             place: "some-library-1.2.3/src/lib.rs:45".to_owned()
         }),
+        shown(BackplaneError::RestoredLayer(Error::new(
+            ErrorKind::PermissionDenied,
+            "failed to set permissions for file `/layers/backplane_agent/agent`: Operation not permitted (os error 1)",
+        ))),
+        shown(BackplaneError::PackageArchitecture {
+            package: Some("amd64"),
+            target: target("arm64"),
+        }),
+        shown(BackplaneError::PackageArchitecture {
+            package: None,
+            target: target("amd64"),
+        }),
+        message(libcnb::Error::CannotDetermineTargetArch(
+            VarError::NotPresent
+        ))
+        .to_string(),
+        message(libcnb::Error::CannotDetermineTargetDistroName(
+            VarError::NotPresent
+        ))
+        .to_string(),
+        message(libcnb::Error::LayerError(io_error_of_layer())).to_string(),
         message(framework).to_string(),
     ]));
 }
@@ -318,6 +353,7 @@ fn texts_of_warnings() {
         warnings::kept(&error(503), &old),
         warnings::going_without(&error(404)),
         warnings::near_miss("BACKPLANE_AGENT_SHA", "BACKPLANE_AGENT_SHA256"),
+        warnings::start_scripts_replaced(),
     ]));
 }
 

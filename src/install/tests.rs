@@ -1,10 +1,10 @@
 //! Installations from files of this machine; those from servers are in the integration tests.
 
-use std::os::unix::fs::MetadataExt;
-
 use tempfile::TempDir;
 
 use super::*;
+use crate::content::tests::elf_header;
+use crate::files::strange::{STRANGE, assert_untouched, put_strange};
 use crate::output::Recorded;
 use crate::release::tests::target;
 
@@ -271,5 +271,134 @@ fn leftovers_of_a_killed_build_are_removed() {
     fs_err::create_dir_all(&leftover).unwrap();
     fs_err::write(leftover.join("half"), "half").unwrap();
     bench.install();
+    assert_eq!(bench.installed().unwrap(), OLD);
+}
+
+#[test]
+fn whatever_is_in_the_place_of_the_agent_is_replaced_and_never_waited_for() {
+    let bench = Bench::new();
+    let record = bench.install();
+    let layer = bench.folder.path().join("layer");
+    let outside = bench.folder.path().join("outside");
+    for place in ["libexec", "libexec/backplane", "libexec/backplane-status"] {
+        for kind in STRANGE {
+            put_strange(kind, &layer.join(place), &outside);
+            prepare(&layer, &[], &Recorded::default()).unwrap();
+            let (outcome, said) = bench.run(Previous::Record(record.clone()));
+            let what = format!("{place} as {kind}: {said}");
+            assert_eq!(outcome.unwrap().as_ref(), Some(&record), "{what}");
+            let is_damaged = place != "libexec/backplane-status";
+            let is_told = said.contains("the cached file backplane is ");
+            assert_eq!(is_told, is_damaged, "{what}");
+            put_own_files(&layer, Some(&record)).unwrap();
+            for directory in [&layer, &layer.join("libexec")] {
+                let metadata = fs_err::symlink_metadata(directory).unwrap();
+                assert!(metadata.is_dir(), "{what}");
+                assert_eq!(metadata.mode() & 0o7777, 0o755, "{what}");
+            }
+            let agent = fs_err::symlink_metadata(bench.installed_path()).unwrap();
+            assert!(agent.is_file(), "{what}");
+            assert_eq!(bench.installed().unwrap(), OLD, "{what}");
+            assert_untouched(&outside, &what);
+        }
+    }
+}
+
+#[test]
+fn cached_file_of_any_size_costs_no_time() {
+    let bench = Bench::new();
+    let record = bench.install();
+    fs_err::OpenOptions::new()
+        .write(true)
+        .open(bench.installed_path())
+        .unwrap()
+        .set_len(1 << 40)
+        .unwrap();
+    let (outcome, said) = bench.run(Previous::Record(record.clone()));
+    assert_eq!(outcome.unwrap(), Some(record));
+    assert!(
+        said.contains("the cached file backplane is altered"),
+        "{said}"
+    );
+    assert_eq!(bench.installed().unwrap(), OLD);
+}
+
+#[test]
+fn modes_of_a_cached_agent_are_set_at_every_build() {
+    let mut bench = Bench::new();
+    let mut record = bench.install();
+    let path = |name: &str| bench.folder.path().join("layer/libexec").join(name);
+    for (name, content) in [("frpc", &elf_header(3)[..]), ("frpc.toml", b"port = 1")] {
+        fs_err::write(path(name), content).unwrap();
+        let checksum = Checksum::of_bytes(content);
+        record.files.insert(name.to_owned(), checksum);
+    }
+    let pin = record.sha256.clone();
+    for pin in [None, Some(pin)] {
+        bench.release.pin = pin;
+        for mode in [0o644, 0o755, 0o400, 0o600, 0o4755, 0o6755, 0o777] {
+            for name in ["backplane", "frpc"] {
+                files::set_mode(&path(name), mode).unwrap();
+            }
+            files::set_mode(&path("frpc.toml"), mode & 0o6666).unwrap();
+            files::set_mode(&path(""), 0o700).unwrap();
+            prepare(
+                &bench.folder.path().join("layer"),
+                &[],
+                &Recorded::default(),
+            )
+            .unwrap();
+            let (outcome, said) = bench.run(Previous::Record(record.clone()));
+            assert_eq!(outcome.unwrap().as_ref(), Some(&record));
+            assert!(said.contains("Using the cached agent"), "{mode:o}: {said}");
+            for (name, expected) in [
+                ("", 0o755),
+                ("backplane", 0o755),
+                ("frpc", 0o755),
+                ("frpc.toml", 0o644),
+            ] {
+                let real = fs_err::metadata(path(name)).unwrap().mode() & 0o7777;
+                assert_eq!(real, expected, "{name}, {mode:o} before");
+            }
+        }
+    }
+}
+
+#[test]
+fn of_many_strange_files_five_are_named() {
+    let bench = Bench::new();
+    let record = bench.install();
+    let libexec = bench.folder.path().join("layer/libexec");
+    for number in 0..5000 {
+        fs_err::write(libexec.join(format!("strange-file-{number:05}")), "").unwrap();
+    }
+    let (outcome, said) = bench.run(Previous::Record(record.clone()));
+    assert_eq!(outcome.unwrap(), Some(record));
+    assert!(
+        said.contains("the cached file strange-file-00004 is not ours; and 4995 more are not ours"),
+        "{said}"
+    );
+    assert!(said.len() < 2000, "{said}");
+    assert_eq!(fs_err::read_dir(&libexec).unwrap().count(), 1);
+}
+
+#[test]
+fn only_the_agents_files_are_left_of_an_earlier_build() {
+    let bench = Bench::new();
+    bench.install();
+    let layer = bench.folder.path().join("layer");
+    // The launcher would make an environment of these.
+    for name in ["bin", "env", "env.launch", "exec.d", "lib", "profile.d"] {
+        fs_err::create_dir(layer.join(name)).unwrap();
+        fs_err::write(layer.join(name).join("PATH"), "/evil").unwrap();
+    }
+    fs_err::write(layer.join("kept"), "").unwrap();
+    prepare(&layer, &["kept"], &Recorded::default()).unwrap();
+    let mut names: Vec<_> = fs_err::read_dir(&layer)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name())
+        .collect();
+    names.sort();
+    assert_eq!(names, ["kept", "libexec"]);
     assert_eq!(bench.installed().unwrap(), OLD);
 }

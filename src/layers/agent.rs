@@ -1,22 +1,22 @@
 //! The `agent` layer: the agent's files in `libexec/`, and the launch program in `exec.d/`.
 
 use std::io;
-use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
+use libcnb::additional_buildpack_binary_path;
 use libcnb::build::BuildContext;
 use libcnb::data::layer::LayerName;
+use libcnb::data::layer_content_metadata::LayerContentMetadata;
 use libcnb::data::layer_name;
 use libcnb::generic::GenericMetadata;
-use libcnb::layer::{
-    CachedLayerDefinition, InvalidMetadataAction, LayerState, RestoredLayerAction,
-};
-use libcnb::{additional_buildpack_binary_path, read_toml_file};
+use libcnb::layer::{CachedLayerDefinition, InvalidMetadataAction, RestoredLayerAction};
 use serde::Deserialize;
 
 use crate::BackplaneBuildpack;
 use crate::errors::BackplaneError;
-use crate::install::{self, Installation, Previous};
+use crate::files::{self, DIRECTORY_MODE, Links};
+use crate::install::{self, InstallError, Installation, Previous};
+use crate::launch_program;
 use crate::limits::Limits;
 use crate::output::Output;
 use crate::record::Record;
@@ -24,9 +24,8 @@ use crate::release::Release;
 use crate::sbom;
 use crate::settings::Settings;
 
-/// Any user must be able to reach and run the launch program, whatever the umask of the build: one that cannot be run
-/// aborts the boot.
-const PROGRAM_MODE: u32 = 0o755;
+/// Any user must be able to run the launch program: one that cannot be run aborts the boot.
+const PROGRAM_MODE: u32 = DIRECTORY_MODE;
 
 /// Keeps, refreshes or replaces the agent of the layer, and rewrites our own program in it; gives the record of the
 /// agent that is in the layer afterwards, if there is one.
@@ -36,9 +35,12 @@ pub(crate) fn install(
     release: &Release,
     output: &dyn Output,
 ) -> libcnb::Result<Option<Record>, BackplaneError> {
+    let program = additional_buildpack_binary_path!("launch");
+    launch_program::check(&program, &release.target)?;
+
     let name = layer_name!("agent");
-    remove_damaged_description(&context.layers_dir, &name, output)
-        .map_err(BackplaneError::LayerRecord)?;
+    let limits = Limits::default();
+    let previous = previous(&context.layers_dir, &name, &limits, output)?;
     // Always kept: libcnb would remove the old agent before the new one is there.
     let layer = context.cached_layer(
         name,
@@ -46,37 +48,27 @@ pub(crate) fn install(
             build: false,
             launch: true,
             invalid_metadata_action: &|_: &GenericMetadata| InvalidMetadataAction::DeleteLayer,
-            restored_layer_action: &|metadata: &GenericMetadata, _: &Path| {
-                (RestoredLayerAction::KeepLayer, previous(metadata))
-            },
+            restored_layer_action: &|_: &GenericMetadata, _: &Path| RestoredLayerAction::KeepLayer,
         },
     )?;
-    let previous = match &layer.state {
-        LayerState::Restored { cause } => cause.clone(),
-        LayerState::Empty { .. } => Previous::Nothing,
-    };
     let record = Installation {
         folder: &layer.path(),
         // No layer: the lifecycle leaves folders without a description alone, and nothing of it stays.
-        staging: &context.layers_dir.join("agent.staging"),
+        staging: &context.layers_dir.join(STAGING),
         release,
         optional: settings.optional,
         network: &settings.network,
-        limits: &Limits::default(),
+        limits: &limits,
         output,
     }
     .run(previous)
     .map_err(BackplaneError::Install)?;
 
-    let program = additional_buildpack_binary_path!("launch");
     // At every build, so that a fixed supervisor reaches every cached app.
     layer.write_exec_d_programs([("launch", program)])?;
     for path in ["", "exec.d", "exec.d/launch"] {
-        fs_err::set_permissions(
-            layer.path().join(path),
-            PermissionsExt::from_mode(PROGRAM_MODE),
-        )
-        .map_err(BackplaneError::LaunchProgram)?;
+        files::set_mode(&layer.path().join(path), PROGRAM_MODE)
+            .map_err(BackplaneError::LaunchProgram)?;
     }
     install::put_own_files(&layer.path(), record.as_ref())
         .map_err(BackplaneError::LaunchProgram)?;
@@ -89,30 +81,93 @@ pub(crate) fn install(
     Ok(record)
 }
 
-fn previous(metadata: &GenericMetadata) -> Previous {
-    let Some(table) = metadata else {
-        return Previous::Nothing;
-    };
-    match Record::deserialize(table.clone()) {
-        Ok(record) => Previous::Record(record),
-        Err(error) => Previous::Unreadable {
-            reason: error.to_string().trim().replace('\n', " "),
+/// The directory to work in, beside the layer.
+const STAGING: &str = "agent.staging";
+
+/// Reads what an earlier build has left of the layer, and makes the layer one that libcnb can work on: libcnb follows links, waits
+/// for FIFOs, and fails for a description that is none. What does not fit is removed, and all that is made anew at each build.
+fn previous(
+    layers: &Path,
+    name: &LayerName,
+    limits: &Limits,
+    output: &dyn Output,
+) -> Result<Previous, BackplaneError> {
+    let layer = layers.join(name.as_str());
+    let description = layers.join(format!("{name}.toml"));
+    let has_layer = files::is_directory(&layer);
+    let is_restored = [&layer, &description]
+        .iter()
+        .any(|path| fs_err::symlink_metadata(path).is_ok());
+    let previous = match files::read_small(&description, limits.record_bytes, Links::Refuse) {
+        Ok(content) => match parse(&content) {
+            Ok(previous) => {
+                // Not only read: what libcnb writes to next has to be a file of this user's.
+                files::replace(&description, &content).map_err(BackplaneError::RestoredLayer)?;
+                previous
+            }
+            Err(reason) => remove_damaged(&description, &reason, output)?,
         },
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Previous::Nothing,
+        Err(error) => remove_damaged(&description, &error.to_string(), output)?,
+    };
+    prepare(layers, &layer, name, output).map_err(|error| {
+        if is_restored {
+            BackplaneError::RestoredLayer(error)
+        } else {
+            BackplaneError::Install(InstallError::Folder(error))
+        }
+    })?;
+    if has_layer {
+        return Ok(previous);
     }
+    // The files without their description, or the other way round, are nothing.
+    Ok(match previous {
+        Previous::Record(_) => Previous::Nothing,
+        other => other,
+    })
 }
 
-/// Removes a layer description that is no TOML at all: libcnb would fail the build for it.
-fn remove_damaged_description(
-    layers_folder: &Path,
-    name: &LayerName,
+/// Removes a layer description that libcnb would fail for.
+fn remove_damaged(
+    path: &Path,
+    reason: &str,
     output: &dyn Output,
-) -> io::Result<()> {
-    let path: PathBuf = layers_folder.join(format!("{name}.toml"));
-    if path.exists() && read_toml_file::<toml::Table>(&path).is_err() {
-        output.step("Removing the cached agent's description, which is damaged");
-        fs_err::remove_file(path)?;
+) -> Result<Previous, BackplaneError> {
+    output.step("Removing the cached agent's description, which is damaged");
+    files::remove(path).map_err(BackplaneError::LayerRecord)?;
+    Ok(Previous::unreadable(reason))
+}
+
+/// Reads a layer description: an error if libcnb would not take it for one.
+fn parse(content: &[u8]) -> Result<Previous, String> {
+    let description: LayerContentMetadata =
+        toml::from_slice(content).map_err(|error| error.message().to_owned())?;
+    Ok(match description.metadata.map(Record::deserialize) {
+        None => Previous::Nothing,
+        Some(Ok(record)) => Previous::Record(record),
+        Some(Err(error)) => Previous::unreadable(error.message()),
+    })
+}
+
+/// Removes all of the layer but the agent's files.
+fn prepare(layers: &Path, layer: &Path, name: &LayerName, output: &dyn Output) -> io::Result<()> {
+    install::prepare(layer, &[], output)?;
+    let sboms = format!("{name}.sbom.");
+    for entry in fs_err::read_dir(layers)? {
+        let entry = entry?;
+        let file = entry.file_name();
+        let is_sbom = file.to_str().is_some_and(|file| file.starts_with(&sboms));
+        if is_sbom || file == STAGING || file == "launch.toml" {
+            files::remove(&entry.path())?;
+        }
     }
     Ok(())
+}
+
+/// Removes the store of the buildpack, before libcnb reads it: there is none that is ours.
+pub(crate) fn remove_store(layers: &Path) {
+    // What cannot be removed is libcnb's to tell.
+    let _ = files::remove(&layers.join("store.toml"));
 }
 
 #[cfg(test)]
@@ -120,28 +175,142 @@ mod tests {
     use super::*;
     use crate::record::tests::record;
 
-    fn table(text: &str) -> toml::Table {
-        toml::from_str(text).unwrap()
+    use crate::files::strange::{STRANGE, assert_untouched, put_strange};
+    use crate::output::Recorded;
+    use proptest::prelude::*;
+
+    /// The layer as a build leaves it and the lifecycle restores it.
+    fn restored() -> tempfile::TempDir {
+        let layers = tempfile::tempdir().unwrap();
+        fs_err::create_dir_all(layers.path().join("agent/libexec")).unwrap();
+        fs_err::write(layers.path().join("agent/libexec/backplane"), "agent").unwrap();
+        let metadata = Some(toml::Table::try_from(record()).unwrap());
+        let description = LayerContentMetadata {
+            types: None,
+            metadata,
+        };
+        let text = toml::to_string(&description).unwrap();
+        fs_err::write(layers.path().join("agent.toml"), text).unwrap();
+        layers
+    }
+
+    fn examine(layers: &Path) -> Previous {
+        let (output, limits) = (Recorded::default(), Limits::default());
+        previous(layers, &layer_name!("agent"), &limits, &output).unwrap()
     }
 
     #[test]
     fn record_survives_the_layer_metadata() {
-        let text = toml::to_string(&record()).unwrap();
-        assert_eq!(previous(&Some(table(&text))), Previous::Record(record()));
+        let layers = restored();
+        for _ in 0..2 {
+            assert_eq!(examine(layers.path()), Previous::Record(record()));
+        }
     }
 
     #[test]
     fn metadata_of_another_version_is_unreadable() {
-        let mut newer = toml::Table::try_from(record()).unwrap();
-        newer.insert("invented_later".to_owned(), toml::Value::Boolean(true));
+        for (text, expected) in [
+            ("[metadata]\ninvented_later = true", "invented_later"),
+            ("[metadata]\ninstaller = 1.0", "invalid type"),
+            ("[metadata]", "missing field"),
+        ] {
+            assert!(
+                matches!(
+                    parse(text.as_bytes()),
+                    Ok(Previous::Unreadable { reason }) if reason.contains(expected)
+                ),
+                "{text}"
+            );
+        }
+        for text in ["", "[types]\nlaunch = true"] {
+            assert_eq!(parse(text.as_bytes()), Ok(Previous::Nothing), "{text}");
+        }
+    }
+
+    #[test]
+    fn toml_that_is_no_layer_description_is_refused() {
+        let deep = |opening: &str, closing: &str| {
+            let depth = 100_000;
+            ["x = ", &opening.repeat(depth), "1", &closing.repeat(depth)].concat()
+        };
+        let dotted = format!("[metadata]\n{}a = 1", "a.".repeat(500_000));
+        for content in [
+            "types = 3".as_bytes(),
+            b"metadata = \"x\"",
+            b"[types]\nlaunch = 1",
+            b"unknown = true",
+            b"[half a ta",
+            b"\xff",
+            deep("[", "]").as_bytes(),
+            deep("{a = ", "}").as_bytes(),
+        ] {
+            assert!(parse(content).is_err());
+        }
+        assert!(!matches!(parse(dotted.as_bytes()), Ok(Previous::Record(_))));
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_a_description_or_none(content: Vec<u8>) {
+            prop_assert!(!matches!(parse(&content), Ok(Previous::Record(_))));
+        }
+
+        #[test]
+        fn altered_descriptions_never_panic(position: proptest::sample::Index, with: Vec<u8>) {
+            let mut content = fs_err::read(restored().path().join("agent.toml")).unwrap();
+            let position = position.index(content.len());
+            content.splice(position..position, with);
+            let _ = parse(&content);
+        }
+    }
+
+    #[test]
+    fn whatever_is_in_the_place_of_ours_is_made_one_that_libcnb_can_work_on() {
+        for place in [
+            "agent",
+            "agent.toml",
+            "agent.staging",
+            "agent.sbom.cdx.json",
+            "agent/exec.d",
+            "agent/agent.sha256",
+            "agent/env.launch",
+            "agent/libexec",
+            "launch.toml",
+        ] {
+            for kind in STRANGE {
+                let (layers, outside) = (restored(), tempfile::tempdir().unwrap());
+                let at = layers.path().join(place);
+                put_strange(kind, &at, outside.path());
+                let previous = examine(layers.path());
+                let what = format!("{place} as {kind}: {previous:?}");
+                if place == "agent.toml" {
+                    assert!(matches!(previous, Previous::Unreadable { .. }), "{what}");
+                } else if place == "agent" && !kind.contains("director") {
+                    assert_eq!(previous, Previous::Nothing, "{what}");
+                } else if place != "agent" {
+                    assert_eq!(previous, Previous::Record(record()), "{what}");
+                }
+                assert!(files::is_directory(&layers.path().join("agent")), "{what}");
+                if !["agent", "agent/libexec"].contains(&place) {
+                    assert!(fs_err::symlink_metadata(&at).is_err(), "{what}");
+                }
+                assert_untouched(outside.path(), &what);
+            }
+        }
+    }
+
+    #[test]
+    fn huge_description_is_not_read() {
+        let layers = restored();
+        fs_err::OpenOptions::new()
+            .write(true)
+            .open(layers.path().join("agent.toml"))
+            .unwrap()
+            .set_len(1 << 30)
+            .unwrap();
         assert!(matches!(
-            previous(&Some(newer)),
-            Previous::Unreadable { reason } if reason.contains("invented_later")
+            examine(layers.path()),
+            Previous::Unreadable { reason } if reason.contains("is longer than")
         ));
-        assert!(matches!(
-            previous(&Some(table("installer = 1.0"))),
-            Previous::Unreadable { .. }
-        ));
-        assert_eq!(previous(&None), Previous::Nothing);
     }
 }

@@ -22,6 +22,7 @@ mod boot;
 mod broken_agent;
 mod build;
 mod build_faults;
+mod cached_state;
 mod decision;
 mod drain;
 mod dyno;

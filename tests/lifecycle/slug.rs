@@ -120,6 +120,14 @@ fn other_buildpacks_scripts_are_read_too() {
 
 #[test]
 #[ignore = "tier 2: needs packaged programs; script/test runs it"]
+fn default_process_of_a_languages_buildpack_stays() {
+    let app = App::new().file("default-web.sh", "echo the app is up; read -r _\n");
+    let image = build(app, PATIENT_AGENT).run();
+    web(&image, |running| assert_eq!(running.agents().len(), 1));
+}
+
+#[test]
+#[ignore = "tier 2: needs packaged programs; script/test runs it"]
 fn launch_program_of_an_app_is_replaced_by_ours() {
     let image = build(app(), PATIENT_AGENT).run();
     let program = image.agent_layer().join("exec.d/launch");
@@ -168,7 +176,6 @@ fn archive_tells_nothing_of_who_made_it() {
             "bin/",
             "bin/compile",
             "bin/detect",
-            "bin/release",
             "lib/",
             "lib/launch",
             "LICENSE"
@@ -246,8 +253,9 @@ fn folders_that_cannot_be_used_stop_the_build_with_advice() {
     }
     fs::write(path("app/agent"), PATIENT_AGENT).unwrap();
     fs::write(path("env/BACKPLANE_AGENT_URL"), "agent").unwrap();
-    fs::write(path("app/.profile.d"), "a file").unwrap();
+    fs::set_permissions(path("app"), fs::Permissions::from_mode(0o555)).unwrap();
     let log = compile(&["app", "cache", "env"]);
+    fs::set_permissions(path("app"), fs::Permissions::from_mode(0o755)).unwrap();
     assert_says(&log, "Unable to put the agent into the app");
     assert_says(&log, ".profile.d");
 }

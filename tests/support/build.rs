@@ -65,12 +65,7 @@ impl Build {
             variables: hostile
                 .map(|(name, value)| (name.into(), value.into()))
                 .into(),
-            architecture: match env::consts::ARCH {
-                "x86_64" => "amd64",
-                "aarch64" => "arm64",
-                other => other,
-            }
-            .to_owned(),
+            architecture: own_architecture().to_owned(),
             with_backplane: true,
             folder,
         }
@@ -208,7 +203,7 @@ impl Build {
             .arg("-app")
             .arg(self.app_folder())
             .arg("-buildpacks")
-            .arg(workshop().buildpacks())
+            .arg(self.buildpacks())
             .arg("-layers")
             .arg(self.layers())
             .arg("-platform")
@@ -219,6 +214,26 @@ impl Build {
                 .arg(self.folder.path().join("order.toml"));
         }
         command::run(&mut command, BUILD_DEADLINE)
+    }
+
+    /// The buildpacks of the architecture that is built for. Only the launch program is, which nobody runs here.
+    fn buildpacks(&self) -> PathBuf {
+        let machine = match self.architecture.as_str() {
+            own if own == own_architecture() => return workshop().buildpacks(),
+            "amd64" => elf::abi::EM_X86_64,
+            "arm64" => elf::abi::EM_AARCH64,
+            other => panic!("there is no package for {other}"),
+        };
+        let buildpacks = self.folder.path().join("buildpacks");
+        if !buildpacks.exists() {
+            let launch = workshop()
+                .copy_buildpacks(&buildpacks)
+                .join(".libcnb-cargo/additional-bin/launch");
+            let mut program = fs::read(&launch).unwrap();
+            program[18..20].copy_from_slice(&machine.to_le_bytes());
+            fs::write(launch, program).unwrap();
+        }
+        buildpacks
     }
 
     /// Writes what the platform hands to the lifecycle: variables, the order of buildpacks, and what the analyzer found out.
@@ -250,6 +265,15 @@ impl Build {
             self.architecture
         );
         fs::write(self.layers().join("analyzed.toml"), analyzed).unwrap();
+    }
+}
+
+/// This machine's, by its name in the CNB specification.
+fn own_architecture() -> &'static str {
+    match env::consts::ARCH {
+        "x86_64" => "amd64",
+        "aarch64" => "arm64",
+        other => other,
     }
 }
 

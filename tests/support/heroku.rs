@@ -24,6 +24,9 @@ const DYNO_START: &str = r#"
     exec bash -c "$1"
 "#;
 
+/// What a language's buildpack before ours says in its `bin/release`: the command of an app without a Procfile.
+const LANGUAGE_RELEASE: &str = "---\ndefault_process_types:\n  web: bash default-web.sh\n";
+
 /// What counts at a build as the build dyno's, and not as a config var.
 const OF_BUILD_DYNO: [&str; 5] = [
     "HTTPS_PROXY",
@@ -59,6 +62,11 @@ impl Heroku<'_> {
         self.folder.join("config vars")
     }
 
+    /// What the last `bin/release` has said.
+    fn release(&self) -> PathBuf {
+        self.folder.join("release.yml")
+    }
+
     /// Builds the slug from the app; a failed build leaves the one before.
     pub(super) fn build(
         &self,
@@ -67,11 +75,12 @@ impl Heroku<'_> {
         deadline: Duration,
     ) -> (ExitStatus, String) {
         app.write_to(&self.build_folder());
-        fs::rename(
-            self.build_folder().join("processes"),
-            self.build_folder().join("Procfile"),
-        )
-        .unwrap();
+        let processes = self.build_folder().join("processes");
+        if fs::metadata(&processes).unwrap().len() == 0 {
+            fs::remove_file(processes).unwrap();
+        } else {
+            fs::rename(processes, self.build_folder().join("Procfile")).unwrap();
+        }
         fs::create_dir_all(self.cache()).unwrap();
         let (process_variables, config_vars): (Vec<_>, Vec<_>) = variables
             .iter()
@@ -101,8 +110,14 @@ impl Heroku<'_> {
         assert!(detected.success() && name == "Backplane\n", "{name}");
         let (compiled, log) = call("compile", &[&app, &self.cache(), &self.config_vars()]);
         if compiled.success() {
-            let (released, yaml) = call("release", &[&app]);
-            assert!(released.success() && yaml == "--- {}\n", "{yaml}");
+            // The last buildpack in the list that has one decides.
+            let release = workshop().classic_buildpack().join("bin/release");
+            let release = if release.exists() {
+                call("release", &[&app]).1
+            } else {
+                LANGUAGE_RELEASE.to_owned()
+            };
+            fs::write(self.release(), release).unwrap();
             self.make_slug();
         }
         (compiled, log)
@@ -127,19 +142,26 @@ impl Heroku<'_> {
         fs::rename(self.build_folder(), self.slug()).unwrap();
     }
 
-    /// The command of a process type in the slug's Procfile.
+    /// The command of a process type: that of the slug's Procfile, or the default one of its buildpacks.
     pub(super) fn command_of(&self, process_type: &str) -> String {
-        let procfile = fs::read_to_string(self.slug().join("Procfile")).unwrap();
-        procfile
+        let procfile = self.slug().join("Procfile");
+        let processes = fs::read_to_string(if procfile.exists() {
+            procfile
+        } else {
+            self.release()
+        })
+        .unwrap();
+        processes
             .lines()
             .find_map(|line| {
                 Some(
-                    line.strip_prefix(process_type)?
+                    line.trim_start()
+                        .strip_prefix(process_type)?
                         .strip_prefix(": ")?
                         .to_owned(),
                 )
             })
-            .unwrap_or_else(|| panic!("no process {process_type} in {procfile:?}"))
+            .unwrap_or_else(|| panic!("no process {process_type} in {processes:?}"))
     }
 }
 

@@ -49,6 +49,27 @@ impl BuildProgram {
         }
     }
 
+    /// The app's directory during a build.
+    pub(crate) fn app(&self) -> PathBuf {
+        self.folder.path().join(match self.front_end {
+            FrontEnd::Cnb => "app",
+            FrontEnd::Classic => "an app",
+        })
+    }
+
+    /// What is kept for the next build, and all that is ours beside it: the folder of layers, or Heroku's cache.
+    pub(crate) fn cache(&self) -> PathBuf {
+        self.folder.path().join(match self.front_end {
+            FrontEnd::Cnb => "layers",
+            FrontEnd::Classic => "a cache",
+        })
+    }
+
+    /// Where a build finds what the user has set: a file for each variable.
+    pub(crate) fn variables(&self) -> PathBuf {
+        self.folder.path().join("platform/env")
+    }
+
     /// Sees that a build has left nothing but what belongs there.
     #[track_caller]
     pub(crate) fn assert_nothing_is_left(&self) {
@@ -82,7 +103,7 @@ impl BuildProgram {
 
     /// Sets a variable for the builds to come, as a user does.
     pub(crate) fn set(&self, name: &str, value: &str) {
-        fs::write(self.folder.path().join("platform/env").join(name), value).unwrap();
+        fs::write(self.variables().join(name), value).unwrap();
     }
 
     /// A run as the lifecycle starts it

@@ -68,8 +68,18 @@ impl Workshop {
 
     /// The folder of the buildpack under test.
     pub(super) fn buildpack_under_test(&self) -> PathBuf {
+        self.buildpack_under_test_in(&self.buildpacks())
+    }
+
+    /// Copies them all to a folder of a test's own, and gives that of the buildpack under test.
+    pub(super) fn copy_buildpacks(&self, to: &Path) -> PathBuf {
+        copy(&self.buildpacks(), to).expect("the folder is the test's own");
+        self.buildpack_under_test_in(to)
+    }
+
+    fn buildpack_under_test_in(&self, buildpacks: &Path) -> PathBuf {
         let buildpack = self.order.last().expect("it is the last of the order");
-        self.buildpacks()
+        buildpacks
             .join(buildpack.id.replace('/', "_"))
             .join(&buildpack.version)
     }

@@ -1,10 +1,13 @@
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, symlink};
 
 use tempfile::TempDir;
 
 use super::*;
 use crate::archive::Files;
 use crate::checksum::Checksum;
+use crate::files::set_mode;
+use crate::files::strange::{STRANGE, assert_untouched, put_strange};
+use crate::output::Recorded;
 use crate::record::tests::record;
 
 const AGENT_FILE: &[u8] = b"#!/bin/sh\n# agent\n";
@@ -36,13 +39,15 @@ impl Bench {
         self.folder.path().join("app").join(path)
     }
 
-    fn put(&self, record: Option<&Record>) {
+    fn put(&self, record: Option<&Record>) -> Vec<String> {
         let app = self.app("");
-        let slug = Slug::of(&app);
+        let output = Recorded::default();
+        let slug = Slug::of(&app, &output);
         slug.put_launch_program(&self.folder.path().join("launch"))
             .unwrap();
         slug.put_agent(&self.folder.path().join("cache"), record)
             .unwrap();
+        output.lines()
     }
 
     fn read(&self, path: &str) -> Vec<u8> {
@@ -119,4 +124,71 @@ fn bin_of_another_kind_is_left_alone() {
     fs_err::write(bench.app("bin"), "a file").unwrap();
     bench.put(Some(&bench.record));
     assert_eq!(bench.read("bin"), b"a file");
+}
+
+#[test]
+fn whatever_the_app_has_under_our_names_is_replaced_and_never_written_through() {
+    for place in [
+        ".backplane",
+        ".backplane/agent.sha256",
+        ".backplane/agent.sha256.new",
+        ".backplane/exec.d",
+        ".backplane/libexec",
+        ".profile.d",
+        ".profile.d/backplane.sh",
+        ".profile.d/backplane.sh.new",
+        "bin",
+        "bin/backplane",
+    ] {
+        for kind in STRANGE {
+            let bench = Bench::new();
+            let outside = bench.folder.path().join("outside");
+            let at = bench.app(place);
+            fs_err::create_dir_all(at.parent().unwrap()).unwrap();
+            put_strange(kind, &at, &outside);
+            let is_directory = files::is_directory(&at);
+
+            let said = bench.put(Some(&bench.record));
+            let what = format!("{place} as {kind}");
+            let is_replaced = place == ".profile.d" && !is_directory;
+            assert_eq!(said.len(), usize::from(is_replaced), "{what}: {said:?}");
+            assert_untouched(&outside, &what);
+            for (path, mode) in [
+                (".backplane", 0o755),
+                (".backplane/exec.d", 0o755),
+                (".backplane/exec.d/launch", 0o755),
+                (".backplane/libexec", 0o755),
+                (".backplane/libexec/backplane", 0o755),
+                (".backplane/agent.sha256", 0o644),
+                (".profile.d", 0o755),
+                (".profile.d/backplane.sh", 0o644),
+            ] {
+                let metadata = fs_err::symlink_metadata(bench.app(path)).unwrap();
+                assert!(metadata.is_dir() || metadata.is_file(), "{what}: {path}");
+                assert_eq!(metadata.mode() & 0o7777, mode, "{what}: {path}");
+            }
+            if !place.starts_with("bin") {
+                assert_eq!(bench.read("bin/backplane"), AGENT_FILE, "{what}");
+            }
+        }
+    }
+}
+
+#[test]
+fn start_scripts_behind_a_link_within_the_app_stay() {
+    let bench = Bench::new();
+    fs_err::create_dir_all(bench.app("config/scripts")).unwrap();
+    fs_err::write(bench.app("config/scripts/own.sh"), "own").unwrap();
+    symlink("config/scripts", bench.app(".profile.d")).unwrap();
+    assert!(bench.put(Some(&bench.record)).is_empty());
+    assert!(bench.app(".profile.d").is_symlink());
+    assert!(bench.app("config/scripts/backplane.sh").exists());
+    assert_eq!(bench.read(".profile.d/own.sh"), b"own");
+
+    // The same place by a path that is another on a dyno.
+    fs_err::remove_file(bench.app(".profile.d")).unwrap();
+    symlink(bench.app("config/scripts"), bench.app(".profile.d")).unwrap();
+    assert_eq!(bench.put(Some(&bench.record)).len(), 1);
+    assert!(!bench.app(".profile.d").is_symlink());
+    assert!(bench.app(".profile.d/backplane.sh").exists());
 }

@@ -1,0 +1,72 @@
+//! The launch program that this package of the buildpack brings: it has to run where the image runs.
+
+use std::io::{self, Read};
+use std::path::Path;
+
+use fs_err::File;
+
+use crate::content::{HEAD_BYTES, Kind};
+use crate::errors::BackplaneError;
+use crate::target::Target;
+
+/// Compares the processor that `program` is for with `target`. On a builder that emulates another processor, the package for that one
+/// builds as well as the right one, and its launch program would then abort every boot.
+pub(crate) fn check(program: &Path, target: &Target) -> Result<(), BackplaneError> {
+    match machine_of(program).map_err(BackplaneError::LaunchProgram)? {
+        machine if machine.is_some() && machine == target.elf_machine() => Ok(()),
+        machine => Err(BackplaneError::PackageArchitecture {
+            package: machine.and_then(Target::arch_of),
+            target: target.clone(),
+        }),
+    }
+}
+
+fn machine_of(program: &Path) -> io::Result<Option<u16>> {
+    let mut head = Vec::with_capacity(HEAD_BYTES);
+    File::open(program)?
+        .take(HEAD_BYTES as u64)
+        .read_to_end(&mut head)?;
+    Ok(match Kind::of(&head) {
+        Kind::Elf { machine } => machine,
+        _ => None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::content::tests::elf_header;
+    use crate::release::tests::target;
+
+    #[test]
+    fn program_of_another_processor_stops_the_build() {
+        let directory = tempfile::tempdir().unwrap();
+        let program = directory.path().join("launch");
+        let (amd64, arm64) = (elf::abi::EM_X86_64, elf::abi::EM_AARCH64);
+        for (content, arch, expected) in [
+            (elf_header(amd64), "amd64", None),
+            (elf_header(arm64), "arm64", None),
+            (elf_header(amd64), "arm64", Some(Some("amd64"))),
+            (elf_header(arm64), "amd64", Some(Some("arm64"))),
+            (elf_header(elf::abi::EM_S390), "amd64", Some(None)),
+            (elf_header(amd64), "riscv64", Some(Some("amd64"))),
+            (b"#!/bin/sh\n".to_vec(), "amd64", Some(None)),
+            (Vec::new(), "amd64", Some(None)),
+        ] {
+            fs_err::write(&program, &content).unwrap();
+            let found = match check(&program, &target(arch)) {
+                Ok(()) => None,
+                Err(BackplaneError::PackageArchitecture { package, target }) => {
+                    assert_eq!(target.arch, arch);
+                    Some(package)
+                }
+                Err(error) => panic!("{error:?}"),
+            };
+            assert_eq!(found, expected, "{arch}");
+        }
+        assert!(matches!(
+            check(&directory.path().join("missing"), &target("amd64")),
+            Err(BackplaneError::LaunchProgram(_))
+        ));
+    }
+}
