@@ -56,15 +56,19 @@ pub(crate) fn read_small(path: &Path, limit: u64, links: Links) -> io::Result<Ve
         .read(true)
         .custom_flags(flags.bits().cast_signed())
         .open(path)?;
-    if !file.metadata()?.is_file() {
+    let metadata = file.metadata()?;
+    if !metadata.is_file() {
         return Err(io::Error::new(
             io::ErrorKind::InvalidInput,
             format!("{} is not a regular file", path.display()),
         ));
     }
     let mut content = Vec::new();
-    file.take(limit + 1).read_to_end(&mut content)?;
-    if content.len() as u64 > limit {
+    // Files of /proc say that they are empty.
+    if metadata.len() <= limit {
+        file.take(limit + 1).read_to_end(&mut content)?;
+    }
+    if metadata.len().max(content.len() as u64) > limit {
         return Err(io::Error::new(
             io::ErrorKind::FileTooLarge,
             format!("{} is longer than {limit} bytes", path.display()),
