@@ -3,6 +3,7 @@
 mod archive;
 mod classic;
 mod download;
+mod http;
 mod release;
 mod settings;
 

@@ -150,11 +150,14 @@ pub(crate) fn open_unnamed(path: &Path, links: Links) -> io::Result<std::fs::Fil
 ///
 /// Besides those of [`open`] and of reading: `FileTooLarge` if it is longer.
 pub(crate) fn read_small(path: &Path, limit: u64, links: Links) -> io::Result<Vec<u8>> {
+    let file = open(path, links)?;
+    // Files of /proc say that they are empty.
+    let announced = file.metadata()?.len();
     let mut content = Vec::new();
-    open(path, links)?
-        .take(limit + 1)
-        .read_to_end(&mut content)?;
-    if content.len() as u64 > limit {
+    if announced <= limit {
+        file.take(limit + 1).read_to_end(&mut content)?;
+    }
+    if announced.max(content.len() as u64) > limit {
         return Err(io::Error::new(
             io::ErrorKind::FileTooLarge,
             format!("{} is longer than {limit} bytes", path.display()),

@@ -1,7 +1,15 @@
 //! A file from a web server: conditional, retried, bounded in time.
 
-use std::fmt;
-use std::io;
+mod authorities;
+mod connector;
+mod error;
+mod no_proxy;
+mod proxy;
+mod redirect;
+mod watchdog;
+
+use std::cell::OnceCell;
+use std::io::{self, Read};
 use std::path::Path;
 use std::sync::Arc;
 use std::thread;
@@ -11,9 +19,10 @@ use backon::{BackoffBuilder, ExponentialBuilder};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use percent_encoding::percent_decode_str;
-use ureq::http::{Response, header};
+use ureq::http::{Response, Version, header};
 use ureq::tls::{Certificate, RootCerts, TlsConfig};
-use ureq::{Agent, Body, Proxy, Timeout};
+use ureq::unversioned::transport::{Connector, RustlsConnector, TcpConnector};
+use ureq::{Agent, Body};
 use url::Url;
 
 use crate::download::{self, Download, DownloadError, Fetched, StoreError, Validators};
@@ -21,96 +30,16 @@ use crate::limits::Limits;
 use crate::output::Output;
 use crate::settings::Network;
 
-/// Errors that can occur between here and a web server. None holds any part of an URL: a library's own words may quote
-/// one with its secrets, so they are not passed on.
-#[derive(Debug)]
-pub(crate) enum HttpError {
-    /// There is no certificate authority to check the server's certificate with.
-    NoAuthorities { reasons: Vec<String> },
-    /// The proxy variable is no URL of a proxy that we can use.
-    Proxy { variable: &'static str },
-    /// The server's name has no address.
-    HostNotFound,
-    /// The connection could not be made, or broke.
-    Connection { reason: String },
-    /// The proxy answered, but would not connect.
-    ProxyRefused,
-    /// The server's certificate or its TLS is not acceptable.
-    Tls { reason: String },
-    /// It took too long.
-    TimedOut { phase: Phase },
-    /// The server answered, and not with the file.
-    Status {
-        status: u16,
-        retry_after: Option<Duration>,
-    },
-    /// The server does not speak HTTP as it should.
-    Protocol { reason: String },
-    /// The server redirects and redirects.
-    TooManyRedirects { limit: u32 },
-    /// The server redirects from https to something that is not encrypted.
-    InsecureRedirect,
-}
+use connector::{ProxyConnector, SystemResolver};
+pub(crate) use error::{HttpError, Phase, ProxyProblem, TlsProblem};
+pub(crate) use proxy::ProxyName;
+use proxy::{ProxyKind, ProxyServer};
+use watchdog::Watchdog;
 
-impl HttpError {
-    /// How long the server asks to wait before the next try.
-    fn retry_after(&self) -> Option<Duration> {
-        match self {
-            Self::Status { retry_after, .. } => *retry_after,
-            _ => None,
-        }
-    }
-}
+const USER_AGENT: &str = concat!("backplane-buildpack/", env!("CARGO_PKG_VERSION"));
 
-/// A clause that goes on after “the source can't be used: ”.
-impl fmt::Display for HttpError {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::NoAuthorities { .. } => formatter.write_str(
-                "there is no certificate authority to check the server's certificate with",
-            ),
-            Self::Proxy { variable } => {
-                write!(formatter, "{variable} isn't the URL of a usable proxy")
-            }
-            Self::HostNotFound => formatter.write_str("the server's name has no address"),
-            Self::Connection { reason } => write!(formatter, "the connection failed ({reason})"),
-            Self::ProxyRefused => formatter.write_str("the proxy refused to connect to the server"),
-            Self::Tls { reason } => {
-                write!(formatter, "the server's TLS isn't acceptable ({reason})")
-            }
-            Self::TimedOut { phase } => formatter.write_str(match phase {
-                Phase::Connect => "connecting to the server took too long",
-                Phase::FirstByte => "the server took too long to answer",
-                Phase::Stall => "the server stopped sending in the middle of the file",
-                Phase::Overall => "the download took too long as a whole",
-            }),
-            Self::Status { status, .. } => {
-                write!(formatter, "the server answered with status {status}")
-            }
-            Self::Protocol { reason } => {
-                write!(
-                    formatter,
-                    "the server's answer isn't proper HTTP ({reason})"
-                )
-            }
-            Self::TooManyRedirects { limit } => {
-                write!(formatter, "the server redirects more than {limit} times")
-            }
-            Self::InsecureRedirect => {
-                formatter.write_str("the server redirects from https to an unencrypted address")
-            }
-        }
-    }
-}
-
-/// What was waited for when the time was over.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Phase {
-    Connect,
-    FirstByte,
-    Stall,
-    Overall,
-}
+/// The longest validator that is kept, and sent again with each request: servers refuse long headers.
+const LONGEST_VALIDATOR: usize = 1024;
 
 /// Fetches `url` into the file `into`, trying again where that can help.
 pub(crate) fn fetch(
@@ -121,180 +50,351 @@ pub(crate) fn fetch(
     limits: &Limits,
     output: &dyn Output,
 ) -> Result<Fetched, DownloadError> {
-    let deadline = Instant::now() + limits.overall;
-    let agent = agent(url, network, limits).map_err(DownloadError::Http)?;
-    let mut pauses = ExponentialBuilder::new()
-        .with_min_delay(limits.first_pause)
-        .with_max_delay(limits.longest_pause)
-        .with_max_times(limits.tries.saturating_sub(1))
-        .with_jitter()
-        .build();
-    loop {
-        let error = match attempt(&agent, url, known, into, deadline, limits, output) {
-            Err(DownloadError::Http(error)) if is_transient(&error) => error,
-            outcome => return outcome,
-        };
-        let left = deadline.saturating_duration_since(Instant::now());
-        let pause = match pauses.next() {
-            Some(pause) if !left.is_zero() => error
-                .retry_after()
-                .unwrap_or(pause)
-                .min(limits.longest_pause)
-                .min(left),
-            _ => return Err(DownloadError::Http(error)),
-        };
-        output.step(&format!(
-            "Trying again in {:.1} s: {error}",
-            pause.as_secs_f32()
-        ));
-        thread::sleep(pause);
-    }
+    let client = Client {
+        source: url,
+        into,
+        network,
+        limits,
+        output,
+        deadline: Instant::now() + limits.overall,
+        authorities: OnceCell::new(),
+    };
+    let known = Validators {
+        etag: known.etag.clone().filter(|value| is_validator(value)),
+        last_modified: known
+            .last_modified
+            .clone()
+            .filter(|value| is_validator(value)),
+    };
+    client.fetch(known)
 }
 
-fn attempt(
-    agent: &Agent,
-    url: &Url,
-    known: &Validators,
-    into: &Path,
+/// A download of one source.
+struct Client<'a> {
+    source: &'a Url,
+    into: &'a Path,
+    network: &'a Network,
+    limits: &'a Limits,
+    output: &'a dyn Output,
     deadline: Instant,
-    limits: &Limits,
-    output: &dyn Output,
-) -> Result<Fetched, DownloadError> {
-    let failed = |error| DownloadError::Http(classify(error, limits));
-    let left = deadline
-        .saturating_duration_since(Instant::now())
-        .max(Duration::from_millis(1));
-    let mut request = agent
-        .get(without_secrets(url).as_str())
-        .config()
-        .timeout_global(Some(left))
-        .build();
-    if let Some(credentials) = credentials(url) {
-        request = request.header(header::AUTHORIZATION, credentials);
-    }
-    if let Some(etag) = &known.etag {
-        request = request.header(header::IF_NONE_MATCH, etag);
-    }
-    if let Some(last_modified) = &known.last_modified {
-        request = request.header(header::IF_MODIFIED_SINCE, last_modified);
-    }
-    let response = request.call().map_err(failed)?;
-    let is_conditional = *known != Validators::default();
-    match response.status().as_u16() {
-        200 => {}
-        304 if is_conditional => return Ok(Fetched::NotModified),
-        status => {
-            return Err(DownloadError::Http(HttpError::Status {
-                status,
-                retry_after: retry_after(&response, SystemTime::now()),
-            }));
+    authorities: OnceCell<Arc<Vec<Certificate<'static>>>>,
+}
+
+/// A response, and what is needed until its body is read.
+struct Exchange {
+    response: Response<Body>,
+    proxy: Option<ProxyName>,
+    watchdog: Option<Watchdog>,
+}
+
+impl Client<'_> {
+    fn fetch(&self, mut known: Validators) -> Result<Fetched, DownloadError> {
+        let mut pauses = ExponentialBuilder::new()
+            .with_min_delay(self.limits.first_pause)
+            .with_max_delay(self.limits.longest_pause)
+            .with_max_times(self.limits.tries.saturating_sub(1))
+            .with_jitter()
+            .build();
+        loop {
+            let error = match self.attempt(&known) {
+                Err(DownloadError::Http(error)) => error,
+                outcome => return outcome,
+            };
+            if is_conditional(&known) && may_be_about_validators(&error) {
+                self.output
+                    .step(&format!("Asking again for the whole file: {error}"));
+                known = Validators::default();
+                continue;
+            }
+            let left = self.deadline.saturating_duration_since(Instant::now());
+            let pause = match pauses.next() {
+                Some(pause) if error.is_transient(self.limits.longest_pause) && !left.is_zero() => {
+                    error
+                        .retry_after()
+                        .unwrap_or(pause)
+                        .min(self.limits.longest_pause)
+                        .min(left)
+                }
+                _ => return Err(DownloadError::Http(error)),
+            };
+            self.output.step(&format!(
+                "Trying again in {:.1} s: {error}",
+                pause.as_secs_f32()
+            ));
+            thread::sleep(pause);
         }
     }
-    let validators = Validators {
-        etag: text(&response, header::ETAG),
-        last_modified: text(&response, header::LAST_MODIFIED),
-    };
-    let expected_bytes = response.body().content_length();
-    let body = response.into_body().into_reader();
-    let (checksum, bytes) = download::store(body, expected_bytes, into, limits, output).map_err(
-        |error| match error {
-            StoreError::Read(error) => failed(error.into()),
-            StoreError::Write(error) => DownloadError::Write(error),
-            StoreError::TooLarge => DownloadError::TooLarge {
-                limit: limits.download_bytes,
-            },
+
+    /// Asks for the file once, wherever redirects lead to.
+    fn attempt(&self, known: &Validators) -> Result<Fetched, DownloadError> {
+        let mut url = self.source.clone();
+        for _ in 0..=self.limits.redirects {
+            let exchange = self.ask(&url, known).map_err(DownloadError::Http)?;
+            // The body of a redirect is not read: it may have no end.
+            match redirect::location(&exchange.response) {
+                Some(location) => {
+                    url = redirect::target(self.source, &url, location)
+                        .map_err(DownloadError::Http)?;
+                }
+                None => return self.receive(exchange, known),
+            }
+        }
+        Err(DownloadError::Http(HttpError::TooManyRedirects {
+            limit: self.limits.redirects,
+        }))
+    }
+
+    /// Sends one request.
+    fn ask(&self, url: &Url, known: &Validators) -> Result<Exchange, HttpError> {
+        let proxy = proxy::choose(url, self.network)?;
+        let name = proxy.as_ref().map(|proxy| proxy.name.clone());
+        // A proxy that speaks HTTP sees a request to an http URL, and may answer it itself.
+        let answering = match &proxy {
+            Some(ProxyServer {
+                name,
+                kind: ProxyKind::Http { credentials, .. },
+            }) if url.scheme() == "http" => Some((name.clone(), credentials.clone())),
+            _ => None,
+        };
+        let agent = self.agent(url, proxy)?;
+        // Without a thread, the library's own timeouts still hold.
+        let watchdog = Watchdog::start(agent.clone(), self.deadline).ok();
+        let mut request = agent.get(without_secrets(url).as_str());
+        if let Some(credentials) = basic_credentials(url) {
+            request = request.header(header::AUTHORIZATION, credentials);
+        }
+        if let Some((_, Some(credentials))) = &answering {
+            request = request.header(header::PROXY_AUTHORIZATION, credentials);
+        }
+        if let Some(etag) = &known.etag {
+            request = request.header(header::IF_NONE_MATCH, etag);
+        }
+        if let Some(last_modified) = &known.last_modified {
+            request = request.header(header::IF_MODIFIED_SINCE, last_modified);
+        }
+        match request.call() {
+            Ok(response) => Ok(Exchange {
+                response,
+                proxy: answering.map(|(name, _)| name),
+                watchdog,
+            }),
+            Err(error) => Err(self.failed(error, name.as_ref(), watchdog.as_ref(), 0)),
+        }
+    }
+
+    /// Stores the body of a response that is one, or says what it is instead.
+    fn receive(&self, exchange: Exchange, known: &Validators) -> Result<Fetched, DownloadError> {
+        let Exchange {
+            response,
+            proxy,
+            watchdog,
+        } = exchange;
+        match response.status().as_u16() {
+            200 => {}
+            304 if is_conditional(known) => return Ok(Fetched::NotModified),
+            _ => return Err(DownloadError::Http(refusal(&response, proxy))),
+        }
+        let validator = |name| text(&response, name).filter(|value| is_validator(value));
+        let validators = Validators {
+            etag: validator(header::ETAG),
+            last_modified: validator(header::LAST_MODIFIED),
+        };
+        let expected_bytes = response.body().content_length();
+        let is_delimited = expected_bytes.is_some() || is_chunked(&response);
+        let mut body = Counted {
+            inner: response.into_body().into_reader(),
+            bytes: 0,
+        };
+        let stored = download::store(
+            &mut body,
+            expected_bytes,
+            self.into,
+            self.limits,
+            self.output,
+        );
+        let watchdog = watchdog.as_ref();
+        let overall = || {
+            DownloadError::Http(HttpError::TimedOut {
+                phase: Phase::Overall { bytes: body.bytes },
+            })
+        };
+        match stored {
+            // The end of the time looks like the end of a body whose length nothing tells.
+            Ok(_) if watchdog.is_some_and(Watchdog::is_expired) => Err(overall()),
+            Ok((checksum, bytes)) => Ok(Fetched::File(Download {
+                checksum,
+                bytes,
+                validators,
+                is_delimited,
+            })),
+            Err(StoreError::Read(error)) => Err(DownloadError::Http(self.failed(
+                error.into(),
+                None,
+                watchdog,
+                body.bytes,
+            ))),
+            Err(StoreError::Write(error)) => Err(DownloadError::Write(error)),
+            Err(StoreError::TooLarge) => Err(DownloadError::TooLarge {
+                limit: self.limits.download_bytes,
+            }),
+        }
+    }
+
+    fn failed(
+        &self,
+        error: ureq::Error,
+        proxy: Option<&ProxyName>,
+        watchdog: Option<&Watchdog>,
+        bytes: u64,
+    ) -> HttpError {
+        if watchdog.is_some_and(Watchdog::is_expired) {
+            return HttpError::TimedOut {
+                phase: Phase::Overall { bytes },
+            };
+        }
+        let named = authorities::named(self.network);
+        error::classify(error, proxy, named.as_deref(), bytes)
+    }
+
+    fn agent(&self, url: &Url, proxy: Option<ProxyServer>) -> Result<Agent, HttpError> {
+        let is_https_proxy = matches!(
+            &proxy,
+            Some(ProxyServer { kind: ProxyKind::Http { uri, .. }, .. }) if uri.scheme_str() == Some("https")
+        );
+        let authorities = if url.scheme() == "https" || is_https_proxy {
+            self.authorities()?
+        } else {
+            Arc::default()
+        };
+        let socks = match &proxy {
+            Some(ProxyServer {
+                kind: ProxyKind::Socks(proxy),
+                ..
+            }) => Some(proxy.clone()),
+            _ => None,
+        };
+        let left = self
+            .deadline
+            .saturating_duration_since(Instant::now())
+            .max(Duration::from_millis(1));
+        let limits = self.limits;
+        let config = Agent::config_builder()
+            .http_status_as_error(false)
+            .max_redirects(0)
+            .max_redirects_will_error(false)
+            .proxy(socks)
+            // The bytes are hashed and unpacked as they were published.
+            .accept_encoding("identity")
+            .user_agent(USER_AGENT)
+            .timeout_global(Some(left))
+            .timeout_resolve(Some(limits.connect))
+            .timeout_connect(Some(limits.connect))
+            .timeout_send_request(Some(limits.first_byte))
+            .timeout_recv_response(Some(limits.first_byte))
+            .timeout_per_read(Some(limits.stall))
+            .tls_config(
+                TlsConfig::builder()
+                    .root_certs(RootCerts::Specific(authorities))
+                    .build(),
+            )
+            .build();
+        let connector = ProxyConnector(proxy)
+            .chain(TcpConnector::default())
+            .chain(RustlsConnector::default());
+        Ok(Agent::with_parts(
+            config,
+            connector,
+            SystemResolver::default(),
+        ))
+    }
+
+    /// The authorities, loaded once, and only where a request needs them.
+    fn authorities(&self) -> Result<Arc<Vec<Certificate<'static>>>, HttpError> {
+        if let Some(loaded) = self.authorities.get() {
+            return Ok(Arc::clone(loaded));
+        }
+        let loaded = Arc::new(authorities::load(self.network)?);
+        Ok(Arc::clone(self.authorities.get_or_init(|| loaded)))
+    }
+}
+
+/// Counts what is read.
+struct Counted<R> {
+    inner: R,
+    bytes: u64,
+}
+
+impl<R: Read> Read for Counted<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.inner.read(buffer)?;
+        self.bytes += count as u64;
+        Ok(count)
+    }
+}
+
+fn is_conditional(known: &Validators) -> bool {
+    *known != Validators::default()
+}
+
+/// Whether a validator can be kept and sent again: some servers make very long ones, or use bytes that no header should have.
+fn is_validator(value: &str) -> bool {
+    let is_visible = |byte: u8| byte == b' ' || byte.is_ascii_graphic();
+    value.len() <= LONGEST_VALIDATOR && value.bytes().all(is_visible)
+}
+
+/// Whether the server may refuse the validators of a request, and not the request itself.
+fn may_be_about_validators(error: &HttpError) -> bool {
+    match error {
+        HttpError::Status {
+            status,
+            is_rate_limit,
+            ..
+        } => matches!(status, 400..=407 | 409..=428 | 430..=499) && !is_rate_limit,
+        _ => false,
+    }
+}
+
+/// What a response without the file says.
+fn refusal(response: &Response<Body>, proxy: Option<ProxyName>) -> HttpError {
+    let status = response.status().as_u16();
+    match proxy {
+        Some(proxy) if status == 407 => HttpError::Proxy {
+            proxy,
+            problem: ProxyProblem::Credentials,
         },
-    )?;
-    Ok(Fetched::File(Download {
-        checksum,
-        bytes,
-        validators,
-        is_delimited: true,
-    }))
+        proxy => HttpError::Status {
+            status,
+            retry_after: retry_after(response, SystemTime::now()),
+            is_rate_limit: status == 403 && is_rate_limited(response),
+            proxy,
+        },
+    }
 }
 
-fn agent(url: &Url, network: &Network, limits: &Limits) -> Result<Agent, HttpError> {
-    let is_https = url.scheme() == "https";
-    // An http source may redirect to https (RFC 9110 knows no upgrade but that), so it needs the authorities as well.
-    let authorities = match authorities(network) {
-        Err(_) if !is_https => Vec::new(),
-        loaded => loaded?,
-    };
-    let config = Agent::config_builder()
-        .https_only(is_https)
-        .http_status_as_error(false)
-        .max_redirects(limits.redirects)
-        .proxy(proxy(is_https, network)?)
-        // The bytes are hashed and unpacked as they were published.
-        .accept_encoding("identity")
-        .user_agent(concat!("backplane-buildpack/", env!("CARGO_PKG_VERSION")))
-        .timeout_resolve(Some(limits.connect))
-        .timeout_connect(Some(limits.connect))
-        .timeout_send_request(Some(limits.first_byte))
-        .timeout_recv_response(Some(limits.first_byte))
-        .timeout_per_read(Some(limits.stall))
-        .tls_config(
-            TlsConfig::builder()
-                .root_certs(RootCerts::Specific(Arc::new(authorities)))
-                .build(),
-        )
-        .build();
-    Ok(config.new_agent())
+/// Whether the headers of a response say that there were too many requests.
+fn is_rate_limited(response: &Response<Body>) -> bool {
+    const REMAINING: [&str; 3] = [
+        "ratelimit-remaining",
+        "x-ratelimit-remaining",
+        "x-rate-limit-remaining",
+    ];
+    let headers = response.headers();
+    headers.contains_key(header::RETRY_AFTER)
+        || REMAINING
+            .iter()
+            .any(|name| headers.get(*name).is_some_and(|value| value == "0"))
 }
 
-fn authorities(network: &Network) -> Result<Vec<Certificate<'static>>, HttpError> {
-    let loaded = if network.ca_file.is_some() || network.ca_folder.is_some() {
-        rustls_native_certs::load_certs_from_paths(
-            network.ca_file.as_deref(),
-            network.ca_folder.as_deref(),
-        )
-    } else {
-        rustls_native_certs::load_native_certs()
-    };
-    if loaded.certs.is_empty() {
-        return Err(HttpError::NoAuthorities {
-            reasons: loaded.errors.iter().map(ToString::to_string).collect(),
-        });
-    }
-    Ok(loaded
-        .certs
-        .iter()
-        .map(|certificate| Certificate::from_der(certificate).to_owned())
-        .collect())
-}
-
-fn proxy(is_https: bool, network: &Network) -> Result<Option<Proxy>, HttpError> {
-    let (variable, value) = if is_https {
-        ("HTTPS_PROXY", &network.https_proxy)
-    } else {
-        ("HTTP_PROXY", &network.http_proxy)
-    };
-    let Some(value) = value else {
-        return Ok(None);
-    };
-    let refused = || HttpError::Proxy { variable };
-    let plain = Proxy::new(value).map_err(|_| refused())?;
-    let Some(exceptions) = &network.no_proxy else {
-        return Ok(Some(plain));
-    };
-    // Only the builder takes exceptions, one at a time, and it takes nothing from a `Proxy`.
-    let mut builder = Proxy::builder(plain.protocol())
-        .host(plain.host())
-        .port(plain.port());
-    for exception in exceptions.split([',', ' ']).filter(|part| !part.is_empty()) {
-        builder = builder.no_proxy(exception);
-        // A domain stands for its subdomains too, as curl and Go read it.
-        if exception.starts_with(|first: char| first.is_ascii_alphanumeric()) {
-            builder = builder.no_proxy(&format!(".{exception}"));
-        }
-    }
-    if let Some(username) = plain.username() {
-        builder = builder.username(username);
-    }
-    if let Some(password) = plain.password() {
-        builder = builder.password(password);
-    }
-    builder.build().map(Some).map_err(|_| refused())
+/// Whether a body says by itself where it ends, as the library reads it.
+fn is_chunked(response: &Response<Body>) -> bool {
+    response.version() != Version::HTTP_10
+        && response
+            .headers()
+            .get_all(header::TRANSFER_ENCODING)
+            .iter()
+            .filter_map(|value| value.to_str().ok())
+            .flat_map(|value| value.split(','))
+            .any(|coding| coding.trim().eq_ignore_ascii_case("chunked"))
 }
 
 /// The URL for the request line and for the library's errors; what is left out travels in a header.
@@ -307,8 +407,8 @@ fn without_secrets(url: &Url) -> Url {
     bare
 }
 
-/// The user info as a header ([RFC 7617](https://www.rfc-editor.org/rfc/rfc7617.html)); never sent on by a redirect.
-fn credentials(url: &Url) -> Option<String> {
+/// The user info as a header ([RFC 7617](https://www.rfc-editor.org/rfc/rfc7617.html)); of a server or a proxy.
+fn basic_credentials(url: &Url) -> Option<String> {
     if url.username().is_empty() && url.password().is_none() {
         return None;
     }
@@ -336,72 +436,6 @@ fn parse_retry_after(value: &str, now: SystemTime) -> Option<Duration> {
     }
     let date = httpdate::parse_http_date(value.trim()).ok()?;
     Some(date.duration_since(now).unwrap_or_default())
-}
-
-fn is_transient(error: &HttpError) -> bool {
-    match error {
-        HttpError::HostNotFound
-        | HttpError::Connection { .. }
-        | HttpError::ProxyRefused
-        | HttpError::Protocol { .. }
-        | HttpError::TimedOut {
-            phase: Phase::Connect | Phase::FirstByte | Phase::Stall,
-        } => true,
-        HttpError::Status { status, .. } => matches!(status, 408 | 429 | 500..=599),
-        HttpError::NoAuthorities { .. }
-        | HttpError::Proxy { .. }
-        | HttpError::Tls { .. }
-        | HttpError::TimedOut {
-            phase: Phase::Overall,
-        }
-        | HttpError::TooManyRedirects { .. }
-        | HttpError::InsecureRedirect => false,
-    }
-}
-
-fn classify(error: ureq::Error, limits: &Limits) -> HttpError {
-    match error {
-        ureq::Error::Timeout(timeout) => HttpError::TimedOut {
-            phase: match timeout {
-                Timeout::Resolve | Timeout::Connect => Phase::Connect,
-                Timeout::Global => Phase::Overall,
-                Timeout::PerRead | Timeout::PerWrite | Timeout::RecvBody => Phase::Stall,
-                _ => Phase::FirstByte,
-            },
-        },
-        ureq::Error::HostNotFound => HttpError::HostNotFound,
-        ureq::Error::TooManyRedirects => HttpError::TooManyRedirects {
-            limit: limits.redirects,
-        },
-        ureq::Error::RequireHttpsOnly(_) => HttpError::InsecureRedirect,
-        ureq::Error::ConnectProxyFailed(_) => HttpError::ProxyRefused,
-        ureq::Error::Tls(reason) => HttpError::Tls {
-            reason: reason.to_owned(),
-        },
-        ureq::Error::Rustls(error) => HttpError::Tls {
-            reason: error.to_string(),
-        },
-        // rustls reports what it does not accept as an I/O error of this kind.
-        ureq::Error::Io(error) if error.kind() == io::ErrorKind::InvalidData => HttpError::Tls {
-            reason: error.to_string(),
-        },
-        ureq::Error::Io(error) => HttpError::Connection {
-            reason: error.to_string(),
-        },
-        ureq::Error::ConnectionFailed | ureq::Error::BodyStalled => HttpError::Connection {
-            reason: "the connection failed".to_owned(),
-        },
-        ureq::Error::Protocol(error) => HttpError::Protocol {
-            reason: error.to_string(),
-        },
-        ureq::Error::LargeResponseHeader(..) => HttpError::Protocol {
-            reason: "the response's headers are too large".to_owned(),
-        },
-        // Everything else may quote an URL.
-        _ => HttpError::Protocol {
-            reason: "the request could not be made".to_owned(),
-        },
-    }
 }
 
 #[cfg(test)]

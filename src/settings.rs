@@ -1,7 +1,10 @@
 //! What the build environment asks for, parsed once, into types that cannot be wrong afterwards.
 
 use std::collections::BTreeMap;
+use std::env;
 use std::ffi::{OsStr, OsString};
+use std::fmt;
+use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
 use crate::checksum::{Checksum, NotAChecksum};
@@ -68,16 +71,31 @@ pub(crate) enum Pin {
 /// Proxies and certificate authorities, by the variables that everybody uses.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub(crate) struct Network {
-    /// The proxy for `https://` sources; its URL may hold a password.
-    pub(crate) https_proxy: Option<String>,
-    /// The proxy for `http://` sources; its URL may hold a password.
-    pub(crate) http_proxy: Option<String>,
-    /// The hosts that are reached without a proxy.
-    pub(crate) no_proxy: Option<String>,
+    /// The proxy for `https://` sources.
+    pub(crate) https_proxy: Option<ProxyVariable>,
+    /// The proxy for `http://` sources.
+    pub(crate) http_proxy: Option<ProxyVariable>,
+    /// The hosts that are reached without a proxy, as a list.
+    pub(crate) no_proxy: String,
     /// A PEM file of certificate authorities, in place of the system's.
     pub(crate) ca_file: Option<PathBuf>,
-    /// Folders of certificate authorities, in place of the system's.
-    pub(crate) ca_folder: Option<PathBuf>,
+    /// Directories of certificate authorities, in place of the system's.
+    pub(crate) ca_directories: Vec<PathBuf>,
+}
+
+/// A variable that names a proxy.
+#[derive(Clone, Eq, PartialEq)]
+pub(crate) struct ProxyVariable {
+    /// Which of the variables it is.
+    pub(crate) name: &'static str,
+    /// A URL that may hold a password, or anything else.
+    pub(crate) value: OsString,
+}
+
+impl fmt::Debug for ProxyVariable {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.name)
+    }
 }
 
 /// A variable whose value cannot be used.
@@ -120,23 +138,37 @@ impl Settings {
 impl Network {
     /// Reads what `environment` says of the network.
     pub(crate) fn read(environment: &Environment) -> Self {
-        // Lower case first, as curl reads them (https://everything.curl.dev/usingcurl/proxies/env.html).
-        let text = |names: &[&str]| {
-            names
-                .iter()
-                .find_map(|name| non_empty(environment, name))
-                .and_then(OsStr::to_str)
-                .map(str::to_owned)
+        let value = |name: &'static str| {
+            let value = trimmed(environment.get(OsStr::new(name))?);
+            (!value.is_empty()).then(|| value.to_owned())
         };
-        let path = |name| non_empty(environment, name).map(PathBuf::from);
+        // Lower case first, as curl reads them (https://everything.curl.dev/usingcurl/proxies/env.html).
+        let proxy = |names: [&'static str; 4]| {
+            names.into_iter().find_map(|name| {
+                let value = value(name)?;
+                Some(ProxyVariable { name, value })
+            })
+        };
         Self {
-            https_proxy: text(&["https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"]),
-            http_proxy: text(&["http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"]),
-            no_proxy: text(&["no_proxy", "NO_PROXY"]),
-            ca_file: path("SSL_CERT_FILE"),
-            ca_folder: path("SSL_CERT_DIR"),
+            https_proxy: proxy(["https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"]),
+            http_proxy: proxy(["http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"]),
+            // An entry that is not UTF-8 is no host's name.
+            no_proxy: value("no_proxy")
+                .or_else(|| value("NO_PROXY"))
+                .map_or_else(String::new, |list| list.to_string_lossy().into_owned()),
+            ca_file: value("SSL_CERT_FILE").map(PathBuf::from),
+            ca_directories: value("SSL_CERT_DIR")
+                .iter()
+                .flat_map(env::split_paths)
+                .filter(|path| !path.as_os_str().is_empty())
+                .collect(),
         }
     }
+}
+
+/// The value without the white space at its ends, which is what a copied line brings along.
+fn trimmed(value: &OsStr) -> &OsStr {
+    OsStr::from_bytes(value.as_bytes().trim_ascii())
 }
 
 /// The names in `environment` that are probably meant to be one of ours but are not, each with the one that it resembles.
@@ -435,20 +467,44 @@ mod tests {
     #[test]
     fn network_prefers_lower_case_and_falls_back_to_all_proxy() {
         let network = |pairs| Network::read(&environment(pairs));
+        let proxy = |name, value: &str| {
+            Some(ProxyVariable {
+                name,
+                value: value.into(),
+            })
+        };
         let both = network(&[
             ("https_proxy", "a"),
             ("HTTPS_PROXY", "b"),
             ("ALL_PROXY", "c"),
         ]);
-        assert_eq!(both.https_proxy.as_deref(), Some("a"));
-        assert_eq!(both.http_proxy.as_deref(), Some("c"));
+        assert_eq!(both.https_proxy, proxy("https_proxy", "a"));
+        assert_eq!(both.http_proxy, proxy("ALL_PROXY", "c"));
         let upper = network(&[("HTTP_PROXY", "p"), ("NO_PROXY", "n"), ("https_proxy", "")]);
-        assert_eq!(upper.http_proxy.as_deref(), Some("p"));
-        assert_eq!(upper.no_proxy.as_deref(), Some("n"));
+        assert_eq!(upper.http_proxy, proxy("HTTP_PROXY", "p"));
+        assert_eq!(upper.no_proxy, "n");
         assert_eq!(upper.https_proxy, None);
-        let authorities = network(&[("SSL_CERT_FILE", "/ca.pem"), ("SSL_CERT_DIR", "/ca")]);
-        assert_eq!(authorities.ca_file, Some("/ca.pem".into()));
-        assert_eq!(authorities.ca_folder, Some("/ca".into()));
+    }
+
+    #[test]
+    fn network_is_read_without_white_space_and_may_be_any_bytes() {
+        let bytes = OsString::from_vec(b"http://\xff\n".to_vec());
+        let network = Network::read(&Environment::from([
+            ("all_proxy".into(), bytes.clone()),
+            ("HTTPS_PROXY".into(), " \r\n".into()),
+            ("NO_PROXY".into(), bytes),
+            ("SSL_CERT_FILE".into(), " /ca.pem\n".into()),
+            ("SSL_CERT_DIR".into(), "/a::/b\n".into()),
+        ]));
+        let proxy = network.https_proxy.unwrap();
+        assert_eq!(proxy.name, "all_proxy");
+        assert_eq!(proxy.value.as_bytes(), b"http://\xff");
+        assert_eq!(network.no_proxy, "http://\u{fffd}");
+        assert_eq!(network.ca_file, Some("/ca.pem".into()));
+        assert_eq!(
+            network.ca_directories,
+            [PathBuf::from("/a"), PathBuf::from("/b")]
+        );
     }
 
     #[test]

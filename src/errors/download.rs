@@ -2,9 +2,8 @@
 
 use bytesize::ByteSize;
 
-use super::{Closing, ErrorMessage};
+use super::{Closing, ErrorMessage, http};
 use crate::download::DownloadError;
-use crate::http::HttpError;
 use crate::redact::Redacted;
 
 /// What is wrong with a download, as a clause.
@@ -23,16 +22,12 @@ pub(super) fn clause(error: &DownloadError) -> String {
 }
 
 pub(super) fn message(source: &Redacted, error: &DownloadError) -> ErrorMessage {
+    let http_text;
     let (id, advice, details, closing) = match error {
         DownloadError::Http(error) => {
-            let (id, advice, closing) = http_advice(error);
-            let details = match error {
-                HttpError::NoAuthorities { reasons } if !reasons.is_empty() => {
-                    Some(reasons.join("; "))
-                }
-                _ => None,
-            };
-            (id, advice, details, closing)
+            let advice = http::advice(error);
+            http_text = advice.text;
+            (advice.id, &*http_text, advice.details, advice.closing)
         }
         DownloadError::ReadSource(error) if source.may_lack_scheme() => (
             "download/read",
@@ -103,94 +98,5 @@ pub(super) fn message(source: &Redacted, error: &DownloadError) -> ErrorMessage 
         ),
         details,
         closing,
-    }
-}
-
-fn http_advice(error: &HttpError) -> (&'static str, &'static str, Closing) {
-    match error {
-        HttpError::NoAuthorities { .. } => (
-            "download/no-authorities",
-            "Use a builder that has the package ca-certificates, or set\n\
-             SSL_CERT_FILE for the build to a PEM file that is in the builder or in\n\
-             the app (/workspace/ca.pem, for example).",
-            Closing::Nothing,
-        ),
-        HttpError::Proxy { .. } => (
-            "download/proxy-setting",
-            "Set it to the URL of an HTTP proxy, such as\n\
-             http://user:password@proxy.example.com:3128, or unset it for the build.",
-            Closing::Nothing,
-        ),
-        HttpError::HostNotFound => (
-            "download/host-not-found",
-            "Check the name in BACKPLANE_AGENT_URL, and that the machine that builds\n\
-             can resolve names, or set HTTPS_PROXY if it needs a proxy.",
-            Closing::TryAgain,
-        ),
-        HttpError::Connection { .. } => (
-            "download/connection",
-            "Check that the machine that builds can reach the server, and set\n\
-             HTTPS_PROXY if it needs a proxy.",
-            Closing::TryAgain,
-        ),
-        HttpError::ProxyRefused => (
-            "download/proxy-refused",
-            "Check that the proxy lets the machine that builds reach the server, or\n\
-             name the server in NO_PROXY.",
-            Closing::TryAgain,
-        ),
-        HttpError::Tls { .. } => (
-            "download/tls",
-            "If the server's certificate is from a private authority, set\n\
-             SSL_CERT_FILE for the build to a PEM file with the authority's\n\
-             certificate. It must be in the builder or in the app.",
-            Closing::Nothing,
-        ),
-        HttpError::TimedOut { .. } => (
-            "download/timed-out",
-            "The server or the way to it is slow. A mirror nearer to the machine\n\
-             that builds (BACKPLANE_AGENT_URL), or an agent vendored with the app,\n\
-             doesn't depend on it.",
-            Closing::TryAgain,
-        ),
-        HttpError::Status {
-            status: 401 | 403, ..
-        } => (
-            "download/forbidden",
-            "Check that BACKPLANE_AGENT_URL is right, and has the credentials that\n\
-             the server asks for (https://user:password@…).",
-            Closing::Nothing,
-        ),
-        HttpError::Status {
-            status: 404 | 410, ..
-        } => (
-            "download/not-found",
-            "Check BACKPLANE_AGENT_URL and BACKPLANE_AGENT_CHANNEL: there is no such\n\
-             file on the server.",
-            Closing::Nothing,
-        ),
-        HttpError::Status { .. } => (
-            "download/status",
-            "The server is in trouble, or doesn't like the request. A mirror of your\n\
-             own (BACKPLANE_AGENT_URL), or an agent vendored with the app, doesn't\n\
-             depend on it.",
-            Closing::TryAgain,
-        ),
-        HttpError::Protocol { .. } => (
-            "download/protocol",
-            "Check that BACKPLANE_AGENT_URL names a web server, and that no proxy or\n\
-             firewall answers in its place.",
-            Closing::TryAgain,
-        ),
-        HttpError::TooManyRedirects { .. } => (
-            "download/redirects",
-            "Set BACKPLANE_AGENT_URL to where the redirects end.",
-            Closing::Nothing,
-        ),
-        HttpError::InsecureRedirect => (
-            "download/insecure-redirect",
-            "Set BACKPLANE_AGENT_URL to an https:// URL that stays encrypted.",
-            Closing::Nothing,
-        ),
     }
 }

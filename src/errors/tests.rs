@@ -14,7 +14,7 @@ use crate::checksum::Checksum;
 use crate::classic::ConfigVarsError;
 use crate::content::Kind;
 use crate::download::DownloadError;
-use crate::http::{HttpError, Phase};
+use crate::http::{HttpError, Phase, ProxyName, ProxyProblem, TlsProblem};
 use crate::redact::Redacted;
 use crate::release::Release;
 use crate::release::tests::{default_agent, target};
@@ -60,47 +60,99 @@ fn download_errors() -> Vec<DownloadError> {
     ]
 }
 
-fn http_errors() -> Vec<HttpError> {
-    let status = |status| HttpError::Status {
+fn proxy_name() -> ProxyName {
+    ProxyName {
+        variable: "https_proxy",
+        address: "http://proxy.example.com:3128".to_owned(),
+    }
+}
+
+fn status(status: u16) -> HttpError {
+    HttpError::Status {
         status,
         retry_after: None,
+        is_rate_limit: false,
+        proxy: None,
+    }
+}
+
+fn http_errors() -> Vec<HttpError> {
+    let named = || Some("SSL_CERT_FILE=/workspace/ca.pem\nSSL_CERT_DIR=/a:/b".to_owned());
+    let proxy = |problem| HttpError::Proxy {
+        proxy: proxy_name(),
+        problem,
     };
+    let tls = |problem| HttpError::Tls {
+        problem,
+        named: named(),
+    };
+    let timed_out = |phase| HttpError::TimedOut { phase };
     vec![
-        HttpError::NoAuthorities { reasons: vec![] },
         HttpError::NoAuthorities {
-            reasons: vec!["could not load certs from file /workspace/ca.pem".to_owned()],
+            named: None,
+            reasons: vec![],
         },
-        HttpError::Proxy {
+        HttpError::NoAuthorities {
+            named: named(),
+            reasons: vec![
+                "/workspace/ca.pem is not a regular file".to_owned(),
+                "/a holds no file with a certificate in PEM form".to_owned(),
+            ],
+        },
+        HttpError::ProxySetting {
             variable: "HTTPS_PROXY",
         },
+        proxy(ProxyProblem::HostNotFound),
+        proxy(ProxyProblem::Connection {
+            reason: "Connection refused (os error 111)".to_owned(),
+        }),
+        proxy(ProxyProblem::TimedOut),
+        proxy(ProxyProblem::Tls(TlsProblem::NoTls)),
+        proxy(ProxyProblem::Tls(TlsProblem::UnknownAuthority)),
+        proxy(ProxyProblem::Credentials),
+        proxy(ProxyProblem::Refused { status: Some(403) }),
+        proxy(ProxyProblem::Refused { status: None }),
+        proxy(ProxyProblem::Protocol),
         HttpError::HostNotFound,
         HttpError::Connection {
             reason: "Connection refused (os error 111)".to_owned(),
         },
-        HttpError::ProxyRefused,
+        tls(TlsProblem::Expired),
+        tls(TlsProblem::NotYetValid),
+        tls(TlsProblem::WrongName),
+        tls(TlsProblem::UnknownAuthority),
         HttpError::Tls {
-            reason: "invalid peer certificate: UnknownIssuer".to_owned(),
+            problem: TlsProblem::UnknownAuthority,
+            named: None,
         },
-        HttpError::TimedOut {
-            phase: Phase::Connect,
-        },
-        HttpError::TimedOut {
-            phase: Phase::FirstByte,
-        },
-        HttpError::TimedOut {
-            phase: Phase::Stall,
-        },
-        HttpError::TimedOut {
-            phase: Phase::Overall,
-        },
+        tls(TlsProblem::Unsuitable),
+        tls(TlsProblem::NoTls),
+        tls(TlsProblem::Handshake),
+        timed_out(Phase::Connect),
+        timed_out(Phase::FirstByte),
+        timed_out(Phase::Stall),
+        timed_out(Phase::Overall { bytes: 3 << 20 }),
         status(403),
+        HttpError::Status {
+            status: 403,
+            retry_after: None,
+            is_rate_limit: true,
+            proxy: None,
+        },
         status(404),
         status(503),
+        HttpError::Status {
+            status: 503,
+            retry_after: None,
+            is_rate_limit: false,
+            proxy: Some(proxy_name()),
+        },
         HttpError::Protocol {
-            reason: "http parse fail: invalid HTTP version".to_owned(),
+            reason: "it can't be read",
         },
         HttpError::TooManyRedirects { limit: 5 },
         HttpError::InsecureRedirect,
+        HttpError::UnusableRedirect,
     ]
 }
 
@@ -340,12 +392,9 @@ fn messages_of_other_errors() {
 #[test]
 fn texts_of_warnings() {
     let (old, new) = (Checksum::of_bytes(b"old"), Checksum::of_bytes(b"new"));
-    let error = |status| InstallError::Download {
+    let error = |code| InstallError::Download {
         source: Redacted::text(SOURCE),
-        error: DownloadError::Http(HttpError::Status {
-            status,
-            retry_after: None,
-        }),
+        error: DownloadError::Http(status(code)),
     };
     insta::assert_snapshot!(all([
         warnings::unpinned(&new),

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, date_time_ymd};
 use rustls::pki_types::PrivatePkcs8KeyDer;
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
@@ -44,22 +44,50 @@ impl Authority {
         self.0.pem()
     }
 
-    fn server_config(&self, host: &str) -> Arc<ServerConfig> {
+    fn server_config(&self, flaw: Flaw) -> Arc<ServerConfig> {
+        let host = match flaw {
+            Flaw::WrongName => "elsewhere.example",
+            _ => "localhost",
+        };
         let key = KeyPair::generate().expect("the machine can do that");
-        let certificate = CertificateParams::new([host.to_owned()])
-            .expect("the machine can do that")
+        let mut params =
+            CertificateParams::new([host.to_owned()]).expect("the machine can do that");
+        match flaw {
+            Flaw::Expired => params.not_after = date_time_ymd(2000, 1, 1),
+            Flaw::NotYetValid => params.not_before = date_time_ymd(4000, 1, 1),
+            Flaw::None | Flaw::WrongName | Flaw::Authority => {}
+        }
+        let certificate = params
             .signed_by(&key, &self.0)
             .expect("the machine can do that");
-        let private_key = PrivatePkcs8KeyDer::from(key.serialize_der()).into();
+        let (der, key) = match flaw {
+            Flaw::Authority => (self.0.der().clone(), self.0.key().serialize_der()),
+            _ => (certificate.der().clone(), key.serialize_der()),
+        };
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let config = ServerConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
             .expect("the machine can do that")
             .with_no_client_auth()
-            .with_single_cert(vec![certificate.der().clone()], private_key)
+            .with_single_cert(vec![der], PrivatePkcs8KeyDer::from(key).into())
             .expect("the machine can do that");
         Arc::new(config)
     }
+}
+
+/// What is wrong with a server's certificate.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Flaw {
+    /// Nothing.
+    None,
+    /// Its time is over.
+    Expired,
+    /// Its time has not come.
+    NotYetValid,
+    /// It is for another host.
+    WrongName,
+    /// It is the authority's own.
+    Authority,
 }
 
 /// How the server answers one request.
@@ -78,10 +106,12 @@ pub enum Answer {
     },
     /// These bytes, whatever they are, and the end of the connection.
     Raw(Vec<u8>),
-    /// What a proxy answers to CONNECT: a tunnel to where the client wants to go. Without TLS only.
-    Tunnel,
+    /// What a proxy answers: to CONNECT, a tunnel to where the client wants to go; to an absolute URL, what its server answers.
+    Proxy,
     /// These bytes, and silence until the client goes.
     Stall(Vec<u8>),
+    /// These bytes, and then one more every few milliseconds until the client goes.
+    Drip(Vec<u8>),
 }
 
 impl Answer {
@@ -178,7 +208,16 @@ impl ReleaseServer {
 
     /// Starts a server with a certificate of `authority` for `localhost`.
     pub fn https(authority: &Authority, answers: impl IntoIterator<Item = Answer>) -> Self {
-        Self::start(Some(authority.server_config("localhost")), answers)
+        Self::https_with(authority, Flaw::None, answers)
+    }
+
+    /// Starts a server whose certificate of `authority` may have a flaw.
+    pub fn https_with(
+        authority: &Authority,
+        flaw: Flaw,
+        answers: impl IntoIterator<Item = Answer>,
+    ) -> Self {
+        Self::start(Some(authority.server_config(flaw)), answers)
     }
 
     fn start(tls: Option<Arc<ServerConfig>>, answers: impl IntoIterator<Item = Answer>) -> Self {
@@ -291,11 +330,24 @@ fn serve(
             connection.write_all(&bytes)?;
             connection.flush()?;
         }
-        Some(Answer::Tunnel) => {
+        Some(Answer::Proxy) => {
             let target = request.line.split(' ').nth(1).unwrap_or_default();
-            let upstream = TcpStream::connect(target)?;
-            connection.write_all(b"HTTP/1.1 200 OK\r\n\r\n")?;
-            join(&socket, &upstream)?;
+            if let Some(url) = target.strip_prefix("http://") {
+                let (host, path) = url.split_once('/').unwrap_or((url, ""));
+                let mut upstream = TcpStream::connect(host)?;
+                write!(upstream, "GET /{path} HTTP/1.1\r\n")?;
+                for (name, value) in &request.headers {
+                    write!(upstream, "{name}: {value}\r\n")?;
+                }
+                upstream.write_all(b"\r\n")?;
+                io::copy(&mut upstream, &mut connection)?;
+                connection.flush()?;
+            } else {
+                let mut upstream = TcpStream::connect(target)?;
+                connection.write_all(b"HTTP/1.1 200 OK\r\n\r\n")?;
+                connection.flush()?;
+                join(&socket, &mut connection, &mut upstream)?;
+            }
         }
         Some(Answer::Stall(bytes)) => {
             connection.write_all(&bytes)?;
@@ -303,22 +355,156 @@ fn serve(
             // Until the client goes, or the read times out.
             connection.read_exact(&mut [0])?;
         }
+        Some(Answer::Drip(bytes)) => {
+            connection.write_all(&bytes)?;
+            loop {
+                connection.write_all(b"x")?;
+                connection.flush()?;
+                thread::sleep(Duration::from_millis(5));
+            }
+        }
     }
     socket.shutdown(Shutdown::Write)
 }
 
-/// Passes on what either side sends, until both have ended.
-fn join(client: &TcpStream, upstream: &TcpStream) -> io::Result<()> {
-    let pass_on = |mut from: TcpStream, mut to: TcpStream| {
-        thread::spawn(move || {
-            io::copy(&mut from, &mut to).and_then(|_| to.shutdown(Shutdown::Write))
-        })
-    };
-    let onward = pass_on(client.try_clone()?, upstream.try_clone()?);
-    let back = pass_on(upstream.try_clone()?, client.try_clone()?);
-    // What is cut short is part of what is tested.
-    drop((onward.join(), back.join()));
+/// Passes on what either side sends, in turn, until one has ended.
+fn join(
+    socket: &TcpStream,
+    client: &mut dyn Connection,
+    upstream: &mut TcpStream,
+) -> io::Result<()> {
+    let turn = Some(Duration::from_millis(1));
+    socket.set_read_timeout(turn)?;
+    upstream.set_read_timeout(turn)?;
+    while pass_on(client, upstream)? && pass_on(upstream, client)? {}
     Ok(())
+}
+
+/// Passes on what there is now; whether there may be more.
+fn pass_on(from: &mut dyn Connection, to: &mut dyn Connection) -> io::Result<bool> {
+    let mut buffer = vec![0; 64 * 1024];
+    match from.read(&mut buffer) {
+        Ok(0) => Ok(false),
+        Ok(count) => to
+            .write_all(&buffer[..count])
+            .and_then(|()| to.flush())
+            .map(|()| true),
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(true),
+        Err(error) => Err(error),
+    }
+}
+
+/// A SOCKS proxy (versions 4, 4a and 5) on a port of its own, which asks for a user and a password if it has some.
+#[derive(Debug)]
+pub struct SocksServer {
+    address: SocketAddr,
+    requests: Arc<Mutex<Vec<String>>>,
+}
+
+impl SocksServer {
+    /// Starts a proxy, which lives as long as the process.
+    ///
+    /// # Panics
+    ///
+    /// When the machine has no port to give.
+    #[must_use]
+    pub fn start(credentials: Option<(&'static str, &'static str)>) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("the machine can do that");
+        let address = listener.local_addr().expect("the machine can do that");
+        let requests: Arc<Mutex<Vec<String>>> = Arc::default();
+        let seen = Arc::clone(&requests);
+        thread::spawn(move || {
+            for mut stream in listener.incoming().flatten() {
+                let seen = Arc::clone(&seen);
+                thread::spawn(move || {
+                    let target = socks_target(&mut stream, credentials)?;
+                    seen.lock()
+                        .unwrap_or_else(PoisonError::into_inner)
+                        .push(target.clone());
+                    let mut upstream = TcpStream::connect(target)?;
+                    let socket = stream.try_clone()?;
+                    join(&socket, &mut stream, &mut upstream)
+                });
+            }
+        });
+        Self { address, requests }
+    }
+
+    /// The address as `HOST:PORT`.
+    #[must_use]
+    pub fn authority(&self) -> String {
+        self.address.to_string()
+    }
+
+    /// Where clients wanted to go since the last time that this was asked.
+    #[must_use]
+    pub fn take_requests(&self) -> Vec<String> {
+        std::mem::take(&mut *self.requests.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// Takes a request of a client and grants it; the result is the target as `HOST:PORT`.
+fn socks_target(stream: &mut TcpStream, credentials: Option<(&str, &str)>) -> io::Result<String> {
+    let version = take(stream, 1)?[0];
+    if version == 4 {
+        let request = take(stream, 7)?;
+        take_text(stream)?;
+        let mut host = request[3..]
+            .iter()
+            .map(u8::to_string)
+            .collect::<Vec<_>>()
+            .join(".");
+        if host.starts_with("0.0.0.") {
+            host = take_text(stream)?;
+        }
+        stream.write_all(&[0, 90, 0, 0, 0, 0, 0, 0])?;
+        return Ok(format!(
+            "{host}:{}",
+            u16::from_be_bytes([request[1], request[2]])
+        ));
+    }
+    let methods = take_counted(stream)?;
+    let method = if credentials.is_some() { 2 } else { 0 };
+    if !methods.contains(&method) {
+        stream.write_all(&[5, 0xff])?;
+        return Err(io::ErrorKind::PermissionDenied.into());
+    }
+    stream.write_all(&[5, method])?;
+    if let Some((user, password)) = credentials {
+        take(stream, 1)?;
+        let given = (take_counted(stream)?, take_counted(stream)?);
+        let is_right = given == (user.into(), password.into());
+        stream.write_all(&[1, u8::from(!is_right)])?;
+    }
+    let host = match take(stream, 4)?[3] {
+        1 => std::net::Ipv4Addr::from(<[u8; 4]>::try_from(take(stream, 4)?).unwrap_or_default())
+            .to_string(),
+        _ => String::from_utf8_lossy(&take_counted(stream)?).into_owned(),
+    };
+    let port = take(stream, 2)?;
+    stream.write_all(&[5, 0, 0, 1, 0, 0, 0, 0, 0, 0])?;
+    Ok(format!("{host}:{}", u16::from_be_bytes([port[0], port[1]])))
+}
+
+fn take(stream: &mut TcpStream, count: usize) -> io::Result<Vec<u8>> {
+    let mut bytes = vec![0; count];
+    stream.read_exact(&mut bytes)?;
+    Ok(bytes)
+}
+
+fn take_counted(stream: &mut TcpStream) -> io::Result<Vec<u8>> {
+    let count = take(stream, 1)?[0];
+    take(stream, count.into())
+}
+
+fn take_text(stream: &mut TcpStream) -> io::Result<String> {
+    let mut text = String::new();
+    loop {
+        match take(stream, 1)?[0] {
+            0 => return Ok(text),
+            byte => text.push(byte.into()),
+        }
+    }
 }
 
 fn read_request(connection: &mut dyn Connection) -> io::Result<Request> {

@@ -1,0 +1,152 @@
+//! The certificate authorities that servers are checked with.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use rustls::RootCertStore;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+use ureq::tls::Certificate;
+
+use super::HttpError;
+use crate::files::{self, Links};
+use crate::settings::Network;
+
+/// All that is read of certificates, in bytes: a bundle of all public authorities has a quarter of a million.
+const MOST_BYTES: u64 = 4 << 20;
+
+/// Where Linux distributions keep a bundle of their authorities (those that
+/// [Go](https://go.dev/src/crypto/x509/root_linux.go) knows).
+const SYSTEM_FILES: [&str; 6] = [
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/pki/tls/certs/ca-bundle.crt",
+    "/etc/ssl/ca-bundle.pem",
+    "/etc/pki/tls/cacert.pem",
+    "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",
+    "/etc/ssl/cert.pem",
+];
+
+/// Where they keep them one by one.
+const SYSTEM_DIRECTORIES: [&str; 2] = ["/etc/ssl/certs", "/etc/pki/tls/certs"];
+
+/// Loads the authorities that the user names, or else those of the system.
+pub(super) fn load(network: &Network) -> Result<Vec<Certificate<'static>>, HttpError> {
+    let mut loader = Loader::default();
+    if network.ca_file.is_some() || !network.ca_directories.is_empty() {
+        if let Some(file) = &network.ca_file {
+            loader.add_file(file);
+        }
+        for directory in &network.ca_directories {
+            loader.add_directory(directory);
+        }
+    } else {
+        let bundle = SYSTEM_FILES.iter().find(|path| Path::new(path).exists());
+        match bundle {
+            Some(path) => loader.add_file(Path::new(path)),
+            None => SYSTEM_DIRECTORIES
+                .iter()
+                .map(Path::new)
+                .filter(|path| path.exists())
+                .for_each(|path| loader.add_directory(path)),
+        }
+    }
+    loader.finish(named(network))
+}
+
+/// How the user names authorities, if that is done.
+pub(super) fn named(network: &Network) -> Option<String> {
+    let name = |variable: &str, paths: &[&Path]| {
+        let paths: Vec<_> = paths
+            .iter()
+            .map(|path| path.display().to_string())
+            .collect();
+        (!paths.is_empty()).then(|| format!("{variable}={}", paths.join(":")))
+    };
+    let file: Vec<&Path> = network.ca_file.iter().map(PathBuf::as_path).collect();
+    let directories: Vec<&Path> = network
+        .ca_directories
+        .iter()
+        .map(PathBuf::as_path)
+        .collect();
+    let variables: Vec<_> = [
+        name("SSL_CERT_FILE", &file),
+        name("SSL_CERT_DIR", &directories),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
+    (!variables.is_empty()).then(|| variables.join("\n"))
+}
+
+#[derive(Default)]
+struct Loader {
+    certificates: Vec<CertificateDer<'static>>,
+    bytes: u64,
+    reasons: Vec<String>,
+}
+
+impl Loader {
+    fn add_file(&mut self, path: &Path) {
+        match self.read(path) {
+            Ok(0) => self.reasons.push(format!(
+                "{} holds no certificate in PEM form",
+                path.display()
+            )),
+            Ok(_) => {}
+            Err(error) => self.reasons.push(error.to_string()),
+        }
+    }
+
+    fn add_directory(&mut self, path: &Path) {
+        let entries = match fs_err::read_dir(path) {
+            Ok(entries) => entries,
+            Err(error) => return self.reasons.push(error.to_string()),
+        };
+        let mut found = 0;
+        for entry in entries.flatten() {
+            // What else may be in such a directory is no reason to complain.
+            found += self.read(&entry.path()).unwrap_or_default();
+        }
+        if found == 0 {
+            self.reasons.push(format!(
+                "{} holds no file with a certificate in PEM form",
+                path.display()
+            ));
+        }
+    }
+
+    /// Adds the certificates of a file; the result is their number.
+    fn read(&mut self, path: &Path) -> io::Result<usize> {
+        let content = files::read_small(path, MOST_BYTES - self.bytes, Links::Follow)?;
+        self.bytes += content.len() as u64;
+        let before = self.certificates.len();
+        self.certificates
+            .extend(CertificateDer::pem_slice_iter(&content).flatten());
+        Ok(self.certificates.len() - before)
+    }
+
+    fn finish(mut self, named: Option<String>) -> Result<Vec<Certificate<'static>>, HttpError> {
+        // The files of a directory have several names each.
+        self.certificates
+            .sort_unstable_by(|one, other| one.as_ref().cmp(other.as_ref()));
+        self.certificates.dedup();
+        let mut store = RootCertStore::empty();
+        let certificates = self.certificates.iter().cloned();
+        let (usable, damaged) = store.add_parsable_certificates(certificates);
+        if usable > 0 {
+            return Ok(self
+                .certificates
+                .iter()
+                .map(|certificate| Certificate::from_der(certificate).to_owned())
+                .collect());
+        }
+        if damaged > 0 {
+            self.reasons
+                .push("the certificates in PEM form are damaged".to_owned());
+        }
+        Err(HttpError::NoAuthorities {
+            named,
+            reasons: self.reasons,
+        })
+    }
+}

@@ -1,0 +1,50 @@
+//! The end of a download's time, whatever the library waits for.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{self, RecvTimeoutError, Sender};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use ureq::Agent;
+
+/// It only waits, and closes sockets.
+const STACK_BYTES: usize = 64 * 1024;
+
+/// Shuts down the connections of an agent at a deadline, unless it is dropped before.
+#[derive(Debug)]
+pub(super) struct Watchdog {
+    is_expired: Arc<AtomicBool>,
+    _stop: Sender<()>,
+}
+
+impl Watchdog {
+    /// Starts a thread that watches `agent`.
+    pub(super) fn start(agent: Agent, deadline: Instant) -> io::Result<Self> {
+        let is_expired = Arc::new(AtomicBool::new(false));
+        let (stop, stopped) = mpsc::channel();
+        let flag = Arc::clone(&is_expired);
+        thread::Builder::new()
+            .name("watchdog".to_owned())
+            .stack_size(STACK_BYTES)
+            .spawn(move || {
+                let left = deadline.saturating_duration_since(Instant::now());
+                if stopped.recv_timeout(left.max(Duration::from_millis(1)))
+                    == Err(RecvTimeoutError::Timeout)
+                {
+                    flag.store(true, Ordering::SeqCst);
+                    agent.shutdown();
+                }
+            })?;
+        Ok(Self {
+            is_expired,
+            _stop: stop,
+        })
+    }
+
+    /// Whether the deadline has passed.
+    pub(super) fn is_expired(&self) -> bool {
+        self.is_expired.load(Ordering::SeqCst)
+    }
+}
