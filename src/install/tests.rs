@@ -6,6 +6,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::output::Recorded;
+use crate::release::Source;
 use crate::release::tests::target;
 
 const OLD: &[u8] = b"#!/bin/sh\n# old\n";
