@@ -1,31 +1,41 @@
 //! The agent's files out of a download.
 //!
 //! No path of an archive is ever used as a path: regular files are stored under numbers as they come by, and when the
-//! folder of the agent is known, its files are moved to their names, which are single components.
+//! directory of the agent is known, its files are moved to their names, which are single components.
 
 use std::collections::BTreeMap;
-use std::io::{self, BufReader, Read, Write};
+use std::fmt;
+use std::io::{self, BufRead, BufReader, Cursor, Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use fs_err::File;
 use fs_err::os::unix::fs::OpenOptionsExt;
-use tar::{Archive, EntryType, PaxExtensions};
+
+mod elf_file;
+mod entries;
 
 use crate::checksum::{Checksum, HashingWriter};
-use crate::content::{HEAD_BYTES, Kind};
-use crate::gunzip::{Bounded, Gunzip};
+use crate::content::{HEAD_BYTES, Kind, Mangling};
+use crate::gunzip::{Bounded, Gunzip, LimitExceeded};
 use crate::limits::{BUFFER_BYTES, Limits};
 use crate::target::Target;
+use entries::{Entries, EntryKind};
 
 /// The name of the agent's executable, in an archive and where it is installed.
 pub(crate) const AGENT: &str = "backplane";
 
-/// The names of our own programs in the folder of the agent, which no archive may bring.
+/// The names of our own programs in the directory of the agent, which no archive may bring.
 pub(crate) const RESERVED_NAMES: [&str; 1] = ["backplane-status"];
 
 /// A path of an archive may be as long as a path of Linux (`PATH_MAX`, limits.h).
 const PATH_BYTES: usize = 4096;
+
+/// How much memory all paths of an archive may take.
+const ALL_PATHS_BYTES: usize = 4 << 20;
+
+/// How many gzip files may be wrapped around one another.
+const MAX_WRAPPINGS: usize = 3;
 
 /// The modes of installed files: whatever the archive and the umask say, any user must be able to run them.
 const EXECUTABLE_MODE: u32 = 0o755;
@@ -34,22 +44,36 @@ const FILE_MODE: u32 = 0o644;
 /// The installed files by name, each with its checksum.
 pub(crate) type Files = BTreeMap<String, Checksum>;
 
+/// What came out of a download.
+#[derive(Debug)]
+pub(crate) struct Unpacked {
+    pub(crate) files: Files,
+    /// The names of the links and devices beside the agent, which are not installed.
+    pub(crate) left_out: Vec<String>,
+}
+
 /// Errors that can occur when the agent's files are taken out of a download.
 #[derive(Debug)]
 pub(crate) enum ArchiveError {
-    /// The download is neither an archive nor an executable.
-    NotAnAgent { found: Kind },
+    /// The download is neither an archive nor an executable, nor a gzip file of one.
+    NotAnAgent { found: Kind, is_zipped: bool },
+    /// The download is a program, and nothing says whether it is all of it.
+    Unproven,
     /// The archive is truncated or corrupted.
-    Damaged { reason: String },
+    Damaged { damage: Damage },
+    /// The archive has an entry of a form that cannot be unpacked.
+    Unsupported { path: String, form: &'static str },
     /// The archive unpacks to more than the limit, in bytes.
     TooLarge { limit: u64 },
     /// The archive has more entries than the limit.
     TooManyEntries { limit: usize },
-    /// A path in the archive is too long.
+    /// A path or an extension header in the archive is too long, or all paths together are.
     PathTooLong,
     /// No regular file in the archive is named as the agent.
     NoAgent { names: Vec<String> },
-    /// Several folders of the archive hold an agent, or one holds it twice.
+    /// What is named as the agent is a link that leads to no file of the archive.
+    AgentIsLink { path: String, target: String },
+    /// Several directories of the archive hold an agent, or one holds it twice.
     SeveralAgents { paths: Vec<String> },
     /// Two files beside the agent have the same name.
     RepeatedName { name: String },
@@ -59,10 +83,16 @@ pub(crate) enum ArchiveError {
     UnusableName { name: String },
     /// The agent is neither a program nor a script.
     NotExecutable { found: Kind },
+    /// The agent is a script that cannot be run.
+    MangledScript { mangling: Mangling },
+    /// A file is a pointer of Git LFS.
+    LfsPointer { name: String },
+    /// A program ends before its own headers say.
+    IncompleteProgram { name: String },
     /// A program is for another architecture.
     WrongArchitecture {
         name: String,
-        found: Kind,
+        machine: u16,
         target: Target,
     },
     /// The download cannot be read.
@@ -71,54 +101,113 @@ pub(crate) enum ArchiveError {
     Write(io::Error),
 }
 
-/// Takes the agent's files out of `download` into the empty folder `into`; what else an archive holds is left in the
-/// empty folder `scratch`.
+/// What is wrong with an archive.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Damage {
+    EndsEarly,
+    Compression,
+    Header,
+    ExtensionHeader,
+    SparseMap,
+}
+
+impl fmt::Display for Damage {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::EndsEarly => "it ends early",
+            Self::Compression => "its compressed data is invalid",
+            Self::Header => "the header of an entry is invalid",
+            Self::ExtensionHeader => "an extension header is invalid",
+            Self::SparseMap => "the map of a sparse file is invalid",
+        })
+    }
+}
+
+/// Takes the agent's files out of `download` into the empty directory `into`; what else an archive holds is left in the
+/// empty directory `scratch`. Unless `is_complete`, the download may end early, so that its content has to say where it ends.
 pub(crate) fn unpack(
     download: &Path,
     scratch: &Path,
     into: &Path,
     target: &Target,
     limits: &Limits,
-) -> Result<Files, ArchiveError> {
-    let kind = kind_of(download).map_err(ArchiveError::Read)?;
+    is_complete: bool,
+) -> Result<Unpacked, ArchiveError> {
+    let file = File::open(download).map_err(ArchiveError::Read)?;
+    let (kind, wrappings, content) = unwrap(file, limits)?;
     let mut unpacking = Unpacking::new(scratch, limits);
     match kind {
-        Kind::Elf { .. } | Kind::Script => unpacking.bare_executable(download)?,
-        Kind::Gzip => {
-            let file = File::open(download).map_err(ArchiveError::Read)?;
-            unpacking.archive(Gunzip::new(BufReader::with_capacity(BUFFER_BYTES, file)))?;
+        Kind::Tar => unpacking.archive(content, is_complete)?,
+        // The end of a gzip file is checked.
+        Kind::Elf { .. } | Kind::Script if !is_complete && wrappings == 0 => {
+            return Err(ArchiveError::Unproven);
         }
-        Kind::Tar => {
-            let file = File::open(download).map_err(ArchiveError::Read)?;
-            unpacking.archive(BufReader::with_capacity(BUFFER_BYTES, file))?;
+        Kind::LfsPointer => unpacking.bare_file(content)?,
+        kind if kind.is_program() => unpacking.bare_file(content)?,
+        found => {
+            return Err(ArchiveError::NotAnAgent {
+                found,
+                is_zipped: wrappings > 0,
+            });
         }
-        Kind::Other(_) => return Err(ArchiveError::NotAnAgent { found: kind }),
     }
     unpacking.finish(into, target)
 }
 
-fn kind_of(path: &Path) -> io::Result<Kind> {
-    let mut head = Vec::with_capacity(HEAD_BYTES);
-    File::open(path)?
-        .take(HEAD_BYTES as u64)
-        .read_to_end(&mut head)?;
+/// Finds out what the file `path` is.
+pub(crate) fn kind_of(path: &Path) -> io::Result<Kind> {
+    let mut head = Vec::new();
+    read_head(File::open(path)?, &mut head)?;
     Ok(Kind::of(&head))
 }
 
+fn read_head(file: impl Read, head: &mut Vec<u8>) -> io::Result<usize> {
+    file.take(HEAD_BYTES as u64).read_to_end(head)
+}
+
+/// What is in `file` below all gzip files around it, and how many these are.
+fn unwrap(file: File, limits: &Limits) -> Result<(Kind, usize, Box<dyn BufRead>), ArchiveError> {
+    let bounded = |reader| Bounded::new(reader, limits.unpacked_bytes);
+    let mut content: Box<dyn BufRead> = Box::new(buffered(bounded(file)));
+    let mut wrappings = 0;
+    loop {
+        let mut head = Vec::with_capacity(HEAD_BYTES);
+        read_head(&mut content, &mut head).map_err(read_error)?;
+        let kind = Kind::of(&head);
+        content = Box::new(Cursor::new(head).chain(content));
+        if kind != Kind::Gzip || wrappings == MAX_WRAPPINGS {
+            return Ok((kind, wrappings, content));
+        }
+        let unzipped = Bounded::new(Gunzip::new(content), limits.unpacked_bytes);
+        content = Box::new(buffered(unzipped));
+        wrappings += 1;
+    }
+}
+
+fn buffered<R: Read>(reader: R) -> BufReader<R> {
+    BufReader::with_capacity(BUFFER_BYTES, reader)
+}
+
 /// A regular file of the archive, stored under a number.
+#[derive(Clone)]
 struct Stored {
-    path: PathBuf,
+    number: usize,
+    size: u64,
     checksum: Checksum,
     is_executable: bool,
     is_repeated: bool,
 }
 
-/// The files that have been stored so far, by folder and name in the archive.
+/// The entries that have been seen so far, by directory and name in the archive.
 struct Unpacking<'a> {
     scratch: &'a Path,
     limits: &'a Limits,
-    folders: BTreeMap<Vec<u8>, BTreeMap<Vec<u8>, Stored>>,
+    directories: BTreeMap<Vec<u8>, BTreeMap<Vec<u8>, Stored>>,
+    /// What is not installed, with what it leads to if it is a link.
+    left_out: Vec<(Vec<u8>, Vec<u8>, Vec<u8>)>,
     count: usize,
+    bytes: u64,
+    path_bytes: usize,
 }
 
 impl<'a> Unpacking<'a> {
@@ -126,185 +215,236 @@ impl<'a> Unpacking<'a> {
         Self {
             scratch,
             limits,
-            folders: BTreeMap::new(),
+            directories: BTreeMap::new(),
+            left_out: Vec::new(),
             count: 0,
+            bytes: 0,
+            path_bytes: 0,
         }
     }
 
-    fn bare_executable(&mut self, download: &Path) -> Result<(), ArchiveError> {
-        let file = File::open(download).map_err(ArchiveError::Read)?;
-        self.store(AGENT.as_bytes(), true, file)
+    /// Stores a download that is the agent itself.
+    fn bare_file(&mut self, mut content: impl Read) -> Result<(), ArchiveError> {
+        let stored = self.store(true, |writer| copy_all(&mut content, writer))?;
+        self.insert((Vec::new(), AGENT.into()), stored);
+        Ok(())
     }
 
-    fn archive(&mut self, content: impl Read) -> Result<(), ArchiveError> {
-        let mut archive = Archive::new(Bounded::new(content, self.limits.unpacked_bytes));
-        let outcome = self.entries(&mut archive);
-        let mut content = archive.into_inner();
+    fn archive(&mut self, content: impl Read, is_complete: bool) -> Result<(), ArchiveError> {
+        let mut entries = Entries::new(content, self.limits.entries);
+        while let Some(entry) = entries.next()? {
+            let Some(path) = split_path(&entry.path) else {
+                continue;
+            };
+            self.path_bytes += entry.path.len();
+            match entry.kind {
+                EntryKind::File(content) => {
+                    self.reserve(content.size)?;
+                    let is_executable = content.mode & 0o111 != 0;
+                    let stored =
+                        self.store(is_executable, |writer| entries.copy(&content, writer))?;
+                    self.insert(path, stored);
+                }
+                EntryKind::HardLink { target } => match self.find(&target) {
+                    Some(stored) => self.insert(path, stored.clone()),
+                    None => self.leave_out(path, target),
+                },
+                EntryKind::SymbolicLink { target } => self.leave_out(path, target),
+                EntryKind::Special => self.leave_out(path, Vec::new()),
+                EntryKind::Directory => {}
+            }
+            if self.path_bytes > ALL_PATHS_BYTES {
+                return Err(ArchiveError::PathTooLong);
+            }
+        }
+        let has_end_mark = entries.has_end_mark();
         // Behind the end of the archive is the checksum of the compression, and what a hostile archive hides there.
-        let outcome = outcome.and_then(|()| {
-            io::copy(&mut content, &mut io::sink()).map_err(|error| damaged(&error))
-        });
-        match outcome {
-            Err(_) if content.is_exceeded() => Err(ArchiveError::TooLarge {
-                limit: self.limits.unpacked_bytes,
-            }),
-            outcome => outcome.map(|_bytes| ()),
+        io::copy(&mut entries.into_inner(), &mut io::sink()).map_err(read_error)?;
+        if is_complete || has_end_mark {
+            Ok(())
+        } else {
+            Err(ArchiveError::Damaged {
+                damage: Damage::EndsEarly,
+            })
         }
     }
 
-    fn entries(&mut self, archive: &mut Archive<impl Read>) -> Result<(), ArchiveError> {
-        let mut long_path = None;
-        // Raw, because the library would read the long path of a hostile archive into memory whatever its size.
-        let entries = archive.entries().map_err(|error| damaged(&error))?;
-        for (index, entry) in entries.raw(true).enumerate() {
-            if index >= self.limits.entries {
-                return Err(ArchiveError::TooManyEntries {
-                    limit: self.limits.entries,
-                });
-            }
-            let mut entry = entry.map_err(|error| damaged(&error))?;
-            match entry.header().entry_type() {
-                EntryType::GNULongName => {
-                    let mut path = bounded_text(&mut entry)?;
-                    path.truncate(
-                        path.iter()
-                            .position(|byte| *byte == 0)
-                            .unwrap_or(path.len()),
-                    );
-                    long_path = Some(path);
-                }
-                EntryType::XHeader => {
-                    let extensions = bounded_text(&mut entry)?;
-                    long_path = pax_path(&extensions).or(long_path);
-                }
-                // What belongs to the next entry and does not matter to us.
-                EntryType::GNULongLink | EntryType::XGlobalHeader => {}
-                kind => {
-                    let path = long_path
-                        .take()
-                        .unwrap_or_else(|| entry.path_bytes().into_owned());
-                    if matches!(kind, EntryType::Regular | EntryType::Continuous) {
-                        let mode = entry.header().mode().unwrap_or(FILE_MODE);
-                        self.store(&path, mode & 0o111 != 0, &mut entry)?;
-                    }
-                }
-            }
+    /// Counts what is going to be written.
+    fn reserve(&mut self, bytes: u64) -> Result<(), ArchiveError> {
+        self.bytes = self.bytes.saturating_add(bytes);
+        if self.bytes > self.limits.unpacked_bytes {
+            return Err(ArchiveError::TooLarge {
+                limit: self.limits.unpacked_bytes,
+            });
         }
         Ok(())
     }
 
-    /// Stores a regular file under the next number.
+    /// Stores what `write` writes under the next number.
     fn store(
         &mut self,
-        archive_path: &[u8],
         is_executable: bool,
-        mut content: impl Read,
-    ) -> Result<(), ArchiveError> {
-        let Some((folder, name)) = split_path(archive_path) else {
-            return Ok(());
-        };
-        if archive_path.len() > PATH_BYTES {
-            return Err(ArchiveError::PathTooLong);
-        }
-        let path = self.scratch.join(self.count.to_string());
+        write: impl FnOnce(&mut HashingWriter<File>) -> Result<(), ArchiveError>,
+    ) -> Result<Stored, ArchiveError> {
+        let number = self.count;
         self.count += 1;
         let file = fs_err::OpenOptions::new()
             .write(true)
             .create_new(true)
             .mode(FILE_MODE)
-            .open(&path)
+            .open(self.place(number))
             .map_err(ArchiveError::Write)?;
         let mut writer = HashingWriter::new(file);
-        copy(&mut content, &mut writer)?;
-        let checksum = writer.finish().map_err(ArchiveError::Write)?;
-        let names = self.folders.entry(folder).or_default();
-        let is_repeated = names.contains_key(&name);
-        names.insert(
-            name,
-            Stored {
-                path,
-                checksum,
-                is_executable,
-                is_repeated,
-            },
-        );
-        Ok(())
+        write(&mut writer)?;
+        Ok(Stored {
+            number,
+            size: writer.written(),
+            checksum: writer.finish().map_err(ArchiveError::Write)?,
+            is_executable,
+            is_repeated: false,
+        })
     }
 
-    /// Moves the files of the agent's folder to their names.
-    fn finish(mut self, into: &Path, target: &Target) -> Result<Files, ArchiveError> {
-        let folder = self.agent_folder()?;
-        let chosen = self.folders.remove(&folder).unwrap_or_default();
+    fn place(&self, number: usize) -> PathBuf {
+        self.scratch.join(number.to_string())
+    }
+
+    fn insert(&mut self, (directory, name): (Vec<u8>, Vec<u8>), mut stored: Stored) {
+        let names = self.directories.entry(directory).or_default();
+        stored.is_repeated = names.contains_key(&name);
+        names.insert(name, stored);
+    }
+
+    /// The file that has been stored for a path.
+    fn find(&self, path: &[u8]) -> Option<&Stored> {
+        let (directory, name) = split_path(path)?;
+        self.directories.get(&directory)?.get(&name)
+    }
+
+    fn leave_out(&mut self, (directory, name): (Vec<u8>, Vec<u8>), target: Vec<u8>) {
+        self.path_bytes += target.len();
+        self.left_out.push((directory, name, target));
+    }
+
+    /// Moves the files of the agent's directory to their names.
+    fn finish(mut self, into: &Path, target: &Target) -> Result<Unpacked, ArchiveError> {
+        let directory = self.agent_directory()?;
+        let chosen = self.directories.remove(&directory).unwrap_or_default();
         let mut files = Files::new();
+        let mut moved: BTreeMap<usize, PathBuf> = BTreeMap::new();
         for (name, stored) in chosen {
             let name = usable_name(name)?;
             if stored.is_repeated {
                 return Err(ArchiveError::RepeatedName { name });
             }
-            let kind = kind_of(&stored.path).map_err(ArchiveError::Read)?;
-            check_kind(&name, kind, target)?;
-            let mode = if stored.is_executable || name == AGENT {
+            let path = into.join(&name);
+            // A hard link to a file that has been moved is a copy of it.
+            if let Some(original) = moved.get(&stored.number) {
+                self.reserve(stored.size)?;
+                fs_err::copy(original, &path).map_err(ArchiveError::Write)?;
+            } else {
+                fs_err::rename(self.place(stored.number), &path).map_err(ArchiveError::Write)?;
+                moved.insert(stored.number, path.clone());
+            }
+            let kind = check(&name, &path, target)?;
+            // The archiver or the system that made the archive may have lost the mode.
+            let mode = if stored.is_executable || kind.is_program() {
                 EXECUTABLE_MODE
             } else {
                 FILE_MODE
             };
-            fs_err::set_permissions(&stored.path, PermissionsExt::from_mode(mode))
-                .and_then(|()| fs_err::rename(&stored.path, into.join(&name)))
+            fs_err::set_permissions(&path, PermissionsExt::from_mode(mode))
                 .map_err(ArchiveError::Write)?;
             files.insert(name, stored.checksum);
         }
-        Ok(files)
+        let left_out = self
+            .left_out
+            .into_iter()
+            .filter(|(other, ..)| *other == directory)
+            .map(|(_, name, _)| String::from_utf8_lossy(&name).into_owned())
+            .collect();
+        Ok(Unpacked { files, left_out })
     }
 
-    fn agent_folder(&self) -> Result<Vec<u8>, ArchiveError> {
+    fn agent_directory(&self) -> Result<Vec<u8>, ArchiveError> {
         // Enough to see what kind of archive it is.
         const SHOWN: usize = 5;
-        let show = |folder: &[u8], name: &[u8]| {
-            let slash: &[u8] = if folder.is_empty() { b"" } else { b"/" };
-            String::from_utf8_lossy(&[folder, slash, name].concat())
-                .escape_debug()
-                .to_string()
-        };
-        let mut holders = self.folders.iter().filter_map(|(folder, names)| {
-            let agent = names.get(AGENT.as_bytes())?;
-            Some((folder, agent.is_repeated))
-        });
-        match (holders.next(), holders.next()) {
-            (Some((folder, false)), None) => Ok(folder.clone()),
-            (None, _) => Err(ArchiveError::NoAgent {
-                names: self
-                    .folders
-                    .iter()
-                    .flat_map(|(folder, names)| names.keys().map(|name| show(folder, name)))
-                    .take(SHOWN)
-                    .collect(),
-            }),
-            (Some((first, _)), second) => Err(ArchiveError::SeveralAgents {
-                paths: [first, second.map_or(first, |(folder, _)| folder)]
-                    .map(|folder| show(folder, AGENT.as_bytes()))
+        let mut holders: Vec<_> = self
+            .directories
+            .iter()
+            .filter_map(|(directory, names)| Some((directory, names.get(AGENT.as_bytes())?)))
+            .collect();
+        // Among several, a file for the completion of commands or a page of the manual is not meant.
+        let mut programs = Vec::new();
+        for (directory, agent) in &holders {
+            let kind = kind_of(&self.place(agent.number)).map_err(ArchiveError::Read)?;
+            if kind.is_program() {
+                programs.push((*directory, *agent));
+            }
+        }
+        if !programs.is_empty() {
+            holders = programs;
+        }
+        match holders[..] {
+            [(directory, agent)] if !agent.is_repeated => Ok(directory.clone()),
+            [] => Err(self.agent_link().unwrap_or_else(|| {
+                let names = self.directories.iter().flat_map(|(directory, names)| {
+                    names.keys().map(|name| join_path(directory, name))
+                });
+                ArchiveError::NoAgent {
+                    names: names.take(SHOWN).collect(),
+                }
+            })),
+            [(first, _), ref others @ ..] => Err(ArchiveError::SeveralAgents {
+                paths: [first, others.first().map_or(first, |(second, _)| *second)]
+                    .map(|directory| join_path(directory, AGENT.as_bytes()))
                     .to_vec(),
             }),
         }
     }
+
+    fn agent_link(&self) -> Option<ArchiveError> {
+        self.left_out
+            .iter()
+            .find(|(_, name, target)| name == AGENT.as_bytes() && !target.is_empty())
+            .map(|(directory, name, target)| ArchiveError::AgentIsLink {
+                path: join_path(directory, name),
+                target: String::from_utf8_lossy(target).into_owned(),
+            })
+    }
 }
 
-fn check_kind(name: &str, kind: Kind, target: &Target) -> Result<(), ArchiveError> {
-    if kind.is_foreign_elf(target) {
-        return Err(ArchiveError::WrongArchitecture {
-            name: name.to_owned(),
-            found: kind,
+/// Checks that the file can be installed under `name`.
+fn check(name: &str, path: &Path, target: &Target) -> Result<Kind, ArchiveError> {
+    let mut file = File::open(path).map_err(ArchiveError::Read)?;
+    let mut head = Vec::with_capacity(HEAD_BYTES);
+    read_head(&mut file, &mut head).map_err(ArchiveError::Read)?;
+    let kind = Kind::of(&head);
+    let is_agent = name == AGENT;
+    let name = || name.to_owned();
+    Err(match kind {
+        Kind::LfsPointer => ArchiveError::LfsPointer { name: name() },
+        Kind::Elf {
+            machine: Some(machine),
+        } if kind.is_foreign_elf(target) => ArchiveError::WrongArchitecture {
+            name: name(),
+            machine,
             target: target.clone(),
-        });
-    }
-    if name == AGENT && !matches!(kind, Kind::Elf { .. } | Kind::Script) {
-        return Err(ArchiveError::NotExecutable { found: kind });
-    }
-    Ok(())
+        },
+        Kind::Elf { .. } => match elf_file::is_whole(&mut file, &head) {
+            Ok(true) => return Ok(kind),
+            Ok(false) => ArchiveError::IncompleteProgram { name: name() },
+            Err(error) => ArchiveError::Read(error),
+        },
+        Kind::MangledScript(mangling) if is_agent => ArchiveError::MangledScript { mangling },
+        found if is_agent && !found.is_program() => ArchiveError::NotExecutable { found },
+        _ => return Ok(kind),
+    })
 }
 
 fn usable_name(name: Vec<u8>) -> Result<String, ArchiveError> {
     let unusable = |name: &[u8]| ArchiveError::UnusableName {
-        name: String::from_utf8_lossy(name).escape_debug().to_string(),
+        name: String::from_utf8_lossy(name).into_owned(),
     };
     let name = String::from_utf8(name).map_err(|error| unusable(error.as_bytes()))?;
     if name.chars().any(char::is_control) {
@@ -316,7 +456,7 @@ fn usable_name(name: Vec<u8>) -> Result<String, ArchiveError> {
     Ok(name)
 }
 
-/// Folder and name of a path in an archive; none where it names no file.
+/// Directory and name of a path in an archive; `None` if it names no file.
 fn split_path(path: &[u8]) -> Option<(Vec<u8>, Vec<u8>)> {
     let mut parts: Vec<&[u8]> = path
         .split(|byte| *byte == b'/')
@@ -326,47 +466,38 @@ fn split_path(path: &[u8]) -> Option<(Vec<u8>, Vec<u8>)> {
     Some((parts.join(&b'/'), name.to_vec()))
 }
 
-/// The content of a small entry that describes the next one.
-fn bounded_text(entry: &mut impl Read) -> Result<Vec<u8>, ArchiveError> {
-    // A path, and room for the extended attributes that some archivers write.
-    const LIMIT: usize = 16 * PATH_BYTES;
-    let mut text = Vec::new();
-    entry
-        .take(LIMIT as u64 + 1)
-        .read_to_end(&mut text)
-        .map_err(|error| damaged(&error))?;
-    if text.len() > LIMIT {
-        return Err(ArchiveError::PathTooLong);
-    }
-    Ok(text)
+/// A path of an archive, to be shown.
+fn join_path(directory: &[u8], name: &[u8]) -> String {
+    let slash: &[u8] = if directory.is_empty() { b"" } else { b"/" };
+    String::from_utf8_lossy(&[directory, slash, name].concat()).into_owned()
 }
 
-fn pax_path(extensions: &[u8]) -> Option<Vec<u8>> {
-    PaxExtensions::new(extensions)
-        .filter_map(Result::ok)
-        .find(|extension| extension.key_bytes() == b"path")
-        .map(|extension| extension.value_bytes().to_vec())
-}
-
-/// Copies, and keeps apart whose fault it is when that fails.
-fn copy(content: &mut impl Read, file: &mut impl Write) -> Result<(), ArchiveError> {
+/// Copies all of `content`, and keeps apart whose fault it is if that fails.
+fn copy_all(content: &mut impl Read, into: &mut impl Write) -> Result<(), ArchiveError> {
     let mut buffer = vec![0; BUFFER_BYTES];
     loop {
         match content.read(&mut buffer) {
             Ok(0) => return Ok(()),
-            Ok(count) => file
+            Ok(count) => into
                 .write_all(&buffer[..count])
                 .map_err(ArchiveError::Write)?,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(damaged(&error)),
+            Err(error) => return Err(read_error(error)),
         }
     }
 }
 
-fn damaged(error: &io::Error) -> ArchiveError {
-    ArchiveError::Damaged {
-        reason: error.to_string(),
+/// Why the content of a download cannot be read. The words of a library can quote what is in it, and are left out.
+fn read_error(error: io::Error) -> ArchiveError {
+    if let Some(LimitExceeded { limit }) = LimitExceeded::find(&error) {
+        return ArchiveError::TooLarge { limit: *limit };
     }
+    let damage = match error.kind() {
+        io::ErrorKind::UnexpectedEof => Damage::EndsEarly,
+        io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData => Damage::Compression,
+        _ => return ArchiveError::Read(error),
+    };
+    ArchiveError::Damaged { damage }
 }
 
 #[cfg(test)]

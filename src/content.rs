@@ -2,17 +2,24 @@
 
 use elf::endian::AnyEndian;
 use elf::file::FileHeader;
+use tar::Header;
 
 use crate::gunzip;
 use crate::target::Target;
 
-/// How many bytes from a file's begin tell what it is: the end of the magic number in a tar header.
+/// How many bytes from a file's beginning tell what it is: a tar header.
 pub(crate) const HEAD_BYTES: usize = 512;
 
 /// The length of an ELF file's identification, and of the longest header
 /// ([ELF header](https://gabi.xinuos.com/elf/02-eheader.html)).
 const ELF_IDENT_BYTES: usize = 16;
 const ELF_HEADER_BYTES: usize = 64;
+
+/// How a Git LFS pointer begins
+/// ([specification](https://github.com/git-lfs/git-lfs/blob/main/docs/spec.md)).
+const LFS_POINTER: &[u8] = b"version https://git-lfs.github.com/spec/";
+
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// A file's kind, as far as it matters here.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -21,12 +28,29 @@ pub(crate) enum Kind {
     Gzip,
     /// A tar archive.
     Tar,
-    /// An ELF file, with its machine number; none: its header is damaged.
+    /// An ELF file, with its machine number; `None`: its header is damaged.
     Elf { machine: Option<u16> },
     /// A script that names its interpreter.
     Script,
+    /// A script that no kernel can run.
+    MangledScript(Mangling),
+    /// What Git LFS keeps in the repository in place of a file.
+    LfsPointer,
+    /// Another text.
+    Text,
+    /// Nothing at all.
+    Empty,
     /// Something else, with its media type where it is known.
     Other(Option<&'static str>),
+}
+
+/// What an editor or Git has done to the first line of a script.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Mangling {
+    /// Its lines end with CR and LF.
+    LineEnds,
+    /// It begins with a byte-order mark.
+    ByteOrderMark,
 }
 
 impl Kind {
@@ -36,15 +60,62 @@ impl Kind {
             Self::Gzip
         } else if head.starts_with(b"\x7fELF") {
             Self::Elf {
-                machine: elf_machine(head),
+                machine: elf_header(head).map(|header| header.e_machine),
             }
-        } else if head.starts_with(b"#!") {
-            Self::Script
-        } else if head.get(257..262) == Some(b"ustar") {
+        } else if is_tar(head) {
             Self::Tar
+        } else if head.starts_with(b"#!") {
+            let line = head.split(|byte| *byte == b'\n').next();
+            if line.is_some_and(|line| line.contains(&b'\r')) {
+                Self::MangledScript(Mangling::LineEnds)
+            } else {
+                Self::Script
+            }
+        } else if head.starts_with(&[BYTE_ORDER_MARK, b"#!"].concat()) {
+            Self::MangledScript(Mangling::ByteOrderMark)
+        } else if head.get(257..262) == Some(b"ustar") {
+            // Its checksum is wrong.
+            Self::Tar
+        } else if head.starts_with(LFS_POINTER) {
+            Self::LfsPointer
+        } else if let Some(kind) = infer::get(head) {
+            Self::Other(Some(kind.mime_type()))
+        } else if head.is_empty() {
+            Self::Empty
+        } else if is_text(head) {
+            Self::Text
         } else {
-            Self::Other(infer::get(head).map(|kind| kind.mime_type()))
+            Self::Other(None)
         }
+    }
+
+    /// Whether it is meant to be run.
+    pub(crate) fn is_program(self) -> bool {
+        matches!(
+            self,
+            Self::Elf { .. } | Self::Script | Self::MangledScript(_)
+        )
+    }
+
+    /// Whether it is an archive or a compressed file of a form that nothing here unpacks.
+    pub(crate) fn is_foreign_archive(self) -> bool {
+        const FOREIGN: [&str; 14] = [
+            "application/x-7z-compressed",
+            "application/vnd.bzip3",
+            "application/vnd.debian.binary-package",
+            "application/vnd.rar",
+            "application/x-bzip2",
+            "application/x-compress",
+            "application/x-cpio",
+            "application/x-lz4",
+            "application/x-lzip",
+            "application/x-rpm",
+            "application/x-unix-archive",
+            "application/x-xz",
+            "application/zip",
+            "application/zstd",
+        ];
+        matches!(self, Self::Other(Some(media_type)) if FOREIGN.contains(&media_type))
     }
 
     /// Whether this is an ELF file that `target` cannot run.
@@ -58,7 +129,7 @@ impl Kind {
     /// In words, as what follows “is”.
     pub(crate) fn describe(self) -> String {
         match self {
-            Self::Gzip => "a gzip archive".to_owned(),
+            Self::Gzip => "a gzip file".to_owned(),
             Self::Tar => "a tar archive".to_owned(),
             Self::Elf { machine: None } => "a damaged ELF file".to_owned(),
             Self::Elf {
@@ -68,18 +139,59 @@ impl Kind {
                 None => format!("an ELF file for machine number {machine}"),
             },
             Self::Script => "a script".to_owned(),
-            Self::Other(Some(media_type)) => format!("of type {media_type}"),
-            Self::Other(None) => "of an unknown type".to_owned(),
+            Self::MangledScript(Mangling::LineEnds) => {
+                "a script with the line ends of Windows".to_owned()
+            }
+            Self::MangledScript(Mangling::ByteOrderMark) => {
+                "a script with a byte-order mark".to_owned()
+            }
+            Self::LfsPointer => "a Git LFS pointer".to_owned(),
+            Self::Text => "a text file".to_owned(),
+            Self::Empty => "an empty file".to_owned(),
+            Self::Other(Some("text/html")) => "a web page (text/html)".to_owned(),
+            Self::Other(Some(media_type)) => format!("a file of type {media_type}"),
+            Self::Other(None) => "a file of an unknown type".to_owned(),
         }
     }
 }
 
-fn elf_machine(head: &[u8]) -> Option<u16> {
+/// The header of the ELF file that begins with `head`, unless it is damaged.
+pub(crate) fn elf_header(head: &[u8]) -> Option<FileHeader<AnyEndian>> {
     let ident = head.get(..ELF_IDENT_BYTES)?;
     let ident = elf::file::parse_ident::<AnyEndian>(ident).ok()?;
-    let tail = head.get(ELF_IDENT_BYTES..ELF_HEADER_BYTES)?;
-    let header = FileHeader::parse_tail(ident, tail).ok()?;
-    Some(header.e_machine)
+    let tail = &head[ELF_IDENT_BYTES..head.len().min(ELF_HEADER_BYTES)];
+    FileHeader::parse_tail(ident, tail).ok()
+}
+
+/// Whether `head` is the header of a tar archive; those before POSIX have no magic number.
+fn is_tar(head: &[u8]) -> bool {
+    head.len() == HEAD_BYTES && has_valid_checksum(Header::from_byte_slice(head))
+}
+
+/// Whether `header` has its own checksum: the sum of its bytes, which old archivers took as signed numbers.
+pub(crate) fn has_valid_checksum(header: &Header) -> bool {
+    let Ok(expected) = header.cksum() else {
+        return false;
+    };
+    let bytes = header.as_bytes();
+    let counted = || bytes[..148].iter().chain(b"        ").chain(&bytes[156..]);
+    let unsigned: u32 = counted().map(|byte| u32::from(*byte)).sum();
+    let signed: i32 = counted().map(|byte| i32::from(byte.cast_signed())).sum();
+    expected == unsigned || i64::from(expected) == i64::from(signed)
+}
+
+fn is_text(head: &[u8]) -> bool {
+    let text = match std::str::from_utf8(head) {
+        Ok(text) => text,
+        // A character that goes on behind the head.
+        Err(error) if error.error_len().is_none() => {
+            std::str::from_utf8(&head[..error.valid_up_to()]).unwrap_or_default()
+        }
+        Err(_) => return false,
+    };
+    !text
+        .chars()
+        .any(|character| character.is_control() && !character.is_whitespace())
 }
 
 #[cfg(test)]
@@ -107,19 +219,60 @@ pub(crate) mod tests {
     fn kinds_are_told_by_content() {
         let mut tar = vec![0; HEAD_BYTES];
         tar[257..262].copy_from_slice(b"ustar");
+        let mut old = Header::new_old();
+        old.set_path("backplane").unwrap();
+        old.set_size(0);
+        old.set_cksum();
         let machine = Some(elf::abi::EM_X86_64);
         for (head, expected) in [
             (&b"\x1f\x8b\x08\x00"[..], Kind::Gzip),
             (&tar, Kind::Tar),
+            (old.as_bytes(), Kind::Tar),
             (b"#!/bin/sh\n", Kind::Script),
+            (b"#!/bin/sh", Kind::Script),
+            (b"#!/bin/sh\nprintf '\r'\n", Kind::Script),
+            (
+                b"#!/bin/sh\r\nexec\r\n",
+                Kind::MangledScript(Mangling::LineEnds),
+            ),
+            (
+                b"#!/bin/sh\rexec\r",
+                Kind::MangledScript(Mangling::LineEnds),
+            ),
+            (
+                b"\xef\xbb\xbf#!/bin/sh\n",
+                Kind::MangledScript(Mangling::ByteOrderMark),
+            ),
+            (
+                b"version https://git-lfs.github.com/spec/v1\noid sha256:00\n",
+                Kind::LfsPointer,
+            ),
             (&elf_header(elf::abi::EM_X86_64), Kind::Elf { machine }),
             (b"\x7fELF", Kind::Elf { machine: None }),
             (b"<!DOCTYPE html><html>", Kind::Other(Some("text/html"))),
             (b"PK\x03\x04zip", Kind::Other(Some("application/zip"))),
-            (b"Too Many Requests", Kind::Other(None)),
-            (b"", Kind::Other(None)),
+            (b"Too Many Requests", Kind::Text),
+            ("é".repeat(300)[..].as_bytes(), Kind::Text),
+            (&"é".as_bytes()[..1], Kind::Text),
+            (b"\x80\x81", Kind::Other(None)),
+            (b"a\0b", Kind::Other(None)),
+            (b"", Kind::Empty),
         ] {
             assert_eq!(Kind::of(head), expected, "{head:?}");
+        }
+    }
+
+    #[test]
+    fn elf_headers_of_both_classes_are_read() {
+        let machine = Some(elf::abi::EM_ARM);
+        let mut header = vec![0; 52];
+        header[..7].copy_from_slice(b"\x7fELF\x01\x01\x01");
+        header[18..20].copy_from_slice(&elf::abi::EM_ARM.to_le_bytes());
+        assert_eq!(Kind::of(&header), Kind::Elf { machine });
+        assert_eq!(Kind::of(&header[..51]), Kind::Elf { machine: None });
+        for length in 0..ELF_HEADER_BYTES {
+            let cut = &elf_header(elf::abi::EM_X86_64)[..length];
+            assert!(super::elf_header(cut).is_none(), "{length}");
         }
     }
 

@@ -11,6 +11,7 @@ use std::fmt;
 use std::io;
 
 use bullet_stream::global::print;
+use bytesize::ByteSize;
 use indoc::formatdoc;
 
 use crate::classic::ClassicError;
@@ -105,10 +106,13 @@ pub(crate) fn reason(error: &InstallError) -> String {
         InstallError::Download { source, error } => {
             format!("{source} can't be fetched: {}.", download::clause(error))
         }
-        InstallError::Checksum { source, actual, .. } => {
+        InstallError::Checksum {
+            source, mismatch, ..
+        } => {
+            let actual = &mismatch.actual;
             format!("{source} has the checksum {actual}, which isn't the pinned one.")
         }
-        InstallError::Archive { source, error } => {
+        InstallError::Archive { source, error, .. } => {
             format!("{source} can't be installed: {}.", archive::clause(error))
         }
         InstallError::Staging(error) | InstallError::Folder(error) => {
@@ -249,8 +253,8 @@ fn on_install_error(error: &InstallError) -> ErrorMessage {
         InstallError::Download { source, error } => download::message(source, error),
         InstallError::Checksum {
             source,
-            expected,
-            actual,
+            place,
+            mismatch,
         } => ErrorMessage {
             id: "checksum",
             header: "The agent's checksum isn't the pinned one",
@@ -259,20 +263,29 @@ fn on_install_error(error: &InstallError) -> ErrorMessage {
 
                 {source}
 
-                isn't the one that BACKPLANE_AGENT_SHA256 asks for:
+                isn't the one that BACKPLANE_AGENT_SHA256 asks for, and isn't installed:
 
                 expected {expected}
                 actual   {actual}
 
-                Nothing of it was installed. If a new version was published on purpose
-                and you trust it, set BACKPLANE_AGENT_SHA256 to the actual checksum. If
-                not, somebody may have tampered with the file: ask whoever runs the
-                source.
-            "},
+                It is {found}, {size} long.
+
+                {advice}
+            ",
+                expected = mismatch.expected,
+                actual = mismatch.actual,
+                found = mismatch.found.describe(),
+                size = ByteSize(mismatch.bytes),
+                advice = archive::advice_on_checksum(mismatch.found, *place),
+            },
             details: None,
             closing: Closing::Nothing,
         },
-        InstallError::Archive { source, error } => archive::message(source, error),
+        InstallError::Archive {
+            source,
+            place,
+            error,
+        } => archive::message(source, *place, error),
         InstallError::Staging(error) | InstallError::Folder(error) => {
             cannot_write(error.to_string())
         }

@@ -1,5 +1,6 @@
-//! Readers between a downloaded file and the archive in it.
+//! Readers between a downloaded file and what is in it.
 
+use std::fmt;
 use std::io::{self, BufRead, Read};
 
 use flate2::bufread::GzDecoder;
@@ -8,10 +9,10 @@ use flate2::bufread::GzDecoder;
 pub(crate) const MAGIC: &[u8] = b"\x1f\x8b";
 
 /// The content of all members of a gzip stream, one after the other
-/// ([RFC 1952, section 2.2](https://www.rfc-editor.org/rfc/rfc1952.html#section-2.2)). What follows the last member and
-/// is none is left alone, as gzip does it.
+/// ([RFC 1952, section 2.2](https://www.rfc-editor.org/rfc/rfc1952.html#section-2.2)). Zeros behind a member are padding, as
+/// for gzip; flate2's `MultiGzDecoder` takes them for a damaged member. Anything else there is an error.
 pub(crate) struct Gunzip<R> {
-    /// The decoder of the member that is being read; none behind the last one.
+    /// The decoder of the current member; `None` behind the last one.
     member: Option<GzDecoder<R>>,
 }
 
@@ -31,7 +32,7 @@ impl<R: BufRead> Read for Gunzip<R> {
                 return Ok(count);
             }
             if let Some(mut source) = self.member.take().map(GzDecoder::into_inner)
-                && source.fill_buf()?.starts_with(MAGIC)
+                && !is_at_end(&mut source)?
             {
                 *self = Self::new(source);
             }
@@ -40,46 +41,80 @@ impl<R: BufRead> Read for Gunzip<R> {
     }
 }
 
-/// A reader that fails after a number of bytes, and remembers that it did.
+/// Skips the padding in front of the next member, and returns whether there is none.
+fn is_at_end(source: &mut impl BufRead) -> io::Result<bool> {
+    loop {
+        let ahead = match source.fill_buf() {
+            Ok(ahead) => ahead,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) => return Err(error),
+        };
+        let padding = ahead.iter().take_while(|byte| **byte == 0).count();
+        let (is_end, is_member) = (ahead.is_empty(), padding < ahead.len());
+        source.consume(padding);
+        if is_end || is_member {
+            return Ok(is_end);
+        }
+    }
+}
+
+/// A reader that fails behind a number of bytes, with a [`LimitExceeded`] in the error.
 pub(crate) struct Bounded<R> {
     inner: R,
+    limit: u64,
     left: u64,
-    exceeded: bool,
+}
+
+/// There is more to read than the limit.
+#[derive(Debug)]
+pub(crate) struct LimitExceeded {
+    pub(crate) limit: u64,
 }
 
 impl<R> Bounded<R> {
     pub(crate) fn new(inner: R, limit: u64) -> Self {
         Self {
             inner,
+            limit,
             left: limit,
-            exceeded: false,
         }
-    }
-
-    /// Whether the limit was the reason for a failure.
-    pub(crate) fn is_exceeded(&self) -> bool {
-        self.exceeded
     }
 }
 
 impl<R: Read> Read for Bounded<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let count = self.inner.read(buffer)?;
-        if count as u64 > self.left {
-            self.exceeded = true;
-            return Err(io::Error::other("the limit is exceeded"));
+        match self.left.checked_sub(count as u64) {
+            Some(left) => {
+                self.left = left;
+                Ok(count)
+            }
+            None => Err(io::Error::other(LimitExceeded { limit: self.limit })),
         }
-        self.left -= count as u64;
-        Ok(count)
     }
 }
+
+impl LimitExceeded {
+    /// Finds it in the error of a [`Bounded`] that has failed for it.
+    pub(crate) fn find(error: &io::Error) -> Option<&Self> {
+        error.get_ref()?.downcast_ref()
+    }
+}
+
+impl fmt::Display for LimitExceeded {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "it is more than {} bytes", self.limit)
+    }
+}
+
+impl std::error::Error for LimitExceeded {}
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use flate2::Compression;
     use flate2::write::GzEncoder;
-    use std::io::Write;
+    use std::io::{BufReader, Write};
 
     fn member(content: &[u8]) -> Vec<u8> {
         let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
@@ -87,35 +122,47 @@ mod tests {
         encoder.finish().unwrap()
     }
 
-    fn gunzip(stream: &[u8]) -> io::Result<Vec<u8>> {
+    fn gunzip(stream: &[u8], buffer: usize) -> io::Result<Vec<u8>> {
         let mut content = Vec::new();
-        Gunzip::new(stream).read_to_end(&mut content)?;
+        Gunzip::new(BufReader::with_capacity(buffer, stream)).read_to_end(&mut content)?;
         Ok(content)
     }
 
+    // A member's end, its padding and the next one's begin may all lie at the end of the buffer or across it.
     #[test]
-    fn members_are_joined_and_trailing_garbage_is_left_alone() {
-        let stream = [member(b"one "), member(b"two"), b"garbage".to_vec()].concat();
-        assert_eq!(gunzip(&stream).unwrap(), b"one two");
+    fn all_members_are_read_wherever_they_end() {
+        let padding = [0; 5];
+        for stream in [
+            [member(b"one "), member(b"two")].concat(),
+            [member(b"one "), member(b""), member(b"two")].concat(),
+            [&member(b"one "), &padding[..], &member(b"two"), &padding].concat(),
+        ] {
+            for buffer in 1..=stream.len() {
+                assert_eq!(gunzip(&stream, buffer).unwrap(), b"one two", "{buffer}");
+            }
+        }
     }
 
     #[test]
     fn truncated_and_corrupted_members_are_errors() {
         let stream = [member(b"one "), member(b"two")].concat();
-        assert!(gunzip(&stream[..stream.len() - 1]).is_err());
+        for length in member(b"one ").len() + 1..stream.len() {
+            assert!(gunzip(&stream[..length], 64).is_err(), "{length}");
+        }
         let mut corrupted = member(b"some content");
         let checksum = corrupted.len() - 8;
         corrupted[checksum] ^= 1;
-        assert!(gunzip(&corrupted).is_err());
+        assert!(gunzip(&corrupted, 64).is_err());
+        let garbage = [member(b"one "), b"garbage".to_vec()].concat();
+        assert!(gunzip(&garbage, 64).is_err());
     }
 
     #[test]
     fn bound_fails_only_behind_the_limit() {
         let mut exact = Bounded::new(&b"1234"[..], 4);
         assert_eq!(exact.read_to_end(&mut Vec::new()).unwrap(), 4);
-        assert!(!exact.is_exceeded());
         let mut over = Bounded::new(&b"12345"[..], 4);
-        assert!(over.read_to_end(&mut Vec::new()).is_err());
-        assert!(over.is_exceeded());
+        let error = over.read_to_end(&mut Vec::new()).unwrap_err();
+        assert_eq!(LimitExceeded::find(&error).unwrap().limit, 4);
     }
 }

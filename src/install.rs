@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use bytesize::ByteSize;
 
-use crate::archive::{self, ArchiveError, Files, RESERVED_NAMES};
+use crate::archive::{self, ArchiveError, Files, RESERVED_NAMES, Unpacked};
 use crate::cache::{self, Cached, Decision, Names};
 use crate::checksum::Checksum;
 use crate::content::{HEAD_BYTES, Kind};
@@ -19,7 +19,7 @@ use crate::limits::Limits;
 use crate::output::Output;
 use crate::record::{INSTALLER, Record};
 use crate::redact::Redacted;
-use crate::release::{Release, Source};
+use crate::release::{Place, Release};
 use crate::settings::Network;
 use crate::warnings;
 
@@ -82,18 +82,28 @@ pub(crate) enum InstallError {
     /// What was fetched is not what the pin asks for.
     Checksum {
         source: Redacted,
-        expected: Checksum,
-        actual: Checksum,
+        place: Place,
+        mismatch: Box<Mismatch>,
     },
     /// What was fetched holds no agent that can be installed.
     Archive {
         source: Redacted,
+        place: Place,
         error: ArchiveError,
     },
     /// The folder to work in cannot be made or removed.
     Staging(io::Error),
     /// The installed files cannot be read or replaced.
     Folder(io::Error),
+}
+
+/// What the pin asks for, and what came.
+#[derive(Debug)]
+pub(crate) struct Mismatch {
+    pub(crate) expected: Checksum,
+    pub(crate) actual: Checksum,
+    pub(crate) found: Kind,
+    pub(crate) bytes: u64,
 }
 
 impl Installation<'_> {
@@ -192,10 +202,13 @@ impl Installation<'_> {
             ),
             // A page of a captive portal, an error with status 200, half an archive: trouble of a server.
             InstallError::Archive { error, .. } => {
-                matches!(self.release.source, Source::Web(_))
+                self.release.source.place() == Place::Server
                     && matches!(
                         error,
-                        ArchiveError::NotAnAgent { .. } | ArchiveError::Damaged { .. }
+                        ArchiveError::NotAnAgent { .. }
+                            | ArchiveError::Damaged { .. }
+                            | ArchiveError::IncompleteProgram { .. }
+                            | ArchiveError::Unproven
                     )
             }
             InstallError::Checksum { .. } | InstallError::Staging(_) | InstallError::Folder(_) => {
@@ -286,8 +299,14 @@ impl Installation<'_> {
             Some(pin) if *pin != download.checksum => {
                 return Err(InstallError::Checksum {
                     source: source.redacted(),
-                    expected: pin.clone(),
-                    actual: download.checksum,
+                    place: source.place(),
+                    mismatch: Box::new(Mismatch {
+                        expected: pin.clone(),
+                        actual: download.checksum,
+                        // It only makes the message better.
+                        found: archive::kind_of(&self.download_path()).unwrap_or(Kind::Other(None)),
+                        bytes: download.bytes,
+                    }),
                 });
             }
             Some(_) => "which is the pinned one",
@@ -308,17 +327,22 @@ impl Installation<'_> {
         for folder in [&scratch, &fresh] {
             fs_err::create_dir(folder).map_err(InstallError::Staging)?;
         }
-        let files = archive::unpack(
+        let Unpacked { files, left_out } = archive::unpack(
             &self.download_path(),
             &scratch,
             &fresh,
             &self.release.target,
             self.limits,
+            download.is_delimited || self.release.pin.is_some(),
         )
         .map_err(|error| InstallError::Archive {
             source: self.release.source.redacted(),
+            place: self.release.source.place(),
             error,
         })?;
+        if !left_out.is_empty() {
+            self.output.step(&left_out_line(&left_out));
+        }
         self.swap(&fresh).map_err(InstallError::Folder)?;
         self.output.step(&format!(
             "Installed {}",
@@ -416,6 +440,17 @@ pub(crate) fn put_own_files(folder: &Path, record: Option<&Record>) -> io::Resul
         &folder.join(backplane_launch::CHECKSUM_FILE),
         checksum.as_bytes(),
     )
+}
+
+/// Names what is beside the agent in the archive and is not installed.
+fn left_out_line(names: &[String]) -> String {
+    const SHOWN: usize = 5;
+    let shown = names[..names.len().min(SHOWN)].join(", ");
+    let others = match names.len().saturating_sub(SHOWN) {
+        0 => String::new(),
+        count => format!(" and {count} more"),
+    };
+    format!("Left out {shown}{others}: links and devices are not installed")
 }
 
 #[cfg(test)]

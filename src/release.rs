@@ -45,6 +45,15 @@ pub(crate) enum Source {
     },
 }
 
+/// Where a source is, as far as it decides what a user can do about a fault.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Place {
+    Server,
+    /// The machine that builds.
+    Machine,
+    App,
+}
+
 /// Errors that can occur when a release is determined.
 #[derive(Debug)]
 pub(crate) enum ReleaseError {
@@ -116,6 +125,14 @@ impl Release {
 }
 
 impl Source {
+    pub(crate) fn place(&self) -> Place {
+        match self {
+            Self::Web(_) => Place::Server,
+            Self::File(_) => Place::Machine,
+            Self::App { .. } => Place::App,
+        }
+    }
+
     fn parse(location: &str, app_folder: &Path) -> Result<Self, ReleaseError> {
         let value = || Redacted::text(location);
         if !has_scheme(location) {

@@ -6,9 +6,12 @@ use std::os::unix::fs::MetadataExt;
 use elf::abi::{EM_AARCH64, EM_X86_64};
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use tar::{Builder, Header};
+use tar::{Builder, EntryType, Header};
 use tempfile::TempDir;
 
+mod archivers;
+mod completeness;
+mod dialects;
 mod random;
 
 use super::*;
@@ -83,6 +86,7 @@ fn gzip(content: &[u8]) -> Vec<u8> {
 struct Attempt {
     folder: TempDir,
     outcome: Result<Files, ArchiveError>,
+    left_out: Vec<String>,
 }
 
 impl Attempt {
@@ -91,19 +95,44 @@ impl Attempt {
     }
 
     fn with_limits(download: &[u8], limits: &Limits) -> Self {
+        Self::with(download, limits, true)
+    }
+
+    /// What may end early, as far as its source says.
+    fn undelimited(download: &[u8]) -> Self {
+        Self::with(download, &Limits::default(), false)
+    }
+
+    fn with(download: &[u8], limits: &Limits, is_complete: bool) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let path = |name| folder.path().join(name);
         fs_err::write(path("download"), download).unwrap();
         fs_err::create_dir(path("scratch")).unwrap();
         fs_err::create_dir(path("into")).unwrap();
+        let mut left_out = Vec::new();
         let outcome = unpack(
             &path("download"),
             &path("scratch"),
             &path("into"),
             &target("amd64"),
             limits,
-        );
-        Self { folder, outcome }
+            is_complete,
+        )
+        .map(|unpacked| {
+            left_out = unpacked.left_out;
+            unpacked.files
+        });
+        Self {
+            folder,
+            outcome,
+            left_out,
+        }
+    }
+
+    /// The content of an installed file.
+    fn content(&self, name: &str) -> Vec<u8> {
+        assert!(self.outcome.is_ok(), "{:?}", self.outcome);
+        fs_err::read(self.into().join(name)).unwrap()
     }
 
     fn into(&self) -> PathBuf {
@@ -282,10 +311,10 @@ fn archive_without_a_regular_agent_is_refused() {
         ArchiveError::NoAgent { names } if names == ["bin/frpc"]
     ));
     for kind in [EntryType::Symlink, EntryType::Link] {
-        let link = Tar::new().link(kind, "backplane", "other").gzipped();
+        let link = Tar::new().link(kind, "bin/backplane", "other").gzipped();
         assert!(matches!(
             Attempt::new(&link).error(),
-            ArchiveError::NoAgent { .. }
+            ArchiveError::AgentIsLink { path, target } if path == "bin/backplane" && target == "other"
         ));
     }
     let folder = Tar::new()
@@ -343,7 +372,7 @@ fn names_beside_the_agent_are_checked() {
     ));
     assert!(matches!(
         Attempt::new(&beside("a\x1b[31mb").gzipped()).error(),
-        ArchiveError::UnusableName { name } if !name.contains('\x1b')
+        ArchiveError::UnusableName { name } if name == "a\x1b[31mb"
     ));
     assert!(matches!(
         Attempt::new(&beside("same").file("same", 0o644, b"y").gzipped()).error(),
@@ -401,10 +430,6 @@ fn what_is_no_archive_is_refused() {
             ArchiveError::NotAnAgent { .. }
         ));
     }
-    assert!(matches!(
-        Attempt::new(&gzip(b"no archive")).error(),
-        ArchiveError::Damaged { .. } | ArchiveError::NoAgent { .. }
-    ));
 }
 
 #[test]
@@ -438,16 +463,6 @@ fn corruption_is_noticed_even_behind_the_last_entry() {
         Attempt::new(&download).error(),
         ArchiveError::Damaged { .. }
     ));
-}
-
-#[test]
-fn trailing_garbage_is_left_alone() {
-    let mut download = Tar::new().file("backplane", 0o755, SCRIPT).gzipped();
-    download.extend_from_slice(b"garbage");
-    assert_eq!(
-        Attempt::new(&download).installed(),
-        [executable("backplane")]
-    );
 }
 
 #[test]

@@ -9,15 +9,16 @@ use std::path::Path;
 use proptest::prelude::*;
 
 use super::*;
-use crate::archive::ArchiveError;
+use crate::archive::{ArchiveError, Damage};
 use crate::checksum::Checksum;
 use crate::classic::ConfigVarsError;
-use crate::content::Kind;
+use crate::content::{Kind, Mangling};
 use crate::download::DownloadError;
 use crate::http::{HttpError, Phase, ProxyName, ProxyProblem, TlsProblem};
+use crate::install::Mismatch;
 use crate::redact::Redacted;
-use crate::release::Release;
 use crate::release::tests::{default_agent, target};
+use crate::release::{Place, Release};
 use crate::settings::{Environment, Setting, SettingProblem, Settings};
 use crate::warnings;
 
@@ -157,15 +158,22 @@ fn http_errors() -> Vec<HttpError> {
 }
 
 fn archive_errors() -> Vec<ArchiveError> {
+    let not_an_agent = |found, is_zipped| ArchiveError::NotAnAgent { found, is_zipped };
     vec![
-        ArchiveError::NotAnAgent {
-            found: Kind::Other(Some("text/html")),
-        },
-        ArchiveError::NotAnAgent {
-            found: Kind::Other(None),
-        },
+        not_an_agent(Kind::Other(Some("text/html")), false),
+        not_an_agent(Kind::Other(Some("application/x-xz")), false),
+        not_an_agent(Kind::Other(None), false),
+        not_an_agent(Kind::Text, true),
+        ArchiveError::Unproven,
         ArchiveError::Damaged {
-            reason: "unexpected end of file".to_owned(),
+            damage: Damage::EndsEarly,
+        },
+        ArchiveError::IncompleteProgram {
+            name: "tunnel".to_owned(),
+        },
+        ArchiveError::Unsupported {
+            path: "dist/backplane".to_owned(),
+            form: "a sparse file of star or Solaris",
         },
         ArchiveError::TooLarge { limit: 4 << 30 },
         ArchiveError::TooManyEntries { limit: 10_000 },
@@ -173,6 +181,10 @@ fn archive_errors() -> Vec<ArchiveError> {
         ArchiveError::NoAgent { names: vec![] },
         ArchiveError::NoAgent {
             names: vec!["bin/frpc".to_owned(), "LICENSE".to_owned()],
+        },
+        ArchiveError::AgentIsLink {
+            path: "bin/backplane".to_owned(),
+            target: "backplane-1.2".to_owned(),
         },
         ArchiveError::SeveralAgents {
             paths: vec!["amd64/backplane".to_owned(), "arm64/backplane".to_owned()],
@@ -184,16 +196,23 @@ fn archive_errors() -> Vec<ArchiveError> {
             name: "backplane-status".to_owned(),
         },
         ArchiveError::UnusableName {
-            name: "\\u{1b}[31m".to_owned(),
+            name: "agent\u{7f}.toml".to_owned(),
         },
         ArchiveError::NotExecutable {
             found: Kind::Other(None),
         },
+        ArchiveError::MangledScript {
+            mangling: Mangling::LineEnds,
+        },
+        ArchiveError::MangledScript {
+            mangling: Mangling::ByteOrderMark,
+        },
+        ArchiveError::LfsPointer {
+            name: "backplane".to_owned(),
+        },
         ArchiveError::WrongArchitecture {
             name: "backplane".to_owned(),
-            found: Kind::Elf {
-                machine: Some(elf::abi::EM_X86_64),
-            },
+            machine: elf::abi::EM_X86_64,
             target: target("arm64"),
         },
         ArchiveError::Read(io_error()),
@@ -217,14 +236,30 @@ fn install_errors() -> Vec<InstallError> {
             .into_iter()
             .map(|error| InstallError::Archive {
                 source: Redacted::text(SOURCE),
+                place: Place::Server,
                 error,
             }),
     );
-    errors.push(InstallError::Checksum {
-        source: Redacted::text(SOURCE),
-        expected: Checksum::of_bytes(b"expected"),
-        actual: Checksum::of_bytes(b"actual"),
-    });
+    errors.extend(
+        [
+            (Kind::Gzip, Place::Server),
+            (Kind::Gzip, Place::App),
+            (Kind::Other(Some("text/html")), Place::Server),
+            (Kind::Text, Place::App),
+            (Kind::LfsPointer, Place::App),
+            (Kind::MangledScript(Mangling::LineEnds), Place::App),
+        ]
+        .map(|(found, place)| InstallError::Checksum {
+            source: Redacted::text(SOURCE),
+            place,
+            mismatch: Box::new(Mismatch {
+                expected: Checksum::of_bytes(b"expected"),
+                actual: Checksum::of_bytes(b"actual"),
+                found,
+                bytes: 5_120,
+            }),
+        }),
+    );
     errors.push(InstallError::Staging(io_error()));
     errors.push(InstallError::Folder(io_error()));
     errors
@@ -322,6 +357,45 @@ fn messages_of_install_errors() {
     insta::assert_snapshot!(all(install_errors()
         .into_iter()
         .map(|error| shown(BackplaneError::Install(error)))));
+}
+
+// Without a server there is nothing to try again, and nothing that OPTIONAL changes.
+#[test]
+fn messages_of_faults_of_local_archives() {
+    let errors = || {
+        [
+            ArchiveError::NotAnAgent {
+                found: Kind::Text,
+                is_zipped: false,
+            },
+            ArchiveError::Damaged {
+                damage: Damage::Compression,
+            },
+            ArchiveError::IncompleteProgram {
+                name: "backplane".to_owned(),
+            },
+            ArchiveError::LfsPointer {
+                name: "backplane".to_owned(),
+            },
+        ]
+    };
+    let all_errors = [
+        (Place::Machine, "file:///opt/backplane"),
+        (Place::App, "vendor/backplane"),
+    ]
+    .into_iter()
+    .flat_map(|(place, source)| {
+        errors().map(|error| {
+            shown(BackplaneError::Install(InstallError::Archive {
+                source: Redacted::text(source),
+                place,
+                error,
+            }))
+        })
+    });
+    let all_errors = all(all_errors);
+    assert!(!all_errors.contains("BACKPLANE_AGENT_OPTIONAL"));
+    insta::assert_snapshot!(all_errors);
 }
 
 #[test]

@@ -6,6 +6,7 @@ use super::*;
 use crate::content::tests::elf_header;
 use crate::files::strange::{STRANGE, assert_untouched, put_strange};
 use crate::output::Recorded;
+use crate::release::Source;
 use crate::release::tests::target;
 
 const OLD: &[u8] = b"#!/bin/sh\n# old\n";

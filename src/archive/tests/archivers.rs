@@ -1,0 +1,164 @@
+//! What GNU tar packs, it unpacks, and so do we.
+
+use std::fmt::Debug;
+use std::process::Command;
+
+use super::*;
+
+/// Zeros count as holes, whatever the file system says.
+const SPARSE: &str = "--hole-detection=raw";
+
+/// Packs a directory `dist` with `options` of tar and gives the archive.
+fn pack(folder: &Path, options: &[&str]) -> Vec<u8> {
+    let status = Command::new("tar")
+        .args(options)
+        .args(["-cf", "archive.tar", "dist"])
+        .current_dir(folder)
+        .status()
+        .unwrap();
+    assert!(status.success(), "{options:?}");
+    fs_err::read(folder.join("archive.tar")).unwrap()
+}
+
+fn zeros(blocks: usize) -> Vec<u8> {
+    vec![0; blocks * 4096]
+}
+
+fn data(seed: u8) -> Vec<u8> {
+    (0..4096_u32)
+        .map(|place| seed | u8::try_from(1 + place % 97).unwrap())
+        .collect()
+}
+
+/// Files with holes in every place, and more of them than a header has room for.
+fn files() -> Vec<(String, Vec<u8>)> {
+    let mut script = SCRIPT.to_vec();
+    script.resize(4096, b'#');
+    let many: Vec<u8> = (0..60)
+        .flat_map(|seed| [data(seed), zeros(1)].concat())
+        .collect();
+    let files = [
+        (
+            "backplane",
+            [script, zeros(64), b"# end\n".to_vec()].concat(),
+        ),
+        (
+            "begins-with-a-hole",
+            [zeros(8), data(1), b"tail".to_vec()].concat(),
+        ),
+        ("ends-with-a-hole", [data(2), zeros(8)].concat()),
+        (
+            "ends-within-a-block",
+            [data(2), zeros(8), vec![0; 100]].concat(),
+        ),
+        ("is-a-hole", zeros(16)),
+        ("many-holes", many),
+        ("empty", Vec::new()),
+        ("small", b"x = 1\n".to_vec()),
+        ("one-byte-more", vec![b'x'; 513]),
+    ];
+    files
+        .map(|(name, content)| (name.to_owned(), content))
+        .to_vec()
+}
+
+fn assert_installs_all(download: &[u8], files: &[(String, Vec<u8>)], what: &dyn Debug) {
+    let attempt = Attempt::new(download);
+    assert!(attempt.outcome.is_ok(), "{what:?}: {:?}", attempt.outcome);
+    let names: BTreeSet<_> = attempt
+        .installed()
+        .into_iter()
+        .map(|(name, _)| name)
+        .collect();
+    let expected: BTreeSet<_> = files.iter().map(|(name, _)| name.clone()).collect();
+    assert_eq!(names, expected, "{what:?}");
+    for (name, content) in files {
+        assert!(attempt.content(name) == *content, "{what:?}: {name}");
+    }
+}
+
+#[test]
+fn files_of_every_format_are_installed_byte_for_byte() {
+    let folder = tempfile::tempdir().unwrap();
+    let dist = folder.path().join("dist");
+    fs_err::create_dir(&dist).unwrap();
+    let files = files();
+    for (name, content) in &files {
+        fs_err::write(dist.join(name), content).unwrap();
+    }
+    for options in [
+        &["--format=v7"][..],
+        &["--format=oldgnu"],
+        &["--format=gnu"],
+        &["--format=ustar"],
+        &["--format=posix"],
+        &["--format=oldgnu", SPARSE],
+        &["--format=gnu", SPARSE],
+        &["--format=posix", SPARSE, "--sparse-version=0.0"],
+        &["--format=posix", SPARSE, "--sparse-version=0.1"],
+        &["--format=posix", SPARSE, "--sparse-version=1.0"],
+        &["--format=gnu", "--label=release"],
+        &["--format=posix", "--label=release"],
+        &[
+            "--format=gnu",
+            SPARSE,
+            "--label=release",
+            "--blocking-factor=1",
+        ],
+        &["--format=gnu", "--incremental"],
+        &["--format=posix", "--pax-option=comment=x,globexthdr.name=g"],
+        &["--format=posix", "--pax-option=SCHILY.xattr.user.x:=a"],
+    ] {
+        assert_installs_all(&pack(folder.path(), options), &files, &options);
+    }
+}
+
+#[test]
+fn hard_links_of_the_archiver_are_the_files_that_they_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let dist = folder.path().join("dist");
+    fs_err::create_dir_all(dist.join("bin")).unwrap();
+    // The directory is packed in the order of `--sort=name`: the agent is a link to what comes before it.
+    let content = [SCRIPT, &zeros(8)].concat();
+    fs_err::write(dist.join("agent"), &content).unwrap();
+    for link in ["bin/backplane", "bin/tunnel"] {
+        fs_err::hard_link(dist.join("agent"), dist.join(link)).unwrap();
+    }
+    let files = ["backplane", "tunnel"].map(|name| (name.to_owned(), content.clone()));
+    for format in ["v7", "oldgnu", "gnu", "ustar", "posix"] {
+        let format = format!("--format={format}");
+        for options in [
+            &["--sort=name", &format][..],
+            &["--sort=name", SPARSE, &format],
+        ] {
+            if options.len() == 3 && !format.ends_with("gnu") && !format.ends_with("posix") {
+                continue;
+            }
+            assert_installs_all(&pack(folder.path(), options), &files, &options);
+        }
+    }
+}
+
+#[test]
+fn paths_of_every_length_are_read() {
+    for format in ["oldgnu", "gnu", "ustar", "posix"] {
+        let folder = tempfile::tempdir().unwrap();
+        let depth = if format == "ustar" { 1 } else { 5 };
+        let deep = folder.path().join("dist").join(
+            (0..depth)
+                .map(|level| format!("{level}{}", "d".repeat(90)))
+                .collect::<PathBuf>(),
+        );
+        fs_err::create_dir_all(&deep).unwrap();
+        let files: Vec<_> = (0..99)
+            .step_by(7)
+            .map(|length| (format!("x{}", "n".repeat(length)), data(3)))
+            .chain([("backplane".to_owned(), SCRIPT.to_vec())])
+            .collect();
+        for (name, content) in &files {
+            fs_err::write(deep.join(name), content).unwrap();
+        }
+        let format = format!("--format={format}");
+        assert_installs_all(&pack(folder.path(), &[&format]), &files, &format);
+    }
+}
