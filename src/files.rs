@@ -23,30 +23,41 @@ pub(crate) fn remove(path: &Path) -> io::Result<()> {
     if !metadata.is_dir() {
         return fs_err::remove_file(path);
     }
-    match fs_err::remove_dir_all(path) {
-        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
-            unlock(path);
-            fs_err::remove_dir_all(path)
-        }
-        result => result,
-    }
+    fs_err::remove_dir_all(path).or_else(|_error| remove_tree(path))
 }
 
-/// Lets the user of this process into every directory below `path` that belongs to this user.
-fn unlock(path: &Path) {
-    let mut directories = vec![path.to_owned()];
-    while let Some(directory) = directories.pop() {
-        // What can't be opened up is named by the removal that follows.
-        let _ = fs_err::set_permissions(&directory, PermissionsExt::from_mode(DIRECTORY_MODE));
-        let entries = fs_err::read_dir(&directory);
-        directories.extend(
-            entries
-                .into_iter()
-                .flatten()
-                .flatten()
-                .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))
-                .map(|entry| entry.path()),
-        );
+/// Removes a tree of directories that the library can't: one that is locked although it is ours, or has more levels than a process may
+/// have files open. The directories of a level are opened up, and those below them are moved beside them.
+fn remove_tree(root: &Path) -> io::Result<()> {
+    // What can't be opened up is named by the removal that follows.
+    let unlock = |path: &Path| drop(set_mode(path, DIRECTORY_MODE));
+    let mut names = (0_u64..).map(|number| root.join(number.to_string()));
+    unlock(root);
+    loop {
+        let mut is_empty = true;
+        for entry in fs_err::read_dir(root)? {
+            is_empty = false;
+            let path = entry?.path();
+            if !is_directory(&path) {
+                fs_err::remove_file(path)?;
+                continue;
+            }
+            unlock(&path);
+            for child in fs_err::read_dir(&path)? {
+                let child = child?.path();
+                if is_directory(&child) {
+                    unlock(&child);
+                    let free = names.find(|name| fs_err::symlink_metadata(name).is_err());
+                    fs_err::rename(child, free.unwrap_or_default())?;
+                } else {
+                    fs_err::remove_file(child)?;
+                }
+            }
+            fs_err::remove_dir(path)?;
+        }
+        if is_empty {
+            return fs_err::remove_dir(root);
+        }
     }
 }
 
@@ -189,6 +200,36 @@ mod tests {
             }
             assert_untouched(&outside, kind);
         }
+    }
+
+    #[test]
+    fn tree_is_removed_however_deep_and_locked() {
+        let directory = tempfile::tempdir().unwrap();
+        let (root, outside) = (directory.path().join("0"), directory.path().join("outside"));
+        fs_err::create_dir_all(root.join("1/0/2/2")).unwrap();
+        fs_err::write(root.join("2"), "").unwrap();
+        for kind in STRANGE {
+            for place in ["1", "1/0", "1/0/2", "1/0/2/2"] {
+                put_strange(kind, &root.join(place).join(kind), &outside);
+            }
+        }
+        // Deeper than a path may be long.
+        let mut deep = root.join("deep");
+        for _ in 0..3000 {
+            let parent = deep.with_file_name("parent");
+            fs_err::create_dir(&parent).unwrap();
+            if deep.exists() {
+                fs_err::rename(&deep, parent.join("d")).unwrap();
+            }
+            fs_err::rename(parent, &deep).unwrap();
+        }
+        deep.push("d/d");
+        for locked in [&deep, &root.join("1/0/2"), &root.join("1/0"), &root] {
+            set_mode(locked, 0).unwrap();
+        }
+        remove_tree(&root).unwrap();
+        assert!(!root.exists());
+        assert_untouched(&outside, "a tree");
     }
 
     #[test]

@@ -394,6 +394,9 @@ pub(crate) fn prepare(folder: &Path, kept: &[&str], output: &dyn Output) -> io::
         let name = entry.file_name();
         if name == FILES_FOLDER {
             make_directory(&entry.path())?;
+            for name in RESERVED_NAMES {
+                files::remove(&entry.path().join(name))?;
+            }
         } else if !kept.iter().any(|kept| name == *kept) {
             files::remove(&entry.path())?;
         }

@@ -260,6 +260,7 @@ fn fill(template: &str, channel: &str, target: &Target) -> Result<String, Releas
 pub(crate) mod tests {
     use super::*;
     use crate::settings::{Environment, Settings};
+    use proptest::prelude::*;
 
     const SUM: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 
@@ -443,6 +444,19 @@ pub(crate) mod tests {
         ] {
             let error = format!("{:?}", source(url).unwrap_err());
             assert!(!error.contains("pass") && !error.contains("one"), "{error}");
+        }
+    }
+
+    proptest! {
+        // Else a cached agent would be installed anew at each build.
+        #[test]
+        fn what_is_recorded_is_known_as_a_record(
+            location in "((https?|file)://[a-z0-9:@.%/\\[\\]-]{0,12})?[^\\x00-\\x1f\\x7f-\\x9f]{0,20}([?#/]\\PC{0,8})?"
+        ) {
+            if let Ok(source) = Source::parse(&location, Path::new("/app")) {
+                let record = source.record();
+                prop_assert!(record.is_empty() || Source::is_record(&record), "{record}");
+            }
         }
     }
 }
