@@ -148,9 +148,9 @@ impl Kind {
             Self::LfsPointer => "a Git LFS pointer".to_owned(),
             Self::Text => "a text file".to_owned(),
             Self::Empty => "an empty file".to_owned(),
-            Self::Other(Some("text/html")) => "a web page (text/html)".to_owned(),
-            Self::Other(Some(media_type)) => format!("a file of type {media_type}"),
-            Self::Other(None) => "a file of an unknown type".to_owned(),
+            Self::Other(Some("text/html")) => "of type text/html, a web page".to_owned(),
+            Self::Other(Some(media_type)) => format!("of type {media_type}"),
+            Self::Other(None) => "of an unknown type".to_owned(),
         }
     }
 }

@@ -25,7 +25,7 @@ pub(super) fn clause(error: &ArchiveError) -> String {
             found,
             is_zipped: true,
         } => format!(
-            "it is a gzip file of neither an archive nor an executable, but of {}",
+            "it is a gzip file, and what is in it is neither an archive nor an executable, but {}",
             found.describe()
         ),
         ArchiveError::Unproven => {

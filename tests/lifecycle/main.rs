@@ -17,6 +17,7 @@ mod support;
 mod agent;
 mod agent_faults;
 mod app_faults;
+mod archives;
 mod binding;
 mod boot;
 mod broken_agent;

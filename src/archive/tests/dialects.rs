@@ -38,7 +38,7 @@ impl Raw {
     }
 }
 
-fn records(records: &[(&str, &str)]) -> String {
+pub(super) fn records(records: &[(&str, &str)]) -> String {
     let record = |(key, value): &(&str, &str)| {
         let rest = key.len() + value.len() + 3;
         let digits = (1..9).find(|digits| (rest + digits).to_string().len() == *digits);

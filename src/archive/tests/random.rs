@@ -21,6 +21,9 @@ struct RandomEntry {
     /// The size that the header tells; the true one where there is none.
     announced: Option<u64>,
     content: Vec<u8>,
+    magic: [u8; 8],
+    /// Offsets and lengths of the pieces of a sparse file, and its size.
+    map: Vec<u64>,
 }
 
 impl RandomEntry {
@@ -35,6 +38,15 @@ impl RandomEntry {
         if matches!(self.kind, EntryType::Symlink | EntryType::Link) {
             let length = self.content.len().min(100);
             header.as_old_mut().linkname[..length].copy_from_slice(&self.content[..length]);
+        }
+        header.as_mut_bytes()[257..265].copy_from_slice(&self.magic);
+        if self.kind == EntryType::GNUSparse {
+            for (place, number) in self.map.iter().take(9).enumerate() {
+                // The last one is the size, behind the mark of a further map.
+                let place = 386 + 12 * place + usize::from(place == 8);
+                let digits = format!("{:011o}\0", number % (1 << 33));
+                header.as_mut_bytes()[place..place + 12].copy_from_slice(digits.as_bytes());
+            }
         }
         header.set_cksum();
         tar.extend(header.as_bytes());
@@ -78,19 +90,68 @@ fn entry() -> impl Strategy<Value = RandomEntry> {
         2 => Just(SCRIPT.to_vec()),
         1 => Just(elf_header(EM_X86_64)),
         1 => Just(b"../../escaped".to_vec()),
+        1 => Just(b"dist/backplane".to_vec()),
         1 => Just(b"23 path=../../escaped/x\n".to_vec()),
+        2 => records(),
+        1 => vec(small_number(), 0..9).prop_map(|numbers| {
+            let lines: String = numbers.iter().map(|number| format!("{number}\n")).collect();
+            let mut map = lines.into_bytes();
+            map.resize(512, 0);
+            [&map[..], &[b'x'; 512]].concat()
+        }),
         1 => vec(any::<u8>(), 0..2000),
     ];
     let announced = prop_oneof![9 => Just(None), 1 => any::<u64>().prop_map(Some)];
-    (kind, path(), any::<u32>(), announced, content).prop_map(
-        |(kind, path, mode, announced, content)| RandomEntry {
+    let magic = select(vec![*b"ustar  \0", *b"ustar\x0000", [0; 8]]);
+    let map = vec(small_number(), 0..10);
+    (kind, path(), any::<u32>(), announced, content, magic, map).prop_map(
+        |(kind, path, mode, announced, content, magic, map)| RandomEntry {
             kind,
             path,
             mode: mode & 0o7777,
             announced,
             content,
+            magic,
+            map,
         },
     )
+}
+
+/// A number as it may be in the map of a sparse file: mostly of whole blocks.
+fn small_number() -> impl Strategy<Value = u64> {
+    prop_oneof![8 => (0..8_u64).prop_map(|blocks| blocks * 512), 1 => 0..5_000_u64, 1 => any::<u64>()]
+}
+
+/// The records of an extension header.
+fn records() -> impl Strategy<Value = Vec<u8>> {
+    let key = select(vec![
+        "path",
+        "linkpath",
+        "size",
+        "GNU.sparse.name",
+        "GNU.sparse.major",
+        "GNU.sparse.minor",
+        "GNU.sparse.size",
+        "GNU.sparse.realsize",
+        "GNU.sparse.offset",
+        "GNU.sparse.numbytes",
+        "GNU.sparse.map",
+    ]);
+    let value = prop_oneof![
+        select(vec!["0", "1", "dist/backplane", "dist/x"]).prop_map(str::to_owned),
+        small_number().prop_map(|number| number.to_string()),
+        vec(small_number(), 0..6).prop_map(|numbers| {
+            let numbers: Vec<_> = numbers.iter().map(u64::to_string).collect();
+            numbers.join(",")
+        }),
+    ];
+    vec((key, value), 0..6).prop_map(|pairs| {
+        let pairs: Vec<_> = pairs
+            .iter()
+            .map(|(key, value)| (*key, &value[..]))
+            .collect();
+        dialects::records(&pairs).into_bytes()
+    })
 }
 
 /// An archive, with or without compression, whole or damaged.
@@ -114,6 +175,8 @@ fn download() -> impl Strategy<Value = Vec<u8>> {
             mode: 0o755,
             announced: None,
             content: SCRIPT.to_vec(),
+            magic: *b"ustar  \0",
+            map: Vec::new(),
         };
         let mut bytes = Vec::new();
         if has_agent {
@@ -156,8 +219,12 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(soak_or(10_000, 512)))]
 
     #[test]
-    fn random_archives_do_no_harm(download in download()) {
-        let attempt = Attempt::new(&download);
+    fn random_archives_do_no_harm(download in download(), is_complete in any::<bool>()) {
+        let limits = Limits {
+            unpacked_bytes: 1 << 20,
+            ..Limits::default()
+        };
+        let attempt = Attempt::with(&download, &limits, is_complete);
         let folder = attempt.folder.path();
         for path in below(folder) {
             prop_assert!(fs_err::symlink_metadata(&path).unwrap().is_file());
@@ -170,6 +237,8 @@ proptest! {
         if attempt.outcome.is_ok() {
             let installed = attempt.installed();
             prop_assert!(installed.contains(&executable("backplane")));
+            let size = |(name, _): &(String, u32)| attempt.content(name).len() as u64;
+            prop_assert!(installed.iter().map(size).sum::<u64>() <= limits.unpacked_bytes);
             for (name, mode) in installed {
                 prop_assert!(mode == EXECUTABLE_MODE || mode == FILE_MODE);
                 prop_assert!(!RESERVED_NAMES.contains(&name.as_str()));
