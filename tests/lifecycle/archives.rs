@@ -60,7 +60,7 @@ fn what_gnu_tar_packs_is_installed_byte_for_byte(front_end: FrontEnd) {
     for (name, content) in [
         ("backplane", &with_hole[..]),
         ("frpc", &program()),
-        ("hole", &[0; 50_000]),
+        ("hole", &vec![0; 50_000]),
     ] {
         fs::write(dist.join(name), content).unwrap();
         fs::set_permissions(dist.join(name), fs::Permissions::from_mode(0o644)).unwrap();
@@ -80,7 +80,7 @@ fn what_gnu_tar_packs_is_installed_byte_for_byte(front_end: FrontEnd) {
         assert_eq!(installed(&image, "backplane"), with_hole, "{options:?}");
         assert_eq!(installed(&image, "frpc"), program());
         assert_eq!(installed(&image, "tunnel"), program());
-        assert_eq!(installed(&image, "hole"), [0; 50_000]);
+        assert_eq!(installed(&image, "hole"), vec![0; 50_000]);
         let mode = |name| {
             let path = image.agent_layer().join("libexec").join(name);
             fs::metadata(path).unwrap().permissions().mode() & 0o7777
