@@ -27,7 +27,8 @@ enum State {
     },
     /// The agent was asked to end because the app no longer listens.
     Draining {
-        listens_again: Option<Loopback>,
+        /// Until when the processes that it has started may go on after it.
+        kill_at: Option<Moment>,
     },
     /// The agent has ended and is started again at this moment.
     Pausing {
@@ -108,9 +109,8 @@ impl Supervisor {
             timer_at: Some(at),
         };
         match self.state {
-            State::Waiting { .. } | State::Running { .. } | State::Draining { .. } => {
-                look(self.next_look)
-            }
+            State::Waiting { .. } | State::Running { .. } => look(self.next_look),
+            State::Draining { kill_at } => kill_at.map_or_else(Wake::default, timer),
             State::Pausing { until } if self.wait_for_app => look(until),
             State::Pausing { until } => timer(until),
             State::Stopping { kill_at } => timer(kill_at),
@@ -163,9 +163,9 @@ impl Supervisor {
             Event::AgentStarted { url } => self.agent_started(&url),
             Event::AgentExited {
                 exit,
-                group_is_empty,
+                others_live,
                 jitter,
-            } => self.agent_exited(exit, group_is_empty, jitter, now),
+            } => self.agent_exited(exit, others_live, jitter, now),
             Event::ToldToEnd => self.told_to_end(),
             Event::AppEnded => self.app_ended(now),
             Event::TimeIsUp => self.time_is_up(now),
@@ -187,10 +187,6 @@ impl Supervisor {
                     Vec::new()
                 }
             }
-            State::Draining { listens_again } => {
-                *listens_again = Some(loopback);
-                Vec::new()
-            }
             _ => Vec::new(),
         }
     }
@@ -210,7 +206,7 @@ impl Supervisor {
                 let target = self.target.to_string();
                 vec![Action::Say(Note::debug(Message::AppIsLate { target }))]
             }
-            State::Pausing { until } if now >= *until => self.wait(now),
+            State::Pausing { until } if now >= *until => self.wait(now + self.limits.look_at_boot),
             State::Running { missed, .. } => {
                 *missed = missed.saturating_add(1);
                 if *missed == self.limits.missed_looks {
@@ -218,10 +214,6 @@ impl Supervisor {
                 } else {
                     Vec::new()
                 }
-            }
-            State::Draining { listens_again } => {
-                *listens_again = None;
-                Vec::new()
             }
             _ => Vec::new(),
         }
@@ -234,9 +226,7 @@ impl Supervisor {
             stops_agent,
         }));
         if stops_agent {
-            self.state = State::Draining {
-                listens_again: None,
-            };
+            self.state = State::Draining { kill_at: None };
             vec![line, Action::Terminate]
         } else {
             vec![line]
@@ -250,9 +240,9 @@ impl Supervisor {
         vec![Action::Start(loopback)]
     }
 
-    fn wait(&mut self, now: Moment) -> Vec<Action> {
+    fn wait(&mut self, next_look: Moment) -> Vec<Action> {
         self.state = State::Waiting { is_late: false };
-        self.next_look = now + self.limits.look_at_boot;
+        self.next_look = next_look;
         let target = self.target.to_string();
         vec![Action::Say(Note::debug(Message::Waiting { target }))]
     }
@@ -273,19 +263,32 @@ impl Supervisor {
     fn agent_exited(
         &mut self,
         exit: Exit,
-        group_is_empty: bool,
+        others_live: bool,
         jitter: Jitter,
         now: Moment,
     ) -> Vec<Action> {
+        self.last_exit = Some(exit.clone());
+        if others_live {
+            match &mut self.state {
+                // They have been asked to end, and have the time for it that the agent had.
+                State::Draining { kill_at } => {
+                    let kill_at = *kill_at.get_or_insert(now + self.limits.grace);
+                    if now < kill_at {
+                        return Vec::new();
+                    }
+                }
+                State::Stopping { .. } => return Vec::new(),
+                // The children of those that were killed have lost their parents by now.
+                State::Killed { .. } => return vec![Action::Kill],
+                // No other agent comes, so that they are in nobody's way until the app has ended.
+                State::Running { .. } if self.told_to_end => return Vec::new(),
+                _ => {}
+            }
+        }
         // What the agent leaves behind is killed before it is reaped: afterwards the group's number may be another's.
         let mut actions = vec![Action::Kill, Action::Reap];
-        self.last_exit = Some(exit.clone());
         match self.state {
             State::Stopping { .. } | State::Killed { .. } => {
-                if !group_is_empty {
-                    // The others have their grace too.
-                    return Vec::new();
-                }
                 self.state = State::Finished;
                 actions.push(Action::Say(Note::debug(Message::AgentExited {
                     exit,
@@ -293,9 +296,7 @@ impl Supervisor {
                 })));
                 actions.push(Action::Finish);
             }
-            State::Draining { listens_again } => {
-                actions.extend(self.agent_drained(exit, listens_again, now));
-            }
+            State::Draining { .. } => actions.extend(self.agent_drained(exit, now)),
             State::Running { missed } => {
                 let is_draining = missed >= self.limits.missed_looks;
                 actions.extend(self.agent_failed(exit, is_draining, jitter, now));
@@ -315,20 +316,13 @@ impl Supervisor {
         }))]
     }
 
-    fn agent_drained(
-        &mut self,
-        exit: Exit,
-        listens_again: Option<Loopback>,
-        now: Moment,
-    ) -> Vec<Action> {
+    fn agent_drained(&mut self, exit: Exit, now: Moment) -> Vec<Action> {
         if self.told_to_end {
             return self.rest(exit);
         }
         let mut actions = vec![Action::Say(Note::info(Message::AgentDrained { exit }))];
-        actions.extend(match listens_again {
-            Some(loopback) => self.start(loopback, now),
-            None => self.wait(now),
-        });
+        // The app may have been listening again for long.
+        actions.extend(self.wait(now));
         actions
     }
 

@@ -16,7 +16,7 @@ const SILENT: Event = Event::Looked(None);
 fn exited(status: i32) -> Event {
     Event::AgentExited {
         exit: Exit::Status(status),
-        group_is_empty: true,
+        others_live: false,
         jitter: Jitter::NONE,
     }
 }
@@ -24,16 +24,16 @@ fn exited(status: i32) -> Event {
 fn not_run() -> Event {
     Event::AgentExited {
         exit: Exit::NotRun(AgentFault::NotExecutable),
-        group_is_empty: true,
+        others_live: false,
         jitter: Jitter::NONE,
     }
 }
 
-/// The leader has ended, others of its group live.
+/// The agent has ended, others that it has started live.
 fn exited_with_others_left() -> Event {
     Event::AgentExited {
         exit: Exit::Status(0),
-        group_is_empty: false,
+        others_live: true,
         jitter: Jitter::NONE,
     }
 }
@@ -279,7 +279,7 @@ fn agent_that_could_not_be_started_is_not_blamed_on_the_token() {
     let mut script = Script::running(Drain::Keep);
     let not_started = || Event::AgentExited {
         exit: Exit::NotStarted("no memory".to_owned()),
-        group_is_empty: true,
+        others_live: false,
         jitter: Jitter::NONE,
     };
     let lines: Vec<String> = (0..8)
@@ -321,8 +321,12 @@ fn app_that_no_longer_listens_is_told_after_two_looks() {
                 assert_eq!(told[1..], ["terminate"]);
             }
         }
+        let next_look = match drain {
+            Drain::Keep => Some(1000),
+            Drain::Stop => None,
+        };
+        assert_eq!(script.wake(), (next_look, None));
         assert_eq!(script.after(1000).tell(SILENT), [""; 0], "it is told once");
-        assert_eq!(script.wake(), (Some(1000), None));
     }
 }
 
@@ -372,24 +376,32 @@ fn stop_starts_the_agent_again_when_the_app_listens_again() {
         script.after(30_000).tell(exited(0)),
         ["kill", "reap", drained, waiting]
     );
+    // The app may be back by then.
+    assert_eq!(script.wake(), (Some(0), None));
+    assert_eq!(script.tell(SILENT), [""; 0]);
     assert_eq!(script.wake(), (Some(20), None));
     assert_eq!(script.after(20).tell(LISTENS), ["start V4"]);
+}
 
-    // Listener back before the agent has drained.
+#[test]
+fn children_of_a_drained_agent_have_two_seconds_more() {
+    let draining = || {
+        let mut script = Script::running(Drain::Stop);
+        script.after(1000).tell(SILENT);
+        script.after(1000).tell(SILENT);
+        script.after(30_000).tell(exited_with_others_left());
+        assert_eq!(script.wake(), (None, Some(2000)));
+        script
+    };
     let mut script = draining();
-    assert_eq!(script.after(1000).tell(LISTENS), [""; 0]);
-    assert_eq!(
-        script.after(10).tell(exited(0)),
-        ["kill", "reap", drained, "start V4"]
-    );
+    assert_eq!(script.after(1999).tell(exited_with_others_left()), [""; 0]);
+    assert_eq!(script.tell(exited(0))[..2], ["kill", "reap"]);
 
-    // Back, and gone again.
     let mut script = draining();
-    script.after(1000).tell(LISTENS);
-    script.after(1000).tell(SILENT);
+    assert_eq!(script.after(2000).tell(Event::TimeIsUp), [""; 0]);
     assert_eq!(
-        script.after(10).tell(exited(0)),
-        ["kill", "reap", drained, waiting]
+        script.tell(exited_with_others_left())[..2],
+        ["kill", "reap"]
     );
 }
 
