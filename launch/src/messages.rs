@@ -43,6 +43,17 @@ pub(crate) enum Exit {
     NotStarted(String),
 }
 
+/// Why an agent keeps ending, as far as its ends tell.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Cause {
+    /// It ends by itself, most likely because the edge sends it away or is not reached.
+    Refusal,
+    /// It is killed, most likely by the kernel, which is short of memory.
+    Memory,
+    /// It crashes.
+    Crash,
+}
+
 /// Why an agent that is there cannot be run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum AgentFault {
@@ -105,7 +116,7 @@ pub(crate) enum Message {
     Blind { error: String },
     AgentStarted { labels: String, url: String },
     AgentExited { exit: Exit, pause: Option<Duration> },
-    ManyQuickExits { exits: u32 },
+    ManyQuickExits { exits: u32, cause: Cause, output_is_dropped: bool },
     AppStoppedListening { target: String, stops_agent: bool },
     AppListensAgain { target: String },
     AgentDrained { exit: Exit },
@@ -314,12 +325,38 @@ impl Display for Message {
                 )
             }
             Self::AgentExited { exit, pause: None } => write!(f, "The agent {exit}."),
-            Self::ManyQuickExits { exits } => write!(
+            Self::ManyQuickExits {
+                exits,
+                cause: Cause::Memory,
+                ..
+            } => write!(
                 f,
-                "The agent has now ended {exits} times in a row soon after its start. Usually BACKPLANE_TOKEN or the labels are wrong, \
-                 or its edge cannot be reached from here: see the agent's own lines above. The app is not affected, and the agent \
-                 goes on being tried, with a line here at most once a minute."
+                "The agent has now ended {exits} times in a row, mostly by SIGKILL. Usually memory is short, and the kernel kills the agent \
+                 rather than the app. To see it, look for oom_kill in /sys/fs/cgroup/memory.events, OOMKilled in `docker inspect`, or \
+                 `dmesg` on the host; then raise the memory limit. The app is not affected, and the agent goes on being tried."
             ),
+            Self::ManyQuickExits {
+                exits,
+                cause,
+                output_is_dropped,
+            } => {
+                let why = match cause {
+                    Cause::Crash => "The program itself crashes, and another version of it may not",
+                    Cause::Refusal | Cause::Memory => {
+                        "Usually BACKPLANE_TOKEN or the labels are wrong, or its edge cannot be reached from here"
+                    }
+                };
+                let how_to_see = if *output_is_dropped {
+                    "to see the agent's own lines, which BACKPLANE_LOG=quiet drops, set BACKPLANE_LOG=info"
+                } else {
+                    "see the agent's own lines above"
+                };
+                write!(
+                    f,
+                    "The agent has now ended {exits} times in a row soon after its start. {why}: {how_to_see}. The app is not \
+                     affected, and the agent goes on being tried, with a line here at most once a minute."
+                )
+            }
             Self::AppStoppedListening {
                 target,
                 stops_agent: false,

@@ -56,6 +56,8 @@ pub(crate) struct Supervisor {
     target: Target,
     wait_for_app: bool,
     drain: Drain,
+    /// Whether the agent's own lines are, so that nobody is told to look for them.
+    output_is_dropped: bool,
 
     state: State,
     next_look: Moment,
@@ -75,6 +77,7 @@ impl Supervisor {
         target: Target,
         wait_for_app: bool,
         drain: Drain,
+        output_is_dropped: bool,
     ) -> Self {
         Self {
             limits,
@@ -82,6 +85,7 @@ impl Supervisor {
             target,
             wait_for_app,
             drain,
+            output_is_dropped,
             state: if wait_for_app {
                 State::Waiting { is_late: false }
             } else {
@@ -352,9 +356,11 @@ impl Supervisor {
                 Message::AgentExited { exit, pause }
             })));
         }
-        if let Some(exits) = failure.explained {
+        if let Some((exits, cause)) = failure.explained {
             actions.push(Action::Say(Note::warning(Message::ManyQuickExits {
                 exits,
+                cause,
+                output_is_dropped: self.output_is_dropped,
             })));
         }
         actions

@@ -201,7 +201,11 @@ fn supervisor() -> Vec<Message> {
         }),
     );
     messages.extend([
-        Message::ManyQuickExits { exits: 5 },
+        many_quick_exits(Cause::Refusal, false),
+        many_quick_exits(Cause::Refusal, true),
+        many_quick_exits(Cause::Memory, false),
+        many_quick_exits(Cause::Crash, false),
+        many_quick_exits(Cause::Crash, true),
         Message::AppStoppedListening {
             target: target(),
             stops_agent: false,
@@ -221,6 +225,14 @@ fn supervisor() -> Vec<Message> {
         Message::SupervisorFailed { error: error() },
     ]);
     messages
+}
+
+fn many_quick_exits(cause: Cause, output_is_dropped: bool) -> Message {
+    Message::ManyQuickExits {
+        exits: 5,
+        cause,
+        output_is_dropped,
+    }
 }
 
 #[test]

@@ -53,6 +53,7 @@ impl Script {
                 Target::from_port(OsStr::new("8080")).unwrap(),
                 wait_for_app,
                 drain,
+                false,
             ),
             now: 0,
         }
@@ -235,6 +236,64 @@ fn fifth_quick_exit_is_explained_and_later_ones_are_told_once_a_minute() {
         }
     }
     assert!(told > 10, "but they are told");
+}
+
+#[test]
+fn agent_that_is_killed_again_and_again_is_explained_once_however_long_it_runs() {
+    let killed = || Event::AgentExited {
+        exit: Exit::Signal(9),
+        others_live: false,
+        jitter: Jitter::NONE,
+    };
+    for lived in [10, 3_600_000] {
+        let mut script = Script::running(Drain::Keep);
+        for _ in 1..5 {
+            assert_eq!(script.crash(lived, killed()).len(), 1);
+        }
+        let fifth = script.crash(lived, killed());
+        assert!(fifth[1].contains("memory"), "{fifth:?}");
+        for _ in 0..10 {
+            let lines = script.crash(lived, killed());
+            assert!(lines.len() <= 1, "{lines:?}");
+        }
+        script.crash(3_600_000, exited(1));
+        let again: Vec<_> = (0..5).flat_map(|_| script.crash(lived, killed())).collect();
+        assert!(
+            again.iter().any(|line| line.contains("memory")),
+            "{again:?}"
+        );
+    }
+
+    // Most of five quick exits decide; the rest of the row is explained by then.
+    let mut script = Script::running(Drain::Keep);
+    let ends = [
+        killed(),
+        exited(1),
+        killed(),
+        killed(),
+        killed(),
+        killed(),
+        killed(),
+    ];
+    let lines: Vec<_> = ends
+        .into_iter()
+        .flat_map(|end| script.crash(10, end))
+        .collect();
+    let explained = lines.iter().filter(|line| line.contains("in a row"));
+    assert_eq!(explained.count(), 1, "{lines:?}");
+    assert!(
+        lines.iter().any(|line| line.contains("memory")),
+        "{lines:?}"
+    );
+
+    // A wrapper script's word for it.
+    let mut script = Script::running(Drain::Keep);
+    let lines: Vec<_> = (0..5).flat_map(|_| script.crash(10, exited(137))).collect();
+    assert!(lines[5].contains("memory"), "{lines:?}");
+    // But not every status above 128.
+    let mut script = Script::running(Drain::Keep);
+    let lines: Vec<_> = (0..5).flat_map(|_| script.crash(10, exited(255))).collect();
+    assert!(lines[5].contains("BACKPLANE_TOKEN"), "{lines:?}");
 }
 
 #[test]

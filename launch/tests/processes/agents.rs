@@ -197,6 +197,68 @@ fn agent_that_keeps_ending_is_explained() {
 }
 
 #[test]
+fn agent_that_keeps_being_killed_is_explained_by_memory() {
+    for agent in [
+        "#!/bin/sh\nkill -KILL $$\n",
+        // A wrapper that does not become its tunnel ends with 128 and the signal's number.
+        "#!/bin/sh\nsh -c 'kill -KILL $$'\nexit $?\n",
+        // Not every time: what is short now may suffice a moment later.
+        "#!/bin/sh
+        echo \"pid $$\" >>\"$0.notes\"
+        test $(wc -l <\"$0.notes\") = 2 && exit 1
+        kill -KILL $$\n",
+    ] {
+        let (_listener, port) = listen("127.0.0.1");
+        let layer = Layer::new(agent, port);
+        let app = layer.launch();
+        app.log_has("5 times in a row");
+        let log = layer.log();
+        for expected in ["memory", "memory.events", "docker inspect", "dmesg"] {
+            assert!(log.contains(expected), "{expected}: {log}");
+        }
+        assert!(!log.contains("BACKPLANE_TOKEN"), "{log}");
+        app.finish();
+    }
+}
+
+#[test]
+fn agent_that_keeps_crashing_is_not_blamed_on_the_token() {
+    for signal in ["SEGV", "ABRT", "ILL"] {
+        let (_listener, port) = listen("127.0.0.1");
+        let layer = Layer::new(
+            &format!("#!/bin/sh\nulimit -c 0\nkill -{signal} $$\n"),
+            port,
+        );
+        let app = layer.launch();
+        app.log_has("5 times in a row");
+        let log = layer.log();
+        assert!(log.contains("crashes"), "{log}");
+        assert!(!log.contains("BACKPLANE_TOKEN"), "{log}");
+        app.finish();
+    }
+}
+
+#[test]
+fn explanation_names_the_variable_that_shows_the_agents_lines_where_they_are_dropped() {
+    for (verbosity, expected) in [
+        ("quiet", "BACKPLANE_LOG=info"),
+        ("info", "see the agent's own lines above"),
+        ("debug", "see the agent's own lines above"),
+    ] {
+        let (_listener, port) = listen("127.0.0.1");
+        let mut layer = Layer::new("#!/bin/sh\necho no such token\nexit 3\n", port);
+        layer.set("BACKPLANE_LOG", verbosity);
+        let app = layer.launch();
+        app.log_has("5 times in a row");
+        let log = layer.log();
+        assert!(log.contains(expected), "{log}");
+        let is_shown = log.contains("no such token");
+        assert_eq!(is_shown, log.contains("lines above"), "{log}");
+        app.finish();
+    }
+}
+
+#[test]
 fn agent_comes_back_although_sigchld_is_ignored() {
     let (_listener, port) = listen("127.0.0.1");
     let mut layer = Layer::new(PATIENT_AGENT, port);
