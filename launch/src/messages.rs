@@ -362,7 +362,8 @@ impl Display for Message {
                 stops_agent: false,
             } => write!(
                 f,
-                "The app no longer listens on {target}. The agent goes on, so that requests in flight can finish."
+                "The app no longer listens on {target}. The agent keeps running as long as the app's main process, because requests may be \
+                 in flight and the app may listen again. If the app has crashed below that process, restart it."
             ),
             Self::AppStoppedListening {
                 target,

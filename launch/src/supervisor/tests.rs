@@ -372,7 +372,8 @@ fn app_that_no_longer_listens_is_told_after_two_looks() {
             Drain::Keep => assert_eq!(
                 told,
                 [
-                    "info: The app no longer listens on port 8080. The agent goes on, so that requests in flight can finish."
+                    "info: The app no longer listens on port 8080. The agent keeps running as long as the app's main process, because \
+                     requests may be in flight and the app may listen again. If the app has crashed below that process, restart it."
                 ]
             ),
             Drain::Stop => {

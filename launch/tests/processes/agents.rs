@@ -364,6 +364,23 @@ fn agent_is_left_alone_while_the_app_does_not_listen() {
 }
 
 #[test]
+fn app_that_has_crashed_below_a_living_parent_is_not_said_to_finish_requests() {
+    // The server, a child of the app's process, crashes; that process goes on.
+    let (listener, port) = listen("127.0.0.1");
+    let layer = Layer::new(PATIENT_AGENT, port);
+    let app = layer.launch_app("sh -c 'sleep 1000 & kill -SEGV $!; exec cat'");
+    let agent = app.agent(1);
+    drop(listener);
+    app.log_has("The app no longer listens on port");
+    let log = layer.log();
+    for expected in ["may be in flight", "If the app has crashed"] {
+        assert!(log.contains(expected), "{log}");
+    }
+    assert!(support::is_alive(agent));
+    app.finish();
+}
+
+#[test]
 fn restart_is_prompt() {
     let (_listener, port) = listen("127.0.0.1");
     let layer = Layer::new(PATIENT_AGENT, port);
