@@ -5,6 +5,7 @@ use crate::proc_stat::Stat;
 use rustix::event::{self, PollFd, PollFlags, Timespec};
 use rustix::io::Errno;
 use rustix::process::{self, Pid, PidfdFlags};
+use std::iter;
 use std::os::fd::OwnedFd;
 use std::thread;
 use std::time::Duration;
@@ -51,6 +52,16 @@ fn hold(pid: Pid) -> Result<AppHold, ParentGone> {
             refusal: Some(refusal),
         }),
     }
+}
+
+/// Whether the process is the first one of its PID namespace, or below it as an init starts what a container is for: directly, such as
+/// by `tini -- COMMAND`, or by a supervisor for each service, as s6 and runit have.
+pub(crate) fn is_main(process: Pid) -> bool {
+    const LEVELS: usize = 3;
+    let parent = |process: &Pid| Pid::from_raw(Stat::of(*process).ok()?.parent);
+    iter::successors(Some(process), parent)
+        .take(LEVELS)
+        .any(|process| process == Pid::INIT)
 }
 
 /// Waits until the app has ended: all that is left to do for a supervisor that cannot work.

@@ -7,7 +7,7 @@ use crate::backoff::Jitter;
 use crate::clients::Clients;
 use crate::descendants::{self, Descendant};
 use crate::limits::Limits;
-use crate::log::{Log, Verbosity};
+use crate::log::Log;
 use crate::messages::{Exit, Message, Note};
 use crate::orders::{AppReference, Orders};
 use crate::readiness::{Sight, connect};
@@ -86,7 +86,8 @@ impl EventLoop {
                 orders.target.clone(),
                 orders.wait_for_app,
                 orders.drain,
-                orders.verbosity == Verbosity::Quiet,
+                orders.verbosity,
+                orders.is_expected,
             ),
             clients: Clients::of_lock(orders.has_lock),
             orders,

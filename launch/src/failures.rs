@@ -95,9 +95,14 @@ impl Failures {
         Some(cause)
     }
 
-    /// Whether so many have come in a row that the agent's comings and goings are told only now and then.
-    pub(crate) fn are_many(&self, limits: &Limits) -> bool {
-        self.quick_exits >= limits.quick_exits
+    /// Takes note that the user has read of an agent that is well: its next exit is news.
+    pub(crate) fn recovered(&mut self) {
+        self.last_line = None;
+    }
+
+    /// How many have come in a row, if so many that the agent's comings and goings are told only now and then.
+    pub(crate) fn many(&self, limits: &Limits) -> Option<u32> {
+        (self.quick_exits >= limits.quick_exits).then_some(self.quick_exits)
     }
 }
 

@@ -115,6 +115,7 @@ pub(crate) enum Message {
     SlowLooks { error: String },
     Blind { error: String },
     AgentStarted { labels: String, url: String },
+    AgentRecovered { ran_for: Duration, exits: u32 },
     AgentExited { exit: Exit, pause: Option<Duration> },
     ManyQuickExits { exits: u32, cause: Cause, output_is_dropped: bool },
     AppStoppedListening { target: String, stops_agent: bool },
@@ -296,7 +297,8 @@ impl Display for Message {
             }
             Self::AppIsLate { target } => write!(
                 f,
-                "The app still does not listen on {target}, so there is no agent yet. A Unix socket or another port does not count."
+                "The app still does not listen on {target}, so no agent runs. A Unix socket, another port or another address does not \
+                 count: let the app listen there, or set PORT or BACKPLANE_PROXY_URL to where it listens."
             ),
             Self::NoSignals { error } => write!(
                 f,
@@ -314,6 +316,11 @@ impl Display for Message {
             Self::AgentStarted { labels, url } => {
                 write!(f, "The agent is started: {labels} to {url}.")
             }
+            Self::AgentRecovered { ran_for, exits } => write!(
+                f,
+                "The agent is well again: it has run for {}, after {exits} quick exits in a row.",
+                Rounded(*ran_for)
+            ),
             Self::AgentExited {
                 exit,
                 pause: Some(pause),

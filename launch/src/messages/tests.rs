@@ -44,6 +44,7 @@ fn every_message() -> Vec<(&'static str, Message)> {
                 Message::SlowLooks { .. } => "slow looks",
                 Message::Blind { .. } => "blind",
                 Message::AgentStarted { .. } => "agent started",
+                Message::AgentRecovered { .. } => "agent recovered",
                 Message::AgentExited { .. } => "agent exited",
                 Message::ManyQuickExits { .. } => "many quick exits",
                 Message::AppStoppedListening { .. } => "app stopped listening",
@@ -171,6 +172,10 @@ fn supervisor() -> Vec<Message> {
         Message::AgentStarted {
             labels: "app=shop".to_owned(),
             url: "http://127.0.0.1:8080".to_owned(),
+        },
+        Message::AgentRecovered {
+            ran_for: Duration::from_secs(30),
+            exits: 7,
         },
     ];
     messages.extend(

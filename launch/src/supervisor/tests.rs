@@ -46,6 +46,10 @@ struct Script {
 
 impl Script {
     fn new(wait_for_app: bool, drain: Drain) -> Self {
+        Self::of_type(wait_for_app, drain, true)
+    }
+
+    fn of_type(wait_for_app: bool, drain: Drain, is_expected: bool) -> Self {
         Self {
             supervisor: Supervisor::new(
                 Limits::default(),
@@ -53,7 +57,8 @@ impl Script {
                 Target::from_port(OsStr::new("8080")).unwrap(),
                 wait_for_app,
                 drain,
-                false,
+                Verbosity::Info,
+                is_expected,
             ),
             now: 0,
         }
@@ -158,14 +163,62 @@ fn looks_come_every_20_ms_during_the_boot_and_every_200_ms_later() {
 }
 
 #[test]
-fn app_that_is_late_is_told_once() {
-    let mut script = Script::keep();
-    let late = "debug: The app still does not listen on port 8080, so there is no agent yet. A Unix socket or another port \
-                does not count.";
-    assert_eq!(script.after(9_999).tell(SILENT), [""; 0]);
-    assert_eq!(script.after(1).tell(SILENT), [late]);
-    assert_eq!(script.after(60_000).tell(SILENT), [""; 0]);
-    assert_eq!(script.tell(LISTENS), ["start V4"]);
+fn app_that_never_listens_is_told_within_a_minute_and_a_slow_boot_is_not() {
+    let late = "The app still does not listen on port 8080, so no agent runs. A Unix socket, another port or another address does \
+                not count: let the app listen there, or set PORT or BACKPLANE_PROXY_URL to where it listens.";
+    // Nobody waits for the agent of a worker that has a port by chance.
+    for is_expected in [true, false] {
+        let mut script = Script::of_type(true, Drain::Stop, is_expected);
+        let told = [format!("warning: {late}")];
+        let told = if is_expected { &told[..] } else { &[] };
+        for _ in 0..2 {
+            assert_eq!(script.after(9_999).tell(SILENT), [""; 0]);
+            assert_eq!(script.after(1).tell(SILENT), [format!("debug: {late}")]);
+            assert_eq!(script.after(35_000).tell(SILENT), [""; 0]);
+            assert_eq!(script.after(10_000).tell(SILENT), told);
+            assert_eq!(script.after(60_000).tell(SILENT), [""; 0], "once");
+            assert_eq!(script.tell(LISTENS), ["start V4"]);
+            // It is told again of an app that does not come back.
+            script.tell(SILENT);
+            script.tell(SILENT);
+            script.tell(exited(0));
+        }
+    }
+}
+
+#[test]
+fn agent_that_is_well_again_after_many_quick_exits_is_told_once() {
+    for wait_for_app in [true, false] {
+        let mut script = Script::new(wait_for_app, Drain::Keep);
+        let start = if wait_for_app {
+            LISTENS
+        } else {
+            Event::TimeIsUp
+        };
+        script.tell(start.clone());
+        // Fewer are followed by lines of their own.
+        for exits in 1..=5 {
+            assert_eq!(script.wake().1, None, "after {} exits", exits - 1);
+            script.after(10).tell(exited(1));
+            let (look, timer) = script.wake();
+            script.after(look.or(timer).unwrap()).tell(start.clone());
+        }
+        assert_eq!(script.wake().1, Some(30_000));
+        // One that ends before is not well.
+        script.after(29_999).tell(exited(1));
+        let (look, timer) = script.wake();
+        script.after(look.or(timer).unwrap()).tell(start);
+        assert_eq!(script.after(29_999).tell(Event::TimeIsUp), [""; 0]);
+        assert_eq!(
+            script.after(1).tell(Event::TimeIsUp),
+            ["info: The agent is well again: it has run for 30 s, after 6 quick exits in a row."]
+        );
+        assert_eq!(script.wake().1, None);
+        assert_eq!(script.after(1).tell(Event::TimeIsUp), [""; 0]);
+        // And so is its next exit.
+        let told = script.tell(exited(1));
+        assert!(told[2].starts_with("warning: The agent ended"), "{told:?}");
+    }
 }
 
 #[test]

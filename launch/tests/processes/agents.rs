@@ -1,12 +1,14 @@
 //! The agent starts when it should, as what it should, and comes back.
 
+use crate::soak::soak_or;
 use crate::support::{
     self, Layer, PATIENT_AGENT, descriptors, environment, eventually, family, field, free_port,
     listen,
 };
 use std::fs;
 use std::net::{IpAddr, TcpListener};
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 #[test]
 fn agent_starts_when_the_app_listens_and_not_before() {
@@ -194,6 +196,56 @@ fn agent_that_keeps_ending_is_explained() {
         "{log}"
     );
     app.finish();
+}
+
+/// Takes a minute.
+#[test]
+fn trouble_that_lasts_and_its_end_are_told() {
+    if !soak_or(true, false) {
+        return;
+    }
+    let minute = Duration::from_mins(1);
+    let launch = |agent: &str, port: u16| {
+        let mut layer = Layer::new(agent, port);
+        layer.set("BACKPLANE_LOG", "info");
+        layer
+    };
+    // A listener, but not where the agent would connect to.
+    let (_other_listener, other_port) = listen("127.0.0.2");
+    let mistaken = launch(PATIENT_AGENT, other_port);
+    let (_listener, port) = listen("127.0.0.1");
+    let recovering = launch(
+        "#!/bin/sh
+        echo \"pid $$\" >>\"$0.notes\"
+        test $(wc -l <\"$0.notes\") -le 6 && exit 1
+        exec sleep 1000\n",
+        port,
+    );
+    let started = Instant::now();
+    let apps = [mistaken.launch(), recovering.launch()];
+
+    support::within(minute, "the agent is well again", || {
+        recovering
+            .log()
+            .contains("The agent is well again")
+            .then_some(())
+    });
+    assert_eq!(recovering.agents().len(), 7);
+    let slow_boot = Duration::from_secs(42);
+    thread::sleep(slow_boot.saturating_sub(started.elapsed()));
+    assert_eq!(mistaken.log(), "", "a slow boot is no trouble");
+    let left = minute.saturating_sub(started.elapsed());
+    support::within(left, "the app is late", || {
+        (!mistaken.log().is_empty()).then_some(())
+    });
+    assert!(
+        mistaken
+            .log()
+            .contains("The app still does not listen on port")
+    );
+    for app in apps {
+        app.finish();
+    }
 }
 
 #[test]

@@ -33,6 +33,13 @@ fn states() -> Vec<(&'static str, Script)> {
         script.after(2_000).tell(Event::TimeIsUp);
         script
     };
+    let after_trouble = || {
+        let mut script = running(Drain::Keep);
+        for _ in 0..5 {
+            script.crash(10, exited(1));
+        }
+        script
+    };
     let then = |mut script: Script, event: Event| {
         script.tell(event);
         script
@@ -44,6 +51,7 @@ fn states() -> Vec<(&'static str, Script)> {
     vec![
         ("waiting", Script::keep()),
         ("waiting, late", later(Script::keep(), 10_000)),
+        ("waiting, very late", later(Script::keep(), 50_000)),
         ("not waiting for the app", Script::new(false, Drain::Keep)),
         ("running", running(Drain::Keep)),
         (
@@ -55,6 +63,7 @@ fn states() -> Vec<(&'static str, Script)> {
             "running, told to end",
             then(running(Drain::Keep), Event::ToldToEnd),
         ),
+        ("running, well again", later(after_trouble(), 30_000)),
         ("draining", draining()),
         (
             "draining, agent gone",
