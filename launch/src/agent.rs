@@ -51,7 +51,7 @@ impl Agent {
         self.leader
     }
 
-    /// Signals the agent and every process that it has not put into another group.
+    /// Signals the agent's process group: the agent, and what it has started and not put into another group.
     pub(crate) fn signal(&self, signal: Signal) {
         // ESRCH: all are gone, which is what the signal is for.
         let _gone = process::kill_process_group(self.leader, signal);
@@ -78,17 +78,6 @@ impl Agent {
             .then(|| agent_file::fault(file))
             .flatten();
         Some(fault.map_or(exit, Exit::NotRun))
-    }
-
-    /// Whether no process of the group lives any more, as far as they are children of the supervisor. The orphans are; a child
-    /// of a living one is not, but then that one is.
-    pub(crate) fn group_is_empty(&self) -> bool {
-        // A wait that is not for exits passes over zombies, such as the unreaped leader, and fails where nothing else is left.
-        let options = WaitIdOptions::STOPPED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
-        matches!(
-            process::waitid(WaitId::Pgid(Some(self.leader)), options),
-            Err(Errno::CHILD)
-        )
     }
 
     /// Reaps the leader, after which its process group id may become another's.

@@ -1,11 +1,11 @@
 //! The app: the process that the exec.d program's parent is, or is about to become.
 
 use crate::orders::AppReference;
+use crate::proc_stat::Stat;
 use rustix::event::{self, PollFd, PollFlags, Timespec};
 use rustix::io::Errno;
 use rustix::process::{self, Pid, PidfdFlags};
-use std::fs;
-use std::io;
+use std::iter;
 use std::os::fd::OwnedFd;
 use std::thread;
 use std::time::Duration;
@@ -46,12 +46,22 @@ fn hold(pid: Pid) -> Result<AppHold, ParentGone> {
         Err(refusal) => Ok(AppHold {
             reference: AppReference::Pid {
                 pid: pid.as_raw_nonzero(),
-                started: stat_of(pid).ok().map(|stat| stat.started),
+                started: Stat::of(pid).ok().map(|stat| stat.started),
             },
             pidfd: None,
             refusal: Some(refusal),
         }),
     }
+}
+
+/// Whether the process is the first one of its PID namespace, or below it as an init starts what a container is for: directly, such as
+/// by `tini -- COMMAND`, or by a supervisor for each service, as s6 and runit have.
+pub(crate) fn is_main(process: Pid) -> bool {
+    const LEVELS: usize = 3;
+    let parent = |process: &Pid| Pid::from_raw(Stat::of(*process).ok()?.parent);
+    iter::successors(Some(process), parent)
+        .take(LEVELS)
+        .any(|process| process == Pid::INIT)
 }
 
 /// Waits until the app has ended: all that is left to do for a supervisor that cannot work.
@@ -79,53 +89,12 @@ pub(crate) fn has_ended(app: AppReference) -> bool {
 
 /// Whether the app that was referred to by its pid still lives.
 fn is_alive(pid: Pid, started: Option<u64>) -> bool {
-    match (stat_of(pid), started) {
+    match (Stat::of(pid), started) {
         (Ok(stat), Some(then)) => stat.started == then && !stat.is_of_zombie(),
         (Ok(stat), None) => !stat.is_of_zombie(),
         // Without a readable /proc there is only the null signal, which a reused pid fools. EPERM means alive, as another user.
         (Err(_), _) => process::test_kill_process(pid) != Err(Errno::SRCH),
     }
-}
-
-/// What `proc_pid_stat(5)` tells of a process.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Stat {
-    /// Of its main thread.
-    state: char,
-    threads: u32,
-    /// In clock ticks since boot.
-    started: u64,
-}
-
-impl Stat {
-    /// Whether the process has ended and only waits to be reaped.
-    ///
-    /// A main thread that has ended before others is a zombie too, and the process goes on: so it is for a moment while the launcher,
-    /// a program of many threads, becomes the app. Any number of threads but one is a process on its way from one state to another.
-    fn is_of_zombie(self) -> bool {
-        self.state == 'Z' && self.threads == 1
-    }
-}
-
-fn stat_of(pid: Pid) -> io::Result<Stat> {
-    let stat = fs::read(format!("/proc/{pid}/stat"))?;
-    parse_stat(&String::from_utf8_lossy(&stat))
-        .ok_or_else(|| io::Error::from(io::ErrorKind::InvalidData))
-}
-
-/// Fields 3, 20 and 22 of `proc_pid_stat(5)`. The second one is the program's name in parentheses, which may itself hold spaces and
-/// parentheses.
-fn parse_stat(stat: &str) -> Option<Stat> {
-    let (_, fields) = stat.rsplit_once(')')?;
-    let mut fields = fields.split_ascii_whitespace();
-    let state = fields.next()?.chars().next()?;
-    let threads = fields.nth(16)?.parse().ok()?;
-    let started = fields.nth(1)?.parse().ok()?;
-    Some(Stat {
-        state,
-        threads,
-        started,
-    })
 }
 
 #[cfg(test)]
@@ -136,42 +105,6 @@ mod tests {
     /// A process that ends when its standard input does.
     fn cat() -> Child {
         Command::new("cat").stdin(Stdio::piped()).spawn().unwrap()
-    }
-
-    #[test]
-    fn stat_is_parsed_whatever_the_program_is_called() {
-        let tail = "S 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 3 21 987654 23 24";
-        let expected = Stat {
-            state: 'S',
-            threads: 3,
-            started: 987_654,
-        };
-        for name in ["cat", "a b", "x) S 1 (y", ""] {
-            let stat = format!("4711 ({name}) {tail}");
-            assert_eq!(parse_stat(&stat), Some(expected), "{stat}");
-        }
-        assert_eq!(parse_stat("4711 (cat) S 1 2"), None);
-        assert_eq!(parse_stat("nonsense"), None);
-    }
-
-    #[test]
-    fn zombie_is_one_only_without_other_threads() {
-        for (state, threads, expected) in [
-            ('Z', 1, true),
-            ('Z', 2, false),
-            ('Z', 0, false),
-            ('S', 1, false),
-            // Gone at the next look.
-            ('X', 0, false),
-        ] {
-            let started = 1;
-            let stat = Stat {
-                state,
-                threads,
-                started,
-            };
-            assert_eq!(stat.is_of_zombie(), expected, "{stat:?}");
-        }
     }
 
     #[test]
@@ -191,7 +124,7 @@ mod tests {
         let mut child = cat();
         let pid = Pid::from_child(&child);
         let pidfd = hold(pid).unwrap().pidfd.unwrap();
-        let started = stat_of(pid).unwrap().started;
+        let started = Stat::of(pid).unwrap().started;
         assert!(is_alive(pid, Some(started)));
         assert!(is_alive(pid, None));
         assert!(

@@ -19,8 +19,8 @@ pub(crate) struct Facts<'a> {
     pub(crate) parent_argv0: Option<&'a OsStr>,
     /// Whether the image has a process of that name.
     pub(crate) process_exists: &'a dyn Fn(&str) -> bool,
-    /// Whether the parent, which becomes the app, is the first process of its container.
-    pub(crate) app_is_pid_1: bool,
+    /// Whether the parent, which becomes the app, is the first process of its container, or one that this started as an init does.
+    pub(crate) app_is_main: bool,
     /// Whether somebody sits at a terminal.
     pub(crate) has_terminal: bool,
     /// Reads the service binding below this folder. Called only where the variables do not suffice.
@@ -45,6 +45,8 @@ pub(crate) struct Decision {
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Plan {
     pub(crate) process_type: String,
+    /// Whether the user most likely waits for the agent of this type of process, and so wants to read why there is none.
+    pub(crate) is_expected: bool,
     pub(crate) labels: String,
     pub(crate) target: Target,
     pub(crate) agent: PathBuf,
@@ -148,6 +150,7 @@ fn plan(facts: &Facts, settings: &Settings, notes: &mut Vec<Note>) -> Result<Pla
     let folder = agent.parent().unwrap_or(Path::new("/"));
     Ok(Plan {
         process_type,
+        is_expected,
         labels: labels.joined,
         target,
         agent: agent.to_owned(),
@@ -188,8 +191,13 @@ fn serving_type(
             }))
         }
         Some(process_type) => Ok(process_type),
-        // Most likely a container whose entry point hides the process type; `docker run -it IMAGE bash` has a terminal.
-        None if facts.app_is_pid_1 && !facts.has_terminal && credentials.token().is_some() => {
+        // Most likely a container whose entry point hides the process type; `docker run -it IMAGE bash` has a terminal, and a job
+        // has no port.
+        None if facts.app_is_main
+            && !facts.has_terminal
+            && (settings.port.is_some() || settings.proxy_url.is_some())
+            && credentials.token().is_some() =>
+        {
             Err(Skip {
                 reason: Note::info(Message::UnknownType),
                 quietly: true,

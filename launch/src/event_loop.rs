@@ -5,6 +5,7 @@ use crate::agent_file;
 use crate::app;
 use crate::backoff::Jitter;
 use crate::clients::Clients;
+use crate::descendants::{self, Descendant};
 use crate::limits::Limits;
 use crate::log::Log;
 use crate::messages::{Exit, Message, Note};
@@ -33,6 +34,9 @@ pub(crate) struct EventLoop {
     last_look: Option<Moment>,
     connection: Option<Connection>,
     agent: Option<Agent>,
+    /// The pid that an earlier agent had, as long as processes of it may live.
+    leftovers_of: Option<Pid>,
+    told_to_end: bool,
     app_has_ended: bool,
     clients: Clients,
     is_finished: bool,
@@ -82,6 +86,8 @@ impl EventLoop {
                 orders.target.clone(),
                 orders.wait_for_app,
                 orders.drain,
+                orders.verbosity,
+                orders.is_expected,
             ),
             clients: Clients::of_lock(orders.has_lock),
             orders,
@@ -93,6 +99,8 @@ impl EventLoop {
             last_look: None,
             connection: None,
             agent: None,
+            leftovers_of: None,
+            told_to_end: false,
             app_has_ended: false,
             is_finished: false,
         }
@@ -105,11 +113,13 @@ impl EventLoop {
             self.log.note(&Note::debug(Message::Waiting { target }));
         }
         let result = self.work();
-        if let (Err(_), Some(agent)) = (result, self.agent.take()) {
-            agent.signal(Signal::KILL);
-            agent.reap();
+        if result.is_err() {
+            self.signal(Signal::KILL);
         }
-        self.sweep();
+        self.cancel_connection();
+        self.reap_agent();
+        self.leftovers_of.get_or_insert_with(process::getpid);
+        self.end_leftovers();
         result
     }
 
@@ -138,12 +148,7 @@ impl EventLoop {
                     Action::Start(loopback) => events.push(self.start(loopback)),
                     Action::Terminate => self.signal(Signal::TERM),
                     Action::Kill => self.signal(Signal::KILL),
-                    Action::Reap => {
-                        if let Some(agent) = self.agent.take() {
-                            agent.reap();
-                        }
-                        self.kill_orphans();
-                    }
+                    Action::Reap => self.reap_agent(),
                     Action::Finish => self.is_finished = true,
                 }
             }
@@ -151,6 +156,7 @@ impl EventLoop {
     }
 
     fn start(&mut self, loopback: Loopback) -> Event {
+        self.end_leftovers();
         let url = self.orders.target.url(loopback);
         match Agent::start(&self.orders, &url) {
             Ok(agent) => {
@@ -159,15 +165,88 @@ impl EventLoop {
             }
             Err(error) => Event::AgentExited {
                 exit: Exit::NotStarted(error.to_string()),
-                group_is_empty: true,
+                others_live: false,
                 jitter: Jitter::draw(),
             },
         }
     }
 
+    /// Signals the agent and all that is below it, each process once.
     fn signal(&self, signal: Signal) {
-        if let Some(agent) = &self.agent {
-            agent.signal(signal);
+        let Some(agent) = &self.agent else {
+            return;
+        };
+        // Listed first, as some may lose their parents by the signal.
+        let mut others = self.descendants();
+        others.retain(|other| other.group != agent.leader().as_raw_pid());
+        agent.signal(signal);
+        for other in others {
+            let _gone = process::kill_process(other.pid, signal);
+        }
+    }
+
+    /// The living processes below the supervisor, except an attempt to connect.
+    fn descendants(&self) -> Vec<Descendant> {
+        let connection = self.connection.as_ref().map(|connection| connection.pid);
+        let mut descendants = descendants::living();
+        descendants.retain(|descendant| Some(descendant.pid) != connection);
+        descendants
+    }
+
+    /// Whether a process lives below the supervisor besides an attempt to connect. For use while the agent does not.
+    fn others_live(&self) -> bool {
+        match self.connection {
+            None => descendants::has_living_child(),
+            Some(_) => !self.descendants().is_empty(),
+        }
+    }
+
+    fn reap_agent(&mut self) {
+        if let Some(agent) = self.agent.take() {
+            self.leftovers_of = Some(agent.leader());
+            agent.reap();
+            self.kill_leftovers();
+        }
+    }
+
+    /// Kills what an earlier agent left behind. Those that have lost their parents by that are children of the supervisor next time.
+    fn kill_leftovers(&mut self) {
+        let Some(agent) = self.leftovers_of else {
+            return;
+        };
+        if !self.others_live() {
+            self.leftovers_of = None;
+            return;
+        }
+        let connection = self.connection.as_ref().map(|connection| connection.pid);
+        for leftover in descendants::living_or_guessed(agent) {
+            if Some(leftover) != connection {
+                let _gone = process::kill_process(leftover, Signal::KILL);
+            }
+        }
+    }
+
+    /// Waits until nothing of an earlier agent is left, zombies included, but not for what the kernel does not let go of.
+    fn end_leftovers(&mut self) {
+        const PAUSE: Timespec = Timespec {
+            tv_sec: 0,
+            tv_nsec: 10_000_000,
+        };
+        let deadline = Instant::now() + self.limits.farewell;
+        loop {
+            self.kill_leftovers();
+            let _next_look_comes_soon = self.reap_others();
+            if self.leftovers_of.is_none() || Instant::now() >= deadline {
+                return;
+            }
+            let mut descriptors: Vec<PollFd<'_>> = self
+                .signals
+                .descriptor()
+                .into_iter()
+                .map(|descriptor| PollFd::from_borrowed_fd(descriptor, PollFlags::IN))
+                .collect();
+            let _until_a_child_ends = rustix::event::poll(&mut descriptors, Some(&PAUSE));
+            self.told_to_end |= self.signals.read();
         }
     }
 
@@ -272,12 +351,16 @@ impl EventLoop {
     }
 
     fn read_signals(&mut self) {
-        if self.signals.read() {
+        self.told_to_end |= self.signals.read();
+        if std::mem::take(&mut self.told_to_end) {
             self.tell(Event::ToldToEnd);
         }
         // Asked at every wake, not only after SIGCHLD, which is not sent where it was ignored before we were started.
         self.notice_agent();
-        self.reap_others();
+        if let Some(connected) = self.reap_others() {
+            self.tell(Event::Looked(connected.then_some(Loopback::V4)));
+        }
+        self.kill_leftovers();
     }
 
     fn notice_agent(&mut self) {
@@ -285,17 +368,18 @@ impl EventLoop {
             return;
         };
         if let Some(exit) = agent.exit(&self.orders.agent) {
-            let group_is_empty = agent.group_is_empty();
+            let others_live = self.others_live();
             self.tell(Event::AgentExited {
                 exit,
-                group_is_empty,
+                others_live,
                 jitter: Jitter::draw(),
             });
         }
     }
 
-    /// Reaps the children that are not the agent: its orphans, and attempts to connect.
-    fn reap_others(&mut self) {
+    /// Reaps the children that are not the agent: its orphans, and an attempt to connect, of which it returns whether it succeeded.
+    fn reap_others(&mut self) -> Option<bool> {
+        let mut connected = None;
         while let Some(pid) = self.ended_child()
             && let Ok(Some((_, status))) = process::waitpid(Some(pid), WaitOptions::NOHANG)
         {
@@ -305,10 +389,10 @@ impl EventLoop {
                 .is_some_and(|connection| connection.pid == pid)
             {
                 self.connection = None;
-                let connected = status.exit_status() == Some(0);
-                self.tell(Event::Looked(connected.then_some(Loopback::V4)));
+                connected = Some(status.exit_status() == Some(0));
             }
         }
+        connected
     }
 
     /// A child that has ended and is not the agent, which is reaped only when the state machine says so. While the agent is
@@ -332,6 +416,7 @@ impl EventLoop {
         if self.app_has_ended {
             // The app may be started again at once, by something that watches it, and then wants an agent of its own.
             self.clients.release_lock();
+            self.cancel_connection();
             self.tell(Event::AppEnded);
         }
     }
@@ -354,51 +439,9 @@ impl EventLoop {
         }
     }
 
-    /// Kills what the agent left behind outside its process group: as their reaper, the supervisor has become its parent.
-    fn kill_orphans(&self) -> usize {
-        let connection = self.connection.as_ref().map(|connection| connection.pid);
-        let mut orphans = children();
-        orphans.retain(|orphan| Some(*orphan) != connection);
-        for orphan in &orphans {
-            let _gone = process::kill_process(*orphan, Signal::KILL);
-        }
-        orphans.len()
-    }
-
-    /// Stays until the last orphan has ended, as the next ones appear only when their parents have.
-    fn sweep(&mut self) {
-        self.connection = None;
-        self.agent = None;
-        let deadline = Instant::now() + self.limits.farewell;
-        loop {
-            self.reap_others();
-            if self.kill_orphans() == 0 || Instant::now() >= deadline {
-                return;
-            }
-            let mut descriptors: Vec<PollFd<'_>> = self
-                .signals
-                .descriptor()
-                .into_iter()
-                .map(|descriptor| PollFd::from_borrowed_fd(descriptor, PollFlags::IN))
-                .collect();
-            let _until_a_child_ends = rustix::event::poll(
-                &mut descriptors,
-                Some(&Timespec {
-                    tv_sec: 0,
-                    tv_nsec: 10_000_000,
-                }),
-            );
-            self.signals.read();
+    fn cancel_connection(&mut self) {
+        if let Some(connection) = self.connection.take() {
+            let _gone = process::kill_process(connection.pid, Signal::KILL);
         }
     }
-}
-
-/// This process's living or unreaped children, as far as the kernel tells (`proc_pid_task_children(5)`).
-fn children() -> Vec<Pid> {
-    let own = process::getpid();
-    std::fs::read_to_string(format!("/proc/self/task/{own}/children"))
-        .unwrap_or_default()
-        .split_ascii_whitespace()
-        .filter_map(|pid| Pid::from_raw(pid.parse().ok()?))
-        .collect()
 }

@@ -11,6 +11,8 @@ pub(crate) struct Limits {
     pub(crate) boot: Duration,
     /// How often to look after that.
     pub(crate) look_later: Duration,
+    /// After how long without a listener a user who expects an agent is told that there is none. Some apps take 40 s to boot.
+    pub(crate) late: Duration,
     /// How often to look while the agent runs: the supervisor's only periodic work.
     pub(crate) look_while_running: Duration,
     /// The shortest pause between two looks through `/proc/net/tcp`, which cost fifty times as much as by netlink.
@@ -25,6 +27,8 @@ pub(crate) struct Limits {
     pub(crate) first_restart: Duration,
     /// The longest pause before a restart, with jitter.
     pub(crate) longest_restart: Duration,
+    /// After how long an agent is said to run again, after many quick exits.
+    pub(crate) recovered: Duration,
     /// How long an agent has to run for its earlier exits to be forgotten.
     pub(crate) healthy: Duration,
     /// After how many quick exits in a row the user is told what that usually means.
@@ -48,6 +52,7 @@ impl Default for Limits {
             look_at_boot: Duration::from_millis(20),
             boot: Duration::from_secs(10),
             look_later: Duration::from_millis(200),
+            late: Duration::from_secs(50),
             look_while_running: Duration::from_secs(1),
             pause_of_proc_net: Duration::from_millis(250),
             pause_of_connect: Duration::from_secs(2),
@@ -55,6 +60,7 @@ impl Default for Limits {
             missed_looks: 2,
             first_restart: Duration::from_millis(250),
             longest_restart: Duration::from_mins(1),
+            recovered: Duration::from_secs(30),
             healthy: Duration::from_mins(1),
             quick_exits: 5,
             repeat_line: Duration::from_mins(1),

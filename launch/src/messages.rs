@@ -43,6 +43,17 @@ pub(crate) enum Exit {
     NotStarted(String),
 }
 
+/// Why an agent keeps ending, as far as its ends tell.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Cause {
+    /// It ends by itself, most likely because the edge sends it away or is not reached.
+    Refusal,
+    /// It is killed, most likely by the kernel, which is short of memory.
+    Memory,
+    /// It crashes.
+    Crash,
+}
+
 /// Why an agent that is there cannot be run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum AgentFault {
@@ -104,8 +115,9 @@ pub(crate) enum Message {
     SlowLooks { error: String },
     Blind { error: String },
     AgentStarted { labels: String, url: String },
+    AgentRecovered { ran_for: Duration, exits: u32 },
     AgentExited { exit: Exit, pause: Option<Duration> },
-    ManyQuickExits { exits: u32 },
+    ManyQuickExits { exits: u32, cause: Cause, output_is_dropped: bool },
     AppStoppedListening { target: String, stops_agent: bool },
     AppListensAgain { target: String },
     AgentDrained { exit: Exit },
@@ -285,7 +297,8 @@ impl Display for Message {
             }
             Self::AppIsLate { target } => write!(
                 f,
-                "The app still does not listen on {target}, so there is no agent yet. A Unix socket or another port does not count."
+                "The app still does not listen on {target}, so no agent runs. A Unix socket, another port or another address does not \
+                 count: let the app listen there, or set PORT or BACKPLANE_PROXY_URL to where it listens."
             ),
             Self::NoSignals { error } => write!(
                 f,
@@ -303,6 +316,11 @@ impl Display for Message {
             Self::AgentStarted { labels, url } => {
                 write!(f, "The agent is started: {labels} to {url}.")
             }
+            Self::AgentRecovered { ran_for, exits } => write!(
+                f,
+                "The agent is well again: it has run for {}, after {exits} quick exits in a row.",
+                Rounded(*ran_for)
+            ),
             Self::AgentExited {
                 exit,
                 pause: Some(pause),
@@ -314,18 +332,45 @@ impl Display for Message {
                 )
             }
             Self::AgentExited { exit, pause: None } => write!(f, "The agent {exit}."),
-            Self::ManyQuickExits { exits } => write!(
+            Self::ManyQuickExits {
+                exits,
+                cause: Cause::Memory,
+                ..
+            } => write!(
                 f,
-                "The agent has now ended {exits} times in a row soon after its start. Usually BACKPLANE_TOKEN or the labels are wrong, \
-                 or its edge cannot be reached from here: see the agent's own lines above. The app is not affected, and the agent \
-                 goes on being tried, with a line here at most once a minute."
+                "The agent has now ended {exits} times in a row, mostly by SIGKILL. Usually memory is short, and the kernel kills the agent \
+                 rather than the app. To see it, look for oom_kill in /sys/fs/cgroup/memory.events, OOMKilled in `docker inspect`, or \
+                 `dmesg` on the host; then raise the memory limit. The app is not affected, and the agent goes on being tried."
             ),
+            Self::ManyQuickExits {
+                exits,
+                cause,
+                output_is_dropped,
+            } => {
+                let why = match cause {
+                    Cause::Crash => "The program itself crashes, and another version of it may not",
+                    Cause::Refusal | Cause::Memory => {
+                        "Usually BACKPLANE_TOKEN or the labels are wrong, or its edge cannot be reached from here"
+                    }
+                };
+                let how_to_see = if *output_is_dropped {
+                    "to see the agent's own lines, which BACKPLANE_LOG=quiet drops, set BACKPLANE_LOG=info"
+                } else {
+                    "see the agent's own lines above"
+                };
+                write!(
+                    f,
+                    "The agent has now ended {exits} times in a row soon after its start. {why}: {how_to_see}. The app is not \
+                     affected, and the agent goes on being tried, with a line here at most once a minute."
+                )
+            }
             Self::AppStoppedListening {
                 target,
                 stops_agent: false,
             } => write!(
                 f,
-                "The app no longer listens on {target}. The agent goes on, so that requests in flight can finish."
+                "The app no longer listens on {target}. The agent keeps running as long as the app's main process, because requests may be \
+                 in flight and the app may listen again. If the app has crashed below that process, restart it."
             ),
             Self::AppStoppedListening {
                 target,

@@ -17,6 +17,8 @@ pub(crate) struct Orders {
     pub(crate) labels: String,
     pub(crate) target: Target,
     pub(crate) process_type: String,
+    /// Whether this is a type of process whose user waits for the agent.
+    pub(crate) is_expected: bool,
     pub(crate) wait_for_app: bool,
     pub(crate) drain: Drain,
     pub(crate) verbosity: Verbosity,
@@ -65,6 +67,10 @@ impl Orders {
             ("target", OsStr::new(&target)),
             ("process-type", OsStr::new(&self.process_type)),
             (
+                "expected",
+                OsStr::new(word_of(&YES_OR_NO, self.is_expected)),
+            ),
+            (
                 "wait-for-app",
                 OsStr::new(word_of(&YES_OR_NO, self.wait_for_app)),
             ),
@@ -106,6 +112,7 @@ impl Orders {
                 Target::from_url(value("target")?).map_err(|_| OrdersError { name: "target" })
             })?,
             process_type: text("process-type")?.to_owned(),
+            is_expected: choice(&YES_OR_NO, "expected", text("expected")?)?,
             wait_for_app: choice(&YES_OR_NO, "wait-for-app", text("wait-for-app")?)?,
             drain: choice(&DRAINS, "drain", text("drain")?)?,
             verbosity: choice(&VERBOSITIES, "log", text("log")?)?,
@@ -165,6 +172,7 @@ mod tests {
             labels: "a=b,c=d".to_owned(),
             target: Target::from_port(OsStr::new("8080")).unwrap(),
             process_type: "web".to_owned(),
+            is_expected: true,
             wait_for_app: true,
             drain: Drain::Keep,
             verbosity: Verbosity::Info,
@@ -185,6 +193,7 @@ mod tests {
             },
             Orders {
                 process_type: "an odd=type".to_owned(),
+                is_expected: false,
                 wait_for_app: false,
                 drain: Drain::Stop,
                 verbosity: Verbosity::Debug,
@@ -216,6 +225,7 @@ mod tests {
         }
         for malformed in [
             "target=x",
+            "expected=",
             "wait-for-app=maybe",
             "drain=",
             "log=loud",

@@ -8,6 +8,7 @@ pub(crate) use events::{Action, Event, Moment, Wake};
 use crate::backoff::Jitter;
 use crate::failures::Failures;
 use crate::limits::Limits;
+use crate::log::Verbosity;
 use crate::messages::{Exit, Message, Note};
 use crate::settings::Drain;
 use crate::status::{Condition, Report};
@@ -18,16 +19,21 @@ use std::mem;
 enum State {
     /// The app does not listen yet, or no longer; there is no agent.
     Waiting {
-        /// That it takes longer than a boot does has been said.
+        /// That it takes longer than most boots do has been said to who asked for everything.
         is_late: bool,
+        /// That it takes longer than any boot does has been said.
+        is_told: bool,
     },
     /// There is an agent. `missed` counts the looks in a row that found no listener.
     Running {
         missed: u32,
+        /// When an agent that came after many quick exits is said to be well again.
+        well_at: Option<Moment>,
     },
     /// The agent was asked to end because the app no longer listens.
     Draining {
-        listens_again: Option<Loopback>,
+        /// Until when the processes that it has started may go on after it.
+        kill_at: Option<Moment>,
     },
     /// The agent has ended and is started again at this moment.
     Pausing {
@@ -46,6 +52,14 @@ enum State {
     Finished,
 }
 
+impl State {
+    /// The beginning of a wait.
+    const WAITING: Self = Self::Waiting {
+        is_late: false,
+        is_told: false,
+    };
+}
+
 /// The supervisor's mind.
 #[derive(Debug)]
 pub(crate) struct Supervisor {
@@ -55,6 +69,9 @@ pub(crate) struct Supervisor {
     target: Target,
     wait_for_app: bool,
     drain: Drain,
+    verbosity: Verbosity,
+    /// Whether this is a type of process whose user waits for the agent.
+    is_expected: bool,
 
     state: State,
     next_look: Moment,
@@ -74,6 +91,8 @@ impl Supervisor {
         target: Target,
         wait_for_app: bool,
         drain: Drain,
+        verbosity: Verbosity,
+        is_expected: bool,
     ) -> Self {
         Self {
             limits,
@@ -81,8 +100,10 @@ impl Supervisor {
             target,
             wait_for_app,
             drain,
+            verbosity,
+            is_expected,
             state: if wait_for_app {
-                State::Waiting { is_late: false }
+                State::WAITING
             } else {
                 State::Pausing {
                     until: Moment::ZERO,
@@ -108,9 +129,12 @@ impl Supervisor {
             timer_at: Some(at),
         };
         match self.state {
-            State::Waiting { .. } | State::Running { .. } | State::Draining { .. } => {
-                look(self.next_look)
-            }
+            State::Waiting { .. } => look(self.next_look),
+            State::Running { well_at, .. } => Wake {
+                timer_at: well_at,
+                ..look(self.next_look)
+            },
+            State::Draining { kill_at } => kill_at.map_or_else(Wake::default, timer),
             State::Pausing { until } if self.wait_for_app => look(until),
             State::Pausing { until } => timer(until),
             State::Stopping { kill_at } => timer(kill_at),
@@ -163,9 +187,9 @@ impl Supervisor {
             Event::AgentStarted { url } => self.agent_started(&url),
             Event::AgentExited {
                 exit,
-                group_is_empty,
+                others_live,
                 jitter,
-            } => self.agent_exited(exit, group_is_empty, jitter, now),
+            } => self.agent_exited(exit, others_live, jitter, now),
             Event::ToldToEnd => self.told_to_end(),
             Event::AppEnded => self.app_ended(now),
             Event::TimeIsUp => self.time_is_up(now),
@@ -187,10 +211,6 @@ impl Supervisor {
                     Vec::new()
                 }
             }
-            State::Draining { listens_again } => {
-                *listens_again = Some(loopback);
-                Vec::new()
-            }
             _ => Vec::new(),
         }
     }
@@ -198,19 +218,24 @@ impl Supervisor {
     fn app_is_silent(&mut self, now: Moment) -> Vec<Action> {
         self.next_look = now + self.limits.look_while_running;
         match &mut self.state {
-            State::Waiting { is_late } => {
-                if now.saturating_sub(self.since) < self.limits.boot {
+            State::Waiting { is_late, is_told } => {
+                let waited = now.saturating_sub(self.since);
+                if waited < self.limits.boot {
                     self.next_look = now + self.limits.look_at_boot;
                     return Vec::new();
                 }
                 self.next_look = now + self.limits.look_later;
-                if mem::replace(is_late, true) {
-                    return Vec::new();
-                }
                 let target = self.target.to_string();
-                vec![Action::Say(Note::debug(Message::AppIsLate { target }))]
+                let late = Message::AppIsLate { target };
+                if self.is_expected && waited >= self.limits.late && !mem::replace(is_told, true) {
+                    vec![Action::Say(Note::warning(late))]
+                } else if !mem::replace(is_late, true) {
+                    vec![Action::Say(Note::debug(late))]
+                } else {
+                    Vec::new()
+                }
             }
-            State::Pausing { until } if now >= *until => self.wait(now),
+            State::Pausing { until } if now >= *until => self.wait(now + self.limits.look_at_boot),
             State::Running { missed, .. } => {
                 *missed = missed.saturating_add(1);
                 if *missed == self.limits.missed_looks {
@@ -218,10 +243,6 @@ impl Supervisor {
                 } else {
                     Vec::new()
                 }
-            }
-            State::Draining { listens_again } => {
-                *listens_again = None;
-                Vec::new()
             }
             _ => Vec::new(),
         }
@@ -234,9 +255,7 @@ impl Supervisor {
             stops_agent,
         }));
         if stops_agent {
-            self.state = State::Draining {
-                listens_again: None,
-            };
+            self.state = State::Draining { kill_at: None };
             vec![line, Action::Terminate]
         } else {
             vec![line]
@@ -244,15 +263,19 @@ impl Supervisor {
     }
 
     fn start(&mut self, loopback: Loopback, now: Moment) -> Vec<Action> {
-        self.state = State::Running { missed: 0 };
+        let is_after_trouble = self.failures.many(&self.limits).is_some();
+        self.state = State::Running {
+            missed: 0,
+            well_at: is_after_trouble.then_some(now + self.limits.recovered),
+        };
         self.starts = self.starts.saturating_add(1);
         self.next_look = now + self.limits.look_while_running;
         vec![Action::Start(loopback)]
     }
 
-    fn wait(&mut self, now: Moment) -> Vec<Action> {
-        self.state = State::Waiting { is_late: false };
-        self.next_look = now + self.limits.look_at_boot;
+    fn wait(&mut self, next_look: Moment) -> Vec<Action> {
+        self.state = State::WAITING;
+        self.next_look = next_look;
         let target = self.target.to_string();
         vec![Action::Say(Note::debug(Message::Waiting { target }))]
     }
@@ -263,7 +286,7 @@ impl Supervisor {
             labels: self.labels.clone(),
             url: crate::target::redacted(url),
         };
-        vec![Action::Say(if self.failures.are_many(&self.limits) {
+        vec![Action::Say(if self.failures.many(&self.limits).is_some() {
             Note::debug(started)
         } else {
             Note::info(started)
@@ -273,19 +296,32 @@ impl Supervisor {
     fn agent_exited(
         &mut self,
         exit: Exit,
-        group_is_empty: bool,
+        others_live: bool,
         jitter: Jitter,
         now: Moment,
     ) -> Vec<Action> {
+        self.last_exit = Some(exit.clone());
+        if others_live {
+            match &mut self.state {
+                // They have been asked to end, and have the time for it that the agent had.
+                State::Draining { kill_at } => {
+                    let kill_at = *kill_at.get_or_insert(now + self.limits.grace);
+                    if now < kill_at {
+                        return Vec::new();
+                    }
+                }
+                State::Stopping { .. } => return Vec::new(),
+                // The children of those that were killed have lost their parents by now.
+                State::Killed { .. } => return vec![Action::Kill],
+                // No other agent comes, so that they are in nobody's way until the app has ended.
+                State::Running { .. } if self.told_to_end => return Vec::new(),
+                _ => {}
+            }
+        }
         // What the agent leaves behind is killed before it is reaped: afterwards the group's number may be another's.
         let mut actions = vec![Action::Kill, Action::Reap];
-        self.last_exit = Some(exit.clone());
         match self.state {
             State::Stopping { .. } | State::Killed { .. } => {
-                if !group_is_empty {
-                    // The others have their grace too.
-                    return Vec::new();
-                }
                 self.state = State::Finished;
                 actions.push(Action::Say(Note::debug(Message::AgentExited {
                     exit,
@@ -293,10 +329,8 @@ impl Supervisor {
                 })));
                 actions.push(Action::Finish);
             }
-            State::Draining { listens_again } => {
-                actions.extend(self.agent_drained(exit, listens_again, now));
-            }
-            State::Running { missed } => {
+            State::Draining { .. } => actions.extend(self.agent_drained(exit, now)),
+            State::Running { missed, .. } => {
                 let is_draining = missed >= self.limits.missed_looks;
                 actions.extend(self.agent_failed(exit, is_draining, jitter, now));
             }
@@ -315,20 +349,13 @@ impl Supervisor {
         }))]
     }
 
-    fn agent_drained(
-        &mut self,
-        exit: Exit,
-        listens_again: Option<Loopback>,
-        now: Moment,
-    ) -> Vec<Action> {
+    fn agent_drained(&mut self, exit: Exit, now: Moment) -> Vec<Action> {
         if self.told_to_end {
             return self.rest(exit);
         }
         let mut actions = vec![Action::Say(Note::info(Message::AgentDrained { exit }))];
-        actions.extend(match listens_again {
-            Some(loopback) => self.start(loopback, now),
-            None => self.wait(now),
-        });
+        // The app may have been listening again for long.
+        actions.extend(self.wait(now));
         actions
     }
 
@@ -358,9 +385,11 @@ impl Supervisor {
                 Message::AgentExited { exit, pause }
             })));
         }
-        if let Some(exits) = failure.explained {
+        if let Some((exits, cause)) = failure.explained {
             actions.push(Action::Say(Note::warning(Message::ManyQuickExits {
                 exits,
+                cause,
+                output_is_dropped: self.verbosity == Verbosity::Quiet,
             })));
         }
         actions
@@ -398,11 +427,23 @@ impl Supervisor {
     }
 
     fn time_is_up(&mut self, now: Moment) -> Vec<Action> {
-        match self.state {
-            State::Pausing { until } if now >= until && !self.wait_for_app => {
+        match &mut self.state {
+            State::Running { well_at, .. } if well_at.is_some_and(|at| now >= at) => {
+                *well_at = None;
+                let recovered = |exits| {
+                    Action::Say(Note::info(Message::AgentRecovered {
+                        ran_for: now.saturating_sub(self.since),
+                        exits,
+                    }))
+                };
+                let exits = self.failures.many(&self.limits);
+                self.failures.recovered();
+                exits.into_iter().map(recovered).collect()
+            }
+            State::Pausing { until } if now >= *until && !self.wait_for_app => {
                 self.start(Loopback::V4, now)
             }
-            State::Stopping { kill_at } if now >= kill_at => {
+            State::Stopping { kill_at } if now >= *kill_at => {
                 self.state = State::Killed {
                     give_up_at: now + self.limits.farewell,
                 };
@@ -411,7 +452,7 @@ impl Supervisor {
                     Action::Kill,
                 ]
             }
-            State::Killed { give_up_at } if now >= give_up_at => {
+            State::Killed { give_up_at } if now >= *give_up_at => {
                 self.state = State::Finished;
                 vec![Action::Reap, Action::Finish]
             }

@@ -152,8 +152,8 @@ fn app_that_listens_on_a_unix_socket_only_gets_no_agent() {
         .env("BACKPLANE_LOG", "debug")
         .start();
     running.wait_for_stderr(&format!(
-        "[backplane] The app still does not listen on port {port}, so there is no agent yet. \
-         A Unix socket or another port does not count.\n"
+        "[backplane] The app still does not listen on port {port}, so no agent runs. \
+         A Unix socket, another port or another address does not count: "
     ));
     assert_eq!(running.agents().len(), 0);
     running.close_stdin();

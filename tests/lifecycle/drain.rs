@@ -46,7 +46,7 @@ fn agent_is_kept_by_default() {
     scene.stop_listening();
     scene.running.wait_for_stderr(&format!(
         "[backplane] The app no longer listens on port {}. \
-         The agent goes on, so that requests in flight can finish.\n",
+         The agent keeps running as long as the app's main process, because requests may be in flight ",
         scene.port
     ));
     assert!(agent.is_alive());

@@ -11,7 +11,7 @@ use std::os::unix::ffi::OsStrExt as _;
 struct Case {
     environment: Environment,
     argv0: Option<&'static str>,
-    is_pid_1: bool,
+    is_main: bool,
     has_terminal: bool,
     binding: fn() -> Binding,
     agent: Option<&'static str>,
@@ -33,7 +33,7 @@ fn with(changes: &[(&str, &str)]) -> Case {
     Case {
         environment: Environment::of(&variables),
         argv0: None,
-        is_pid_1: false,
+        is_main: false,
         has_terminal: false,
         binding: Binding::default,
         agent: Some("/layers/agent/libexec/backplane"),
@@ -47,7 +47,7 @@ impl Case {
             environment: &self.environment,
             parent_argv0: self.argv0.map(OsStr::new),
             process_exists: &|name| name == "web",
-            app_is_pid_1: self.is_pid_1,
+            app_is_main: self.is_main,
             has_terminal: self.has_terminal,
             read_binding: &|_| (self.binding)(),
             agent: self.agent.map(Path::new),
@@ -96,6 +96,7 @@ fn web_process_with_token_labels_and_port_is_started() {
         plan,
         Plan {
             process_type: "web".to_owned(),
+            is_expected: true,
             labels: "app=shop".to_owned(),
             target: Target::from_port(OsStr::new("8080")).unwrap(),
             agent: PathBuf::from("/layers/agent/libexec/backplane"),
@@ -299,11 +300,11 @@ fn rule_5_one_off_is_skipped_silently() {
 
 #[test]
 fn rule_5_unknown_type_is_told_once_it_looks_like_a_server() {
-    let unknown = |changes: &[(&str, &str)], is_pid_1, has_terminal, binding| {
+    let unknown = |changes: &[(&str, &str)], is_main, has_terminal, binding| {
         let mut all = vec![("BACKPLANE_PROCESS_TYPE", "")];
         all.extend(changes);
         let case = Case {
-            is_pid_1,
+            is_main,
             has_terminal,
             binding,
             ..with(&all)
@@ -322,6 +323,14 @@ fn rule_5_unknown_type_is_told_once_it_looks_like_a_server() {
     assert_eq!(unknown(&[], false, false, Binding::default), silent);
     assert_eq!(unknown(&[], true, true, Binding::default), silent);
     assert_eq!(unknown(&[no_token], true, false, Binding::default), silent);
+    // A job is not for requests.
+    let no_port = ("PORT", "");
+    let url = ("BACKPLANE_PROXY_URL", "http://127.0.0.1:3000");
+    assert_eq!(unknown(&[no_port], true, false, Binding::default), silent);
+    assert_eq!(
+        unknown(&[no_port, url], true, false, Binding::default),
+        told
+    );
 }
 
 #[test]
@@ -338,6 +347,8 @@ fn skips_warn_for_web_www_and_types_on_the_allow_list_only() {
             ("BACKPLANE_PROCESS_TYPE", process_type),
             ("BACKPLANE_PROCESS_ALLOW", allow),
         ];
+        let (plan, _) = with(&kind).started();
+        assert_eq!(plan.is_expected, expected == Level::Warning);
         for lacking in ["BACKPLANE_TOKEN", "BACKPLANE_LABELS", "PORT"] {
             let notes = with(&[kind[0], kind[1], (lacking, "")]).skipped();
             assert_eq!(notes[0].level, expected, "{process_type} without {lacking}");

@@ -44,6 +44,7 @@ fn every_message() -> Vec<(&'static str, Message)> {
                 Message::SlowLooks { .. } => "slow looks",
                 Message::Blind { .. } => "blind",
                 Message::AgentStarted { .. } => "agent started",
+                Message::AgentRecovered { .. } => "agent recovered",
                 Message::AgentExited { .. } => "agent exited",
                 Message::ManyQuickExits { .. } => "many quick exits",
                 Message::AppStoppedListening { .. } => "app stopped listening",
@@ -172,6 +173,10 @@ fn supervisor() -> Vec<Message> {
             labels: "app=shop".to_owned(),
             url: "http://127.0.0.1:8080".to_owned(),
         },
+        Message::AgentRecovered {
+            ran_for: Duration::from_secs(30),
+            exits: 7,
+        },
     ];
     messages.extend(
         [
@@ -201,7 +206,11 @@ fn supervisor() -> Vec<Message> {
         }),
     );
     messages.extend([
-        Message::ManyQuickExits { exits: 5 },
+        many_quick_exits(Cause::Refusal, false),
+        many_quick_exits(Cause::Refusal, true),
+        many_quick_exits(Cause::Memory, false),
+        many_quick_exits(Cause::Crash, false),
+        many_quick_exits(Cause::Crash, true),
         Message::AppStoppedListening {
             target: target(),
             stops_agent: false,
@@ -221,6 +230,14 @@ fn supervisor() -> Vec<Message> {
         Message::SupervisorFailed { error: error() },
     ]);
     messages
+}
+
+fn many_quick_exits(cause: Cause, output_is_dropped: bool) -> Message {
+    Message::ManyQuickExits {
+        exits: 5,
+        cause,
+        output_is_dropped,
+    }
 }
 
 #[test]

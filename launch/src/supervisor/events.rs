@@ -21,8 +21,8 @@ pub(crate) enum Event {
     /// is answered with [`Action::Reap`].
     AgentExited {
         exit: Exit,
-        /// Whether no other process of its group is left.
-        group_is_empty: bool,
+        /// Whether processes live that it has started, or that those have.
+        others_live: bool,
         jitter: Jitter,
     },
     /// SIGTERM to the supervisor.
@@ -38,11 +38,11 @@ pub(crate) enum Action {
     Say(Note),
     /// Start the agent for the target at this address.
     Start(Loopback),
-    /// Send the agent's process group SIGTERM.
+    /// Send SIGTERM to the agent and to every process below it.
     Terminate,
-    /// Send the agent's process group SIGKILL.
+    /// Send SIGKILL to them.
     Kill,
-    /// Reap the agent.
+    /// Reap the agent, and from then on kill and reap what it left behind until nothing is left.
     Reap,
     /// Leave: the app has ended and the agent with it.
     Finish,

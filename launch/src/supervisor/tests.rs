@@ -16,7 +16,7 @@ const SILENT: Event = Event::Looked(None);
 fn exited(status: i32) -> Event {
     Event::AgentExited {
         exit: Exit::Status(status),
-        group_is_empty: true,
+        others_live: false,
         jitter: Jitter::NONE,
     }
 }
@@ -24,16 +24,16 @@ fn exited(status: i32) -> Event {
 fn not_run() -> Event {
     Event::AgentExited {
         exit: Exit::NotRun(AgentFault::NotExecutable),
-        group_is_empty: true,
+        others_live: false,
         jitter: Jitter::NONE,
     }
 }
 
-/// The leader has ended, others of its group live.
+/// The agent has ended, others that it has started live.
 fn exited_with_others_left() -> Event {
     Event::AgentExited {
         exit: Exit::Status(0),
-        group_is_empty: false,
+        others_live: true,
         jitter: Jitter::NONE,
     }
 }
@@ -46,6 +46,10 @@ struct Script {
 
 impl Script {
     fn new(wait_for_app: bool, drain: Drain) -> Self {
+        Self::of_type(wait_for_app, drain, true)
+    }
+
+    fn of_type(wait_for_app: bool, drain: Drain, is_expected: bool) -> Self {
         Self {
             supervisor: Supervisor::new(
                 Limits::default(),
@@ -53,6 +57,8 @@ impl Script {
                 Target::from_port(OsStr::new("8080")).unwrap(),
                 wait_for_app,
                 drain,
+                Verbosity::Info,
+                is_expected,
             ),
             now: 0,
         }
@@ -157,14 +163,62 @@ fn looks_come_every_20_ms_during_the_boot_and_every_200_ms_later() {
 }
 
 #[test]
-fn app_that_is_late_is_told_once() {
-    let mut script = Script::keep();
-    let late = "debug: The app still does not listen on port 8080, so there is no agent yet. A Unix socket or another port \
-                does not count.";
-    assert_eq!(script.after(9_999).tell(SILENT), [""; 0]);
-    assert_eq!(script.after(1).tell(SILENT), [late]);
-    assert_eq!(script.after(60_000).tell(SILENT), [""; 0]);
-    assert_eq!(script.tell(LISTENS), ["start V4"]);
+fn app_that_never_listens_is_told_within_a_minute_and_a_slow_boot_is_not() {
+    let late = "The app still does not listen on port 8080, so no agent runs. A Unix socket, another port or another address does \
+                not count: let the app listen there, or set PORT or BACKPLANE_PROXY_URL to where it listens.";
+    // Nobody waits for the agent of a worker that has a port by chance.
+    for is_expected in [true, false] {
+        let mut script = Script::of_type(true, Drain::Stop, is_expected);
+        let told = [format!("warning: {late}")];
+        let told = if is_expected { &told[..] } else { &[] };
+        for _ in 0..2 {
+            assert_eq!(script.after(9_999).tell(SILENT), [""; 0]);
+            assert_eq!(script.after(1).tell(SILENT), [format!("debug: {late}")]);
+            assert_eq!(script.after(35_000).tell(SILENT), [""; 0]);
+            assert_eq!(script.after(10_000).tell(SILENT), told);
+            assert_eq!(script.after(60_000).tell(SILENT), [""; 0], "once");
+            assert_eq!(script.tell(LISTENS), ["start V4"]);
+            // It is told again of an app that does not come back.
+            script.tell(SILENT);
+            script.tell(SILENT);
+            script.tell(exited(0));
+        }
+    }
+}
+
+#[test]
+fn agent_that_is_well_again_after_many_quick_exits_is_told_once() {
+    for wait_for_app in [true, false] {
+        let mut script = Script::new(wait_for_app, Drain::Keep);
+        let start = if wait_for_app {
+            LISTENS
+        } else {
+            Event::TimeIsUp
+        };
+        script.tell(start.clone());
+        // Fewer are followed by lines of their own.
+        for exits in 1..=5 {
+            assert_eq!(script.wake().1, None, "after {} exits", exits - 1);
+            script.after(10).tell(exited(1));
+            let (look, timer) = script.wake();
+            script.after(look.or(timer).unwrap()).tell(start.clone());
+        }
+        assert_eq!(script.wake().1, Some(30_000));
+        // One that ends before is not well.
+        script.after(29_999).tell(exited(1));
+        let (look, timer) = script.wake();
+        script.after(look.or(timer).unwrap()).tell(start);
+        assert_eq!(script.after(29_999).tell(Event::TimeIsUp), [""; 0]);
+        assert_eq!(
+            script.after(1).tell(Event::TimeIsUp),
+            ["info: The agent is well again: it has run for 30 s, after 6 quick exits in a row."]
+        );
+        assert_eq!(script.wake().1, None);
+        assert_eq!(script.after(1).tell(Event::TimeIsUp), [""; 0]);
+        // And so is its next exit.
+        let told = script.tell(exited(1));
+        assert!(told[2].starts_with("warning: The agent ended"), "{told:?}");
+    }
 }
 
 #[test]
@@ -238,6 +292,64 @@ fn fifth_quick_exit_is_explained_and_later_ones_are_told_once_a_minute() {
 }
 
 #[test]
+fn agent_that_is_killed_again_and_again_is_explained_once_however_long_it_runs() {
+    let killed = || Event::AgentExited {
+        exit: Exit::Signal(9),
+        others_live: false,
+        jitter: Jitter::NONE,
+    };
+    for lived in [10, 3_600_000] {
+        let mut script = Script::running(Drain::Keep);
+        for _ in 1..5 {
+            assert_eq!(script.crash(lived, killed()).len(), 1);
+        }
+        let fifth = script.crash(lived, killed());
+        assert!(fifth[1].contains("memory"), "{fifth:?}");
+        for _ in 0..10 {
+            let lines = script.crash(lived, killed());
+            assert!(lines.len() <= 1, "{lines:?}");
+        }
+        script.crash(3_600_000, exited(1));
+        let again: Vec<_> = (0..5).flat_map(|_| script.crash(lived, killed())).collect();
+        assert!(
+            again.iter().any(|line| line.contains("memory")),
+            "{again:?}"
+        );
+    }
+
+    // Most of five quick exits decide; the rest of the row is explained by then.
+    let mut script = Script::running(Drain::Keep);
+    let ends = [
+        killed(),
+        exited(1),
+        killed(),
+        killed(),
+        killed(),
+        killed(),
+        killed(),
+    ];
+    let lines: Vec<_> = ends
+        .into_iter()
+        .flat_map(|end| script.crash(10, end))
+        .collect();
+    let explained = lines.iter().filter(|line| line.contains("in a row"));
+    assert_eq!(explained.count(), 1, "{lines:?}");
+    assert!(
+        lines.iter().any(|line| line.contains("memory")),
+        "{lines:?}"
+    );
+
+    // A wrapper script's word for it.
+    let mut script = Script::running(Drain::Keep);
+    let lines: Vec<_> = (0..5).flat_map(|_| script.crash(10, exited(137))).collect();
+    assert!(lines[5].contains("memory"), "{lines:?}");
+    // But not every status above 128.
+    let mut script = Script::running(Drain::Keep);
+    let lines: Vec<_> = (0..5).flat_map(|_| script.crash(10, exited(255))).collect();
+    assert!(lines[5].contains("BACKPLANE_TOKEN"), "{lines:?}");
+}
+
+#[test]
 fn minute_of_health_forgives_earlier_exits() {
     let mut script = Script::running(Drain::Keep);
     for _ in 0..8 {
@@ -279,7 +391,7 @@ fn agent_that_could_not_be_started_is_not_blamed_on_the_token() {
     let mut script = Script::running(Drain::Keep);
     let not_started = || Event::AgentExited {
         exit: Exit::NotStarted("no memory".to_owned()),
-        group_is_empty: true,
+        others_live: false,
         jitter: Jitter::NONE,
     };
     let lines: Vec<String> = (0..8)
@@ -313,7 +425,8 @@ fn app_that_no_longer_listens_is_told_after_two_looks() {
             Drain::Keep => assert_eq!(
                 told,
                 [
-                    "info: The app no longer listens on port 8080. The agent goes on, so that requests in flight can finish."
+                    "info: The app no longer listens on port 8080. The agent keeps running as long as the app's main process, because \
+                     requests may be in flight and the app may listen again. If the app has crashed below that process, restart it."
                 ]
             ),
             Drain::Stop => {
@@ -321,8 +434,12 @@ fn app_that_no_longer_listens_is_told_after_two_looks() {
                 assert_eq!(told[1..], ["terminate"]);
             }
         }
+        let next_look = match drain {
+            Drain::Keep => Some(1000),
+            Drain::Stop => None,
+        };
+        assert_eq!(script.wake(), (next_look, None));
         assert_eq!(script.after(1000).tell(SILENT), [""; 0], "it is told once");
-        assert_eq!(script.wake(), (Some(1000), None));
     }
 }
 
@@ -372,24 +489,32 @@ fn stop_starts_the_agent_again_when_the_app_listens_again() {
         script.after(30_000).tell(exited(0)),
         ["kill", "reap", drained, waiting]
     );
+    // The app may be back by then.
+    assert_eq!(script.wake(), (Some(0), None));
+    assert_eq!(script.tell(SILENT), [""; 0]);
     assert_eq!(script.wake(), (Some(20), None));
     assert_eq!(script.after(20).tell(LISTENS), ["start V4"]);
+}
 
-    // Listener back before the agent has drained.
+#[test]
+fn children_of_a_drained_agent_have_two_seconds_more() {
+    let draining = || {
+        let mut script = Script::running(Drain::Stop);
+        script.after(1000).tell(SILENT);
+        script.after(1000).tell(SILENT);
+        script.after(30_000).tell(exited_with_others_left());
+        assert_eq!(script.wake(), (None, Some(2000)));
+        script
+    };
     let mut script = draining();
-    assert_eq!(script.after(1000).tell(LISTENS), [""; 0]);
-    assert_eq!(
-        script.after(10).tell(exited(0)),
-        ["kill", "reap", drained, "start V4"]
-    );
+    assert_eq!(script.after(1999).tell(exited_with_others_left()), [""; 0]);
+    assert_eq!(script.tell(exited(0))[..2], ["kill", "reap"]);
 
-    // Back, and gone again.
     let mut script = draining();
-    script.after(1000).tell(LISTENS);
-    script.after(1000).tell(SILENT);
+    assert_eq!(script.after(2000).tell(Event::TimeIsUp), [""; 0]);
     assert_eq!(
-        script.after(10).tell(exited(0)),
-        ["kill", "reap", drained, waiting]
+        script.tell(exited_with_others_left())[..2],
+        ["kill", "reap"]
     );
 }
 

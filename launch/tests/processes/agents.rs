@@ -1,12 +1,14 @@
 //! The agent starts when it should, as what it should, and comes back.
 
+use crate::soak::soak_or;
 use crate::support::{
     self, Layer, PATIENT_AGENT, descriptors, environment, eventually, family, field, free_port,
     listen,
 };
 use std::fs;
 use std::net::{IpAddr, TcpListener};
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 #[test]
 fn agent_starts_when_the_app_listens_and_not_before() {
@@ -196,6 +198,118 @@ fn agent_that_keeps_ending_is_explained() {
     app.finish();
 }
 
+/// Takes a minute.
+#[test]
+fn trouble_that_lasts_and_its_end_are_told() {
+    if !soak_or(true, false) {
+        return;
+    }
+    let minute = Duration::from_mins(1);
+    let launch = |agent: &str, port: u16| {
+        let mut layer = Layer::new(agent, port);
+        layer.set("BACKPLANE_LOG", "info");
+        layer
+    };
+    // A listener, but not where the agent would connect to.
+    let (_other_listener, other_port) = listen("127.0.0.2");
+    let mistaken = launch(PATIENT_AGENT, other_port);
+    let (_listener, port) = listen("127.0.0.1");
+    let recovering = launch(
+        "#!/bin/sh
+        echo \"pid $$\" >>\"$0.notes\"
+        test $(wc -l <\"$0.notes\") -le 6 && exit 1
+        exec sleep 1000\n",
+        port,
+    );
+    let started = Instant::now();
+    let apps = [mistaken.launch(), recovering.launch()];
+
+    support::within(minute, "the agent is well again", || {
+        recovering
+            .log()
+            .contains("The agent is well again")
+            .then_some(())
+    });
+    assert_eq!(recovering.agents().len(), 7);
+    let slow_boot = Duration::from_secs(42);
+    thread::sleep(slow_boot.saturating_sub(started.elapsed()));
+    assert_eq!(mistaken.log(), "", "a slow boot is no trouble");
+    let left = minute.saturating_sub(started.elapsed());
+    support::within(left, "the app is late", || {
+        (!mistaken.log().is_empty()).then_some(())
+    });
+    assert!(
+        mistaken
+            .log()
+            .contains("The app still does not listen on port")
+    );
+    for app in apps {
+        app.finish();
+    }
+}
+
+#[test]
+fn agent_that_keeps_being_killed_is_explained_by_memory() {
+    for agent in [
+        "#!/bin/sh\nkill -KILL $$\n",
+        // A wrapper that does not become its tunnel ends with 128 and the signal's number.
+        "#!/bin/sh\nsh -c 'kill -KILL $$'\nexit $?\n",
+        // Not every time: what is short now may suffice a moment later.
+        "#!/bin/sh
+        echo \"pid $$\" >>\"$0.notes\"
+        test $(wc -l <\"$0.notes\") = 2 && exit 1
+        kill -KILL $$\n",
+    ] {
+        let (_listener, port) = listen("127.0.0.1");
+        let layer = Layer::new(agent, port);
+        let app = layer.launch();
+        app.log_has("5 times in a row");
+        let log = layer.log();
+        for expected in ["memory", "memory.events", "docker inspect", "dmesg"] {
+            assert!(log.contains(expected), "{expected}: {log}");
+        }
+        assert!(!log.contains("BACKPLANE_TOKEN"), "{log}");
+        app.finish();
+    }
+}
+
+#[test]
+fn agent_that_keeps_crashing_is_not_blamed_on_the_token() {
+    for signal in ["SEGV", "ABRT", "ILL"] {
+        let (_listener, port) = listen("127.0.0.1");
+        let layer = Layer::new(
+            &format!("#!/bin/sh\nulimit -c 0\nkill -{signal} $$\n"),
+            port,
+        );
+        let app = layer.launch();
+        app.log_has("5 times in a row");
+        let log = layer.log();
+        assert!(log.contains("crashes"), "{log}");
+        assert!(!log.contains("BACKPLANE_TOKEN"), "{log}");
+        app.finish();
+    }
+}
+
+#[test]
+fn explanation_names_the_variable_that_shows_the_agents_lines_where_they_are_dropped() {
+    for (verbosity, expected) in [
+        ("quiet", "BACKPLANE_LOG=info"),
+        ("info", "see the agent's own lines above"),
+        ("debug", "see the agent's own lines above"),
+    ] {
+        let (_listener, port) = listen("127.0.0.1");
+        let mut layer = Layer::new("#!/bin/sh\necho no such token\nexit 3\n", port);
+        layer.set("BACKPLANE_LOG", verbosity);
+        let app = layer.launch();
+        app.log_has("5 times in a row");
+        let log = layer.log();
+        assert!(log.contains(expected), "{log}");
+        let is_shown = log.contains("no such token");
+        assert_eq!(is_shown, log.contains("lines above"), "{log}");
+        app.finish();
+    }
+}
+
 #[test]
 fn agent_comes_back_although_sigchld_is_ignored() {
     let (_listener, port) = listen("127.0.0.1");
@@ -298,6 +412,23 @@ fn agent_is_left_alone_while_the_app_does_not_listen() {
     assert!(support::is_alive(agent));
     assert_eq!(layer.agents(), [agent]);
     drop(listener);
+    app.finish();
+}
+
+#[test]
+fn app_that_has_crashed_below_a_living_parent_is_not_said_to_finish_requests() {
+    // The server, a child of the app's process, crashes; that process goes on.
+    let (listener, port) = listen("127.0.0.1");
+    let layer = Layer::new(PATIENT_AGENT, port);
+    let app = layer.launch_app("sh -c 'sleep 1000 & kill -SEGV $!; exec cat'");
+    let agent = app.agent(1);
+    drop(listener);
+    app.log_has("The app no longer listens on port");
+    let log = layer.log();
+    for expected in ["may be in flight", "If the app has crashed"] {
+        assert!(log.contains(expected), "{log}");
+    }
+    assert!(support::is_alive(agent));
     app.finish();
 }
 

@@ -1,9 +1,8 @@
 //! However the app ends, the agent is gone soon after.
 
 use crate::soak::soak_or;
-use crate::support::{
-    self, App, Layer, PATIENT_AGENT, eventually, field, is_alive, listen, processes,
-};
+use crate::support::{self, App, Layer, PATIENT_AGENT, eventually, field, listen, processes};
+use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
 /// How soon after the app's end nothing may be left: 2 s of grace for the agent, and some for a busy machine.
@@ -72,14 +71,25 @@ fn agents_children_get_sigterm_too() {
     assert!(layer.notes().ends_with("finished\n"), "{}", layer.notes());
 }
 
-/// Processes whose environment names this layer's agent as theirs: the script's children, wherever they went.
+/// Living processes whose environment names this layer's agent as theirs: the script's children, wherever they went.
 fn offspring(layer: &Layer) -> Vec<u32> {
-    let mark = format!("OFFSPRING_OF={}", layer.agent().display());
+    marked(&format!("OFFSPRING_OF={}\0", layer.agent().display()))
+}
+
+/// The same, of one start of the agent.
+fn offspring_of(layer: &Layer, agent: u32) -> Vec<u32> {
+    let mut found = offspring(layer);
+    let of_the_agent = marked(&format!("GENERATION={agent}\0"));
+    found.retain(|pid| of_the_agent.contains(pid));
+    found
+}
+
+fn marked(mark: &str) -> Vec<u32> {
     processes()
         .into_iter()
         .filter(|pid| {
             std::fs::read(format!("/proc/{pid}/environ"))
-                .is_ok_and(|environment| String::from_utf8_lossy(&environment).contains(&mark))
+                .is_ok_and(|environment| String::from_utf8_lossy(&environment).contains(mark))
         })
         .collect()
 }
@@ -106,26 +116,153 @@ fn stubborn_agent_and_its_children_are_killed() {
     app.log_has("has not ended in time");
 }
 
-#[test]
-fn what_a_crashed_agent_leaves_behind_is_gone_before_the_next() {
-    let forgetful = "#!/bin/sh
-        export OFFSPRING_OF=\"$0\"
-        sleep 1000 &
-        setsid sleep 1000 &
+/// Ways to leave processes behind, as parts of an agent's script, and how many processes each makes.
+const LEAVINGS: [(&str, usize); 6] = [
+    // In its process group, and in a session of its own.
+    ("sleep 1000 & setsid sleep 1000 &", 2),
+    // In a process group of its own, with a child that loses its parent only when that is killed.
+    ("timeout 3600 sleep 1000 &", 2),
+    ("setsid sh -c 'sleep 1000; :' &", 2),
+    // Sessions within sessions: each level loses its parent a moment after the one above.
+    (
+        "setsid sh -c 'setsid sh -c \"setsid timeout 3600 sleep 1000; :\"; :' &",
+        4,
+    ),
+    // An orphan of a running agent, which has a child.
+    ("(setsid sh -c 'trap \"\" TERM; sleep 1000; :' &)", 2),
+    // A helper that makes more of its kind whenever one ends.
+    (
+        "setsid sh -c 'trap \"\" TERM; while :; do timeout 3600 sleep 1000; done' &",
+        3,
+    ),
+];
+
+/// An agent that leaves all of this behind when it ends; its processes carry its pid in their environment.
+fn forgetful(ending: &str) -> String {
+    let leavings = LEAVINGS.map(|(script, _)| script).join("\n");
+    format!(
+        "#!/bin/sh
+        export OFFSPRING_OF=\"$0\" GENERATION=$$
+        {leavings}
         echo \"pid $$\" >>\"$0.notes\"
-        wait\n";
+        {ending}\n"
+    )
+}
+
+/// Waits until everything that this agent leaves behind is there.
+fn leavings_of(layer: &Layer, agent: u32) -> Vec<u32> {
+    let expected = LEAVINGS.iter().map(|(_, count)| count).sum();
+    eventually("everything to leave behind is there", || {
+        let mut found = offspring_of(layer, agent);
+        found.retain(|pid| *pid != agent);
+        let ready = found
+            .iter()
+            .filter(|pid| field(**pid, "Name").is_some_and(|name| name == "sleep"))
+            .count();
+        // One is a child of a helper; the agent's own wait is no leaving.
+        (found.len() >= expected && ready >= LEAVINGS.len()).then_some(found)
+    })
+}
+
+#[test]
+fn nothing_of_a_crashed_agent_is_alive_when_the_next_one_starts() {
+    for signal in ["KILL", "TERM"] {
+        let (_listener, port) = listen("127.0.0.1");
+        let layer = Layer::new(&forgetful("wait"), port);
+        let app = layer.launch();
+        let first = app.agent(1);
+        leavings_of(&layer, first);
+        support::signal(first, signal);
+        app.agent(2);
+        assert_eq!(offspring_of(&layer, first), [] as [u32; 0], "{signal}");
+        app.finish();
+        assert_eq!(offspring(&layer), [] as [u32; 0]);
+    }
+}
+
+/// Without a list of processes, those that were adopted are found by asking for each number.
+#[test]
+fn nothing_of_a_crashed_agent_is_alive_when_the_next_one_starts_where_proc_is_empty() {
     let (_listener, port) = listen("127.0.0.1");
-    let layer = Layer::new(forgetful, port);
+    let mut layer = Layer::new(&forgetful("wait"), port);
+    layer.runner = "unshare -rm sh -c 'mount -t tmpfs none /proc && exec \"$0\" \"$@\"'".to_owned();
     let app = layer.launch();
     let first = app.agent(1);
-    let children = eventually("two children are there", || {
-        let children = offspring(&layer);
-        (children.len() == 2).then_some(children)
-    });
+    leavings_of(&layer, first);
     support::signal(first, "KILL");
     app.agent(2);
-    assert!(children.iter().all(|child| !is_alive(*child)));
+    assert_eq!(offspring_of(&layer, first), [] as [u32; 0]);
     app.finish();
+    assert_eq!(offspring(&layer), [] as [u32; 0]);
+}
+
+#[test]
+fn nothing_of_a_drained_agent_is_alive_afterwards() {
+    let (listener, port) = listen("127.0.0.1");
+    let mut layer = Layer::new(&forgetful("trap 'exit 0' TERM; wait"), port);
+    layer.set("BACKPLANE_DRAIN", "stop");
+    let app = layer.launch();
+    let first = app.agent(1);
+    leavings_of(&layer, first);
+    drop(listener);
+    app.log_has("It is started again when the app listens again.");
+    eventually("all of it is gone", || {
+        offspring(&layer).is_empty().then_some(())
+    });
+    let listener = TcpListener::bind(("127.0.0.1", port)).unwrap();
+    app.agent(2);
+    drop(listener);
+    app.finish();
+    assert_eq!(offspring(&layer), [] as [u32; 0]);
+}
+
+#[test]
+fn app_that_listens_again_while_its_agent_drains_gets_the_next_one_only_when_nothing_is_left() {
+    let (listener, port) = listen("127.0.0.1");
+    let mut layer = Layer::new(&forgetful("trap 'sleep 1; exit 0' TERM; wait"), port);
+    layer.set("BACKPLANE_DRAIN", "stop");
+    let app = layer.launch();
+    let first = app.agent(1);
+    leavings_of(&layer, first);
+    drop(listener);
+    app.log_has("The app no longer listens on port");
+    let _listener = TcpListener::bind(("127.0.0.1", port)).unwrap();
+    app.agent(2);
+    assert_eq!(offspring_of(&layer, first), [] as [u32; 0]);
+    app.finish();
+    assert_eq!(offspring(&layer), [] as [u32; 0]);
+}
+
+#[test]
+fn each_process_below_the_agent_gets_one_sigterm_and_may_finish_after_the_app() {
+    // In the agent's group, in a session of its own, below a helper that has one, and an orphan.
+    let worker = "trap 'echo term >>\"$0.notes\"' TERM
+        echo ready >>\"$0.notes\"
+        sleep 1000 & wait $!; wait $!; sleep 0.3
+        echo finished >>\"$0.notes\"";
+    let agent = format!(
+        "#!/bin/sh
+        export OFFSPRING_OF=\"$0\" WORKER='{}'
+        sh -c \"$WORKER\" \"$0\" &
+        setsid sh -c \"$WORKER\" \"$0\" &
+        setsid sh -c 'setsid sh -c \"$WORKER\" \"$0\" & sh -c \"$WORKER\" \"$0\"' \"$0\" &
+        (setsid sh -c \"$WORKER\" \"$0\" &)
+        exec sleep 1000\n",
+        worker.replace('\'', "'\\''")
+    );
+    let (_listener, port) = listen("127.0.0.1");
+    let layer = Layer::new(&agent, port);
+    let app = layer.launch();
+    let count = |what: &str| layer.notes().lines().filter(|line| *line == what).count();
+    eventually("five workers are ready", || {
+        (count("ready") == 5).then_some(())
+    });
+    app.finish();
+    eventually("nothing is left", || {
+        offspring(&layer).is_empty().then_some(())
+    });
+    assert_eq!([count("term"), count("finished")], [5, 5]);
+    assert!(!layer.log().contains("is killed"));
 }
 
 #[test]

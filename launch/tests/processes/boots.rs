@@ -104,6 +104,62 @@ fn boot_goes_on_silently_where_no_agent_is_wanted() {
 }
 
 #[test]
+fn unknown_type_is_told_to_whom_an_init_starts_for_requests() {
+    for (init, is_main) in [
+        // tini, dumb-init and their like; one that starts a shell; a supervisor for each service, as of s6 and runit.
+        (r#"sh -c '"$@"; :' init"#, true),
+        (r#"sh -c 'sh -c "\"\$@\"; :" shell "$@"; :' init"#, true),
+        // Process 1 itself.
+        ("", true),
+        // Deeper down are cron jobs and commands of scripts.
+        (
+            r#"sh -c 'sh -c "sh -c '\''\"\$@\"; :'\'' sh \"\$@\"; :" shell "$@"; :' init"#,
+            false,
+        ),
+    ] {
+        for (port, expected) in [("8080", is_main), ("", false)] {
+            let mut layer = Layer::new(PATIENT_AGENT, free_port());
+            layer
+                .set("BACKPLANE_LOG", "")
+                .set("BACKPLANE_PROCESS_TYPE", "")
+                .set("PORT", port);
+            let launcher = layer.command("echo booted");
+            let mut command = Command::new("unshare");
+            command
+                .args(["-rpf", "--mount-proc", "sh", "-c"])
+                .arg(format!("exec {init} \"$@\""))
+                .arg("unshare")
+                .arg(launcher.get_program())
+                .args(launcher.get_args())
+                .env_clear()
+                .envs(
+                    launcher
+                        .get_envs()
+                        .filter_map(|(name, value)| Some((name, value?))),
+                )
+                .stdin(Stdio::null());
+            let output = command.output().unwrap();
+            assert_eq!(
+                String::from_utf8_lossy(&output.stdout),
+                "booted\n",
+                "{init}"
+            );
+            let log = String::from_utf8_lossy(&output.stderr);
+            assert_eq!(
+                log.contains("set BACKPLANE_PROCESS_TYPE"),
+                expected,
+                "{init} {port}: {log}"
+            );
+            assert_eq!(
+                log.lines().count(),
+                usize::from(expected),
+                "{init} {port}: {log}"
+            );
+        }
+    }
+}
+
+#[test]
 fn boot_goes_on_with_a_missing_agent() {
     let mut layer = Layer::new(PATIENT_AGENT, free_port());
     layer.set("BACKPLANE_LOG", "");

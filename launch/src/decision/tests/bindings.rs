@@ -62,7 +62,7 @@ fn binding_is_read_only_where_needed_and_from_the_stated_root() {
             environment: &case.environment,
             parent_argv0: None,
             process_exists: &|_| false,
-            app_is_pid_1: false,
+            app_is_main: false,
             has_terminal: false,
             read_binding: &|root| {
                 assert_eq!(read.replace(Some(root.to_owned())), None, "it is read once");

@@ -131,8 +131,19 @@ fn agents_children_have_the_same_grace_and_the_leader_is_reaped_last() {
         script.after(1990).tell(Event::TimeIsUp).last().unwrap(),
         "kill"
     );
-    assert_eq!(script.after(1).tell(exited_with_others_left()), [""; 0]);
+    // Others have become children of the supervisor meanwhile.
+    assert_eq!(script.after(1).tell(exited_with_others_left()), ["kill"]);
     assert_eq!(script.after(1).tell(exited(0)).last().unwrap(), "finish");
+}
+
+#[test]
+fn children_of_the_last_agent_are_left_alone_until_the_app_ends() {
+    let mut script = Script::running(Drain::Keep);
+    script.tell(Event::ToldToEnd);
+    assert_eq!(script.after(10).tell(exited_with_others_left()), [""; 0]);
+    assert_eq!(script.after(1000).tell(exited_with_others_left()), [""; 0]);
+    assert_eq!(script.tell(Event::AppEnded).last().unwrap(), "terminate");
+    assert_eq!(script.after(10).tell(exited(0)).last().unwrap(), "finish");
 }
 
 #[test]

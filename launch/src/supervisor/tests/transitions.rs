@@ -33,6 +33,13 @@ fn states() -> Vec<(&'static str, Script)> {
         script.after(2_000).tell(Event::TimeIsUp);
         script
     };
+    let after_trouble = || {
+        let mut script = running(Drain::Keep);
+        for _ in 0..5 {
+            script.crash(10, exited(1));
+        }
+        script
+    };
     let then = |mut script: Script, event: Event| {
         script.tell(event);
         script
@@ -44,6 +51,7 @@ fn states() -> Vec<(&'static str, Script)> {
     vec![
         ("waiting", Script::keep()),
         ("waiting, late", later(Script::keep(), 10_000)),
+        ("waiting, very late", later(Script::keep(), 50_000)),
         ("not waiting for the app", Script::new(false, Drain::Keep)),
         ("running", running(Drain::Keep)),
         (
@@ -55,8 +63,16 @@ fn states() -> Vec<(&'static str, Script)> {
             "running, told to end",
             then(running(Drain::Keep), Event::ToldToEnd),
         ),
+        ("running, well again", later(after_trouble(), 30_000)),
         ("draining", draining()),
-        ("draining, app back", then(draining(), LISTENS)),
+        (
+            "draining, agent gone",
+            then(draining(), exited_with_others_left()),
+        ),
+        (
+            "draining, in vain",
+            later(then(draining(), exited_with_others_left()), 2_000),
+        ),
         ("draining, told to end", then(draining(), Event::ToldToEnd)),
         ("restarting, not yet", restarting(true)),
         ("restarting, now", later(restarting(true), 250)),
@@ -80,7 +96,7 @@ fn events() -> [(&'static str, Event); 8] {
         ("app is silent", SILENT),
         ("agent started", Event::AgentStarted { url }),
         ("agent exited", exited(1)),
-        ("agent exited, group not", exited_with_others_left()),
+        ("agent exited, not all", exited_with_others_left()),
         ("told to end", Event::ToldToEnd),
         ("app ended", Event::AppEnded),
         ("time is up", Event::TimeIsUp),
