@@ -12,7 +12,9 @@ use crate::limits::Limits;
 use crate::lock;
 use crate::log;
 use crate::settings::Settings;
+use crate::signals;
 use crate::target::Target;
+use nix::sys::signal::{SigSet, Signal};
 use rustix::io::Errno;
 use rustix::process::{self, Uid};
 use std::ffi::OsString;
@@ -40,6 +42,8 @@ const NO_SUPERVISOR: u8 = 2;
 
 /// Plays the role.
 pub(crate) fn run(arguments: &[OsString]) -> ExitCode {
+    // Standard output may be a file that may not grow: the exit status still counts.
+    signals::block(&SigSet::from(Signal::SIGXFSZ));
     let (text, status) = match arguments {
         [] => answer(false),
         [option] if option == "--json" => answer(true),

@@ -235,3 +235,46 @@ fn program_called_by_a_relative_path_finds_its_layer() {
     app.agent(1);
     app.finish();
 }
+
+/// What runs the exec.d program where no file may grow: a write to one is a SIGXFSZ.
+const NO_FILE_MAY_GROW: &str = "sh -c 'ulimit -f 0; exec \"$0\"'";
+
+#[test]
+fn boot_goes_on_where_no_file_may_grow() {
+    for (name, value) in [
+        ("BACKPLANE_LABELS", "-x"),
+        ("BACKPLANE_LOG", "loud"),
+        ("PORT", ""),
+    ] {
+        let mut layer = Layer::new(PATIENT_AGENT, free_port());
+        layer.runner = NO_FILE_MAY_GROW.to_owned();
+        layer.set(name, value);
+        assert_eq!(boot(&layer), "", "{name}={value}");
+    }
+}
+
+#[test]
+fn agent_is_started_with_no_signal_blocked_or_ignored_where_no_file_may_grow() {
+    let (_listener, port) = listen("127.0.0.1");
+    let mut layer = Layer::new("#!/bin/sh\nexec sleep 1000\n", port);
+    layer.runner = NO_FILE_MAY_GROW.to_owned();
+    let app = layer.launch();
+    let agent = eventually("the agent runs", || {
+        layer
+            .processes()
+            .into_iter()
+            .find(|pid| support::field(*pid, "Name").as_deref() == Some("sleep"))
+    });
+    let signals = |set| u64::from_str_radix(&support::field(agent, set).unwrap(), 16).unwrap();
+    assert_eq!(signals("SigBlk"), 0);
+    // The C library ignores its own two, 32 and 33, in what it starts.
+    assert_eq!(signals("SigIgn") & !(0b11 << 31), 0);
+    support::signal(agent, "KILL");
+    eventually("it comes back", || {
+        layer
+            .processes()
+            .into_iter()
+            .find(|pid| *pid != agent && support::field(*pid, "Name").as_deref() == Some("sleep"))
+    });
+    app.finish();
+}
