@@ -35,6 +35,7 @@ mod readiness;
 mod settings;
 mod signals;
 mod spawn;
+mod standard_error;
 mod status;
 mod supervise;
 mod supervisor;
@@ -83,6 +84,7 @@ fn exec_d() -> ExitCode {
     // The launcher waits until nobody can write to descriptor 3 any more, and takes what was written as variables for the app.
     // Nothing has been opened yet, so the number is the launcher's or nobody's.
     let _unless_it_is_closed = nix::unistd::close(3);
+    standard_error::take_own_description();
     whatever_happens(exec_d::run)
 }
 

@@ -2,7 +2,7 @@
 
 use crate::support::{self, Layer, PATIENT_AGENT, eventually, free_port, listen};
 use backplane_launch::VARIABLES;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::{Command, Stdio};
@@ -175,7 +175,7 @@ fn boot_and_restarts_go_on_with_a_standard_error_that_nobody_reads() {
         let (pipe_reader, pipe_writer) = std::io::pipe().unwrap();
         let full_pipe = !is_closed;
         let stderr = if full_pipe {
-            fill(&pipe_writer);
+            support::fill(&pipe_writer);
             Stdio::from(OwnedFd::from(pipe_writer))
         } else {
             drop(reader);
@@ -192,21 +192,6 @@ fn boot_and_restarts_go_on_with_a_standard_error_that_nobody_reads() {
         app.nothing_is_left();
         drop(pipe_reader);
     }
-}
-
-/// Fills a pipe, through a description of its own, as `O_NONBLOCK` is not the descriptor's but the description's.
-fn fill(writer: &impl AsRawFd) {
-    use std::fs::File;
-    use std::io::Write as _;
-    use std::os::unix::fs::OpenOptionsExt as _;
-    const O_NONBLOCK: i32 = 0o4000;
-    let path = format!("/proc/self/fd/{}", writer.as_raw_fd());
-    let mut pipe = File::options()
-        .write(true)
-        .custom_flags(O_NONBLOCK)
-        .open(path)
-        .unwrap();
-    while pipe.write(&[b'x'; 4096]).is_ok() {}
 }
 
 #[test]
@@ -277,4 +262,110 @@ fn agent_is_started_with_no_signal_blocked_or_ignored_where_no_file_may_grow() {
             .find(|pid| *pid != agent && support::field(*pid, "Name").as_deref() == Some("sleep"))
     });
     app.finish();
+}
+
+#[test]
+fn boot_and_supervisor_go_on_with_a_terminal_that_has_little_room() {
+    use rustix::event::{PollFd, PollFlags, Timespec, poll};
+    use std::io::Read as _;
+    let agent = PATIENT_AGENT.replace("exec sleep 1000", "exec >/dev/null 2>&1 sleep 1000");
+    // Lines that are longer than the room: of exec.d and of the supervisor, or of the latter alone.
+    for verbosity in ["debug", "info"] {
+        let (_listener, port) = listen("127.0.0.1");
+        let mut layer = Layer::new(&agent, port);
+        layer
+            .set("BACKPLANE_LOG", verbosity)
+            .set("BACKPLANE_LABELS", &format!("app={}", "x".repeat(8_000)));
+        let (mut reader, terminal) = support::terminal();
+        support::fill(&terminal);
+        let has_room = || {
+            let mut descriptors = [PollFd::new(&terminal, PollFlags::OUT)];
+            poll(&mut descriptors, Some(&Timespec::default())).unwrap() > 0
+        };
+        while !has_room() {
+            reader.read_exact(&mut [0]).unwrap();
+        }
+        let mut command = layer.command("cat");
+        command.stderr(terminal.try_clone().unwrap());
+        let mut app = support::App::of(&layer, command.spawn().unwrap());
+        let first = app.agent(1);
+        support::signal(first, "KILL");
+        app.agent(2);
+        assert!(
+            !support::is_nonblocking(&terminal),
+            "the app's own writes may wait"
+        );
+        drop(app.child.stdin.take());
+        app.wait();
+        app.nothing_is_left();
+    }
+}
+
+#[test]
+fn agent_that_does_not_wait_for_its_output_changes_nothing_for_the_app() {
+    let agent = PATIENT_AGENT.replace(
+        "exec sleep",
+        "cat /proc/self/fdinfo/1 /proc/self/fdinfo/2 >\"$0.flags\"
+dd if=/dev/null oflag=nonblock >&2
+dd if=/dev/null oflag=nonblock
+echo done >>\"$0.flags\"
+exec sleep",
+    );
+    let (_reader, terminal) = support::terminal();
+    let (_pipe_reader, pipe) = std::io::pipe().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let log = std::fs::File::options()
+        .append(true)
+        .create(true)
+        .open(folder.path().join("log"))
+        .unwrap();
+    for stderr in [
+        OwnedFd::from(terminal),
+        OwnedFd::from(pipe),
+        OwnedFd::from(log),
+    ] {
+        let (_listener, port) = listen("127.0.0.1");
+        let layer = Layer::new(&agent, port);
+        let mut command = layer.command("cat");
+        command.stderr(stderr.try_clone().unwrap());
+        let mut app = support::App::of(&layer, command.spawn().unwrap());
+        let flags = eventually("the agent has changed its flags", || {
+            let flags = std::fs::read_to_string(layer.agent().with_extension("flags")).ok()?;
+            flags.ends_with("done\n").then_some(flags)
+        });
+        assert!(!support::is_nonblocking(&stderr), "{stderr:?}");
+        let is_nonblocking = |line: &str| {
+            let octal = line.strip_prefix("flags:")?.trim();
+            Some(u32::from_str_radix(octal, 8).unwrap() & 0o4000 != 0)
+        };
+        let at_start: Vec<bool> = flags.lines().filter_map(is_nonblocking).collect();
+        assert_eq!(
+            at_start,
+            [false, false],
+            "its own writes wait, as usual: {flags}"
+        );
+        drop(app.child.stdin.take());
+        app.wait();
+        app.nothing_is_left();
+    }
+}
+
+#[test]
+fn log_that_is_not_open_for_appending_holds_what_app_and_supervisor_wrote() {
+    let (_listener, port) = listen("127.0.0.1");
+    let noisy = PATIENT_AGENT.replace("exec sleep", "echo of the agent >&2\nexec sleep");
+    let layer = Layer::new(&noisy, port);
+    let mut command = layer.command("sh -c 'echo of the app >&2; cat; echo end of the app >&2'");
+    command.stderr(std::fs::File::create(layer.path().join("stderr")).unwrap());
+    let mut app = support::App::of(&layer, command.spawn().unwrap());
+    app.log_has("of the agent\n");
+    drop(app.child.stdin.take());
+    app.wait();
+    app.nothing_is_left();
+    let log = layer.log();
+    for line in ["of the app", "of the agent", "end of the app"] {
+        assert!(log.lines().any(|other| other == line), "{log}");
+    }
+    let ours = |line: &str| line.starts_with("[backplane] ") || line.contains("of the ");
+    assert!(log.lines().all(ours), "{log}");
 }
