@@ -113,6 +113,7 @@ fn decision() -> Vec<Message> {
         [
             ProxyUrlError::NotPlainText,
             ProxyUrlError::Scheme,
+            ProxyUrlError::UserInfo,
             ProxyUrlError::Host,
             ProxyUrlError::Port,
         ]

@@ -88,6 +88,32 @@ fn boot_goes_on_without_what_an_agent_needs() {
 }
 
 #[test]
+fn password_in_the_proxy_url_is_refused_and_shown_nowhere() {
+    let (_listener, port) = listen("127.0.0.1");
+    for user_info in [
+        "user:S3cret",
+        "S3cret",
+        ":S3cret",
+        "user:1/S3cret",
+        "user:S3cret@x",
+    ] {
+        let mut layer = Layer::new(PATIENT_AGENT, port);
+        let url = format!("http://{user_info}@127.0.0.1:{port}/");
+        layer.set("BACKPLANE_PROXY_URL", &url);
+        let mut app = layer.launch();
+        app.log_has("BACKPLANE_PROXY_URL is");
+        assert_eq!(layer.supervisors(), [0; 0]);
+        drop(app.child.stdin.take());
+        app.wait();
+        app.nothing_is_left();
+        let log = layer.log();
+        assert!(log.contains("password"), "{log}");
+        assert!(!log.contains("S3cret"), "{log}");
+        assert_eq!(layer.notes(), "");
+    }
+}
+
+#[test]
 fn boot_goes_on_silently_where_no_agent_is_wanted() {
     for (name, value) in [
         ("BACKPLANE_DISABLED", "1"),
