@@ -5,11 +5,11 @@ use crate::log::Verbosity;
 use crate::messages::Exit;
 use crate::orders::Orders;
 use crate::spawn::spawn;
+use crate::standard_error;
 use crate::trampoline;
 use rustix::io::Errno;
 use rustix::process::{self, Pid, Signal, WaitId, WaitIdOptions};
 use std::io;
-use std::os::fd::AsFd as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -27,8 +27,8 @@ impl Agent {
             Verbosity::Quiet => (Stdio::null(), Stdio::null()),
             // Standard output is the app's alone.
             Verbosity::Info | Verbosity::Debug => {
-                let output = io::stderr().as_fd().try_clone_to_owned()?;
-                (Stdio::from(output), Stdio::inherit())
+                let output = standard_error::for_agent()?;
+                (Stdio::from(output.try_clone()?), Stdio::from(output))
             }
         };
         let child = spawn(

@@ -1,11 +1,11 @@
 //! The agent's file: what the build noted of it, and why it cannot be run, in more words than the kernel's ENOENT, which means a
 //! missing file, a missing interpreter and a missing loader alike.
 
+use crate::file;
 use crate::messages::AgentFault;
 use rustix::fs::{Access, AtFlags, CWD};
 use rustix::io::Errno;
 use std::ffi::OsStr;
-use std::fs::File;
 use std::io::{self, Read as _};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
@@ -54,7 +54,9 @@ fn is_executable(path: &Path) -> Result<(), Errno> {
 
 fn head_of(path: &Path) -> io::Result<Vec<u8>> {
     let mut head = Vec::new();
-    File::open(path)?.take(HEAD).read_to_end(&mut head)?;
+    file::open_regular(path)?
+        .take(HEAD)
+        .read_to_end(&mut head)?;
     Ok(head)
 }
 

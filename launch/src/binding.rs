@@ -3,9 +3,8 @@
 //! <https://github.com/buildpacks/spec/blob/main/extensions/bindings.md> and <https://servicebinding.io/spec/core/1.0.0/>: each
 //! folder below the root is a binding, its files are its entries. Kubernetes makes those files links to `..data/…`.
 
-use rustix::fs::{Mode, OFlags};
+use crate::file;
 use std::ffi::{OsStr, OsString};
-use std::fs::File;
 use std::io::{self, Read as _};
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::{Path, PathBuf};
@@ -107,15 +106,7 @@ fn is_absent(error: &io::Error) -> bool {
 }
 
 fn read_entry(path: &Path) -> io::Result<Vec<u8>> {
-    // Without NONBLOCK, opening a named pipe waits for a writer, and the app's boot with it.
-    let file = File::from(rustix::fs::open(
-        path,
-        OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC,
-        Mode::empty(),
-    )?);
-    if !file.metadata()?.is_file() {
-        return Err(io::Error::other("it is not a file"));
-    }
+    let file = file::open_regular(path)?;
     let mut content = Vec::new();
     file.take(LONGEST_ENTRY + 1).read_to_end(&mut content)?;
     if content.len() as u64 > LONGEST_ENTRY {
@@ -132,6 +123,7 @@ fn read_entry(path: &Path) -> io::Result<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use rustix::fs::Mode;
     use std::fs;
     use std::os::unix::fs::symlink;
     use tempfile::TempDir;

@@ -11,7 +11,8 @@ use std::time::Duration;
 #[derive(Debug)]
 pub(crate) struct Clients {
     holds_lock: bool,
-    /// Until when nobody is taken from the queue: somebody is in it who cannot be, so it would wake the supervisor again and again.
+    /// Until when nobody is taken from the queue: it would wake the supervisor again and again, as it holds somebody who cannot be
+    /// taken, or as it is filled as fast as it is emptied.
     deaf_until: Option<Moment>,
 }
 
@@ -51,6 +52,11 @@ impl Clients {
                 None
             }
         }
+    }
+
+    /// Leaves the others in the queue until a moment.
+    pub(crate) fn pause_until(&mut self, until: Moment) {
+        self.deaf_until = Some(until);
     }
 
     /// Lets the lock go.

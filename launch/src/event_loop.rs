@@ -7,6 +7,7 @@ use crate::backoff::Jitter;
 use crate::clients::Clients;
 use crate::descendants::{self, Descendant};
 use crate::limits::Limits;
+use crate::lock;
 use crate::log::Log;
 use crate::messages::{Exit, Message, Note};
 use crate::orders::{AppReference, Orders};
@@ -39,6 +40,7 @@ pub(crate) struct EventLoop {
     told_to_end: bool,
     app_has_ended: bool,
     clients: Clients,
+    agent_sha256: Option<String>,
     is_finished: bool,
 }
 
@@ -90,6 +92,7 @@ impl EventLoop {
                 orders.is_expected,
             ),
             clients: Clients::of_lock(orders.has_lock),
+            agent_sha256: agent_file::noted_checksum(&orders.agent),
             orders,
             limits,
             log,
@@ -128,8 +131,9 @@ impl EventLoop {
             self.wait()?;
             self.read_signals();
             self.notice_app();
-            self.answer_clients();
             self.keep_time();
+            // Last, as anyone can come, and as often as they like.
+            self.answer_clients();
         }
         Ok(())
     }
@@ -421,21 +425,36 @@ impl EventLoop {
         }
     }
 
-    /// Tells everybody who has connected to the lock how the agent is.
+    /// Reports to a bounded number of clients. The next turn comes after signals, the app and timers have had theirs.
     fn answer_clients(&mut self) {
+        if self.is_finished {
+            return;
+        }
         let pause = self.limits.poll;
-        while let Some(client) = self.clients.next(self.now(), pause) {
-            let report = Report {
-                process_type: self.orders.process_type.clone(),
-                agent_sha256: agent_file::noted_checksum(&self.orders.agent),
-                supervisor_pid: Some(std::process::id()),
-                agent_pid: self
-                    .agent
-                    .as_ref()
-                    .map(|agent| agent.leader().as_raw_pid().unsigned_abs()),
-                ..self.mind.report(self.now())
+        let mut report = None;
+        for _ in 0..self.limits.clients_per_turn {
+            let Some(client) = self.clients.next(self.now(), pause) else {
+                return;
             };
-            let _gone = rustix::io::write(client, report.to_lines().as_bytes());
+            if lock::peer(&client).is_some_and(lock::is_trusted) {
+                let report = report.get_or_insert_with(|| self.report().to_lines());
+                let _gone = rustix::io::write(client, report.as_bytes());
+            }
+        }
+        let next_turn = self.now() + self.limits.clients_interval;
+        self.clients.pause_until(next_turn);
+    }
+
+    fn report(&self) -> Report {
+        Report {
+            process_type: self.orders.process_type.clone(),
+            agent_sha256: self.agent_sha256.clone(),
+            supervisor_pid: Some(std::process::id()),
+            agent_pid: self
+                .agent
+                .as_ref()
+                .map(|agent| agent.leader().as_raw_pid().unsigned_abs()),
+            ..self.mind.report(self.now())
         }
     }
 

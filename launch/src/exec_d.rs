@@ -12,7 +12,6 @@ use crate::log::{Level, Log};
 use crate::messages::{Message, Note};
 use crate::orders::Orders;
 use crate::spawn::spawn;
-use nix::sys::signal::SigSet;
 use rustix::process;
 use std::env;
 use std::ffi::OsString;
@@ -117,8 +116,6 @@ fn start(plan: Plan, program: PathBuf, log: Log) -> Result<(), Note> {
         app: reference,
         has_lock: lock.is_some(),
     };
-    // A Ctrl-C before the supervisor has a session of its own is not meant for it; it inherits the mask.
-    let _best_effort = SigSet::all().thread_block();
     spawn(
         Command::new(&orders.program)
             .arg(crate::supervise::ROLE)

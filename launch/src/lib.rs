@@ -23,6 +23,7 @@ mod environment;
 mod event_loop;
 mod exec_d;
 mod failures;
+mod file;
 mod labels;
 mod limits;
 mod lock;
@@ -36,6 +37,7 @@ mod readiness;
 mod settings;
 mod signals;
 mod spawn;
+mod standard_error;
 mod status;
 mod supervise;
 mod supervisor;
@@ -48,6 +50,7 @@ pub use crate::settings::VARIABLES;
 use crate::log::{Level, Log, Verbosity};
 use crate::messages::Message;
 use crate::readiness::connect;
+use nix::sys::signal::SigSet;
 use std::env;
 use std::ffi::{OsStr, OsString};
 use std::panic;
@@ -77,9 +80,13 @@ pub fn main() -> ExitCode {
 }
 
 fn exec_d() -> ExitCode {
+    // A line to a log that has reached a file size limit is a SIGXFSZ, and would end the boot; a Ctrl-C is meant for others. The
+    // supervisor inherits the mask, and the agent starts without it.
+    signals::block(&SigSet::all());
     // The launcher waits until nobody can write to descriptor 3 any more, and takes what was written as variables for the app.
     // Nothing has been opened yet, so the number is the launcher's or nobody's.
     let _unless_it_is_closed = nix::unistd::close(3);
+    standard_error::take_own_description();
     whatever_happens(exec_d::run)
 }
 

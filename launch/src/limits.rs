@@ -39,7 +39,11 @@ pub(crate) struct Limits {
     pub(crate) grace: Duration,
     /// How long to wait after SIGKILL for the kernel to end the agent.
     pub(crate) farewell: Duration,
-    /// How long a supervisor may take to answer `backplane-status`.
+    /// How many clients are answered in one turn of the event loop.
+    pub(crate) clients_per_turn: u32,
+    /// The shortest pause between two turns that answer so many.
+    pub(crate) clients_interval: Duration,
+    /// How long `backplane-status` takes at most, however many supervisors it asks and whatever they answer.
     pub(crate) status_answer: Duration,
     /// How often to ask for what the kernel tells by itself elsewhere: whether the app lives, where there is no pidfd; whether the
     /// agent does, where signals cannot be read; for clients after one that could not be let in.
@@ -66,6 +70,8 @@ impl Default for Limits {
             repeat_line: Duration::from_mins(1),
             grace: Duration::from_secs(2),
             farewell: Duration::from_millis(500),
+            clients_per_turn: 32,
+            clients_interval: Duration::from_millis(10),
             status_answer: Duration::from_secs(1),
             poll: Duration::from_millis(500),
         }

@@ -3,10 +3,15 @@
 //! The lock is a listening abstract Unix socket (unix(7)): it ends with its last holder however that ends, needs no file system,
 //! and is as wide as the network namespace, as the target's port is.
 
+use rustix::io::Errno;
+use rustix::net::sockopt::{self, Timeout};
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
+use rustix::process::{self, Uid};
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::linux::net::SocketAddrExt as _;
-use std::os::unix::net::{SocketAddr, UnixListener, UnixStream};
+use std::os::unix::net::{SocketAddr, UnixListener};
+use std::time::Duration;
 
 /// Why the lock was not taken.
 #[derive(Debug)]
@@ -29,15 +34,41 @@ pub(crate) fn acquire(place: &str) -> Result<OwnedFd, LockError> {
 }
 
 /// Connects to the holder of a place's lock.
-pub(crate) fn connect(place: &str) -> io::Result<UnixStream> {
-    UnixStream::connect_addr(&address(place)?)
+///
+/// # Errors
+///
+/// `AGAIN` if the holder's queue of clients stays full until the timeout: connect(2) waits for room in it, no longer than
+/// `SO_SNDTIMEO`.
+pub(crate) fn connect(place: &str, timeout: Duration) -> Result<OwnedFd, Errno> {
+    let address = SocketAddrUnix::new_abstract_name(name(place).as_bytes())?;
+    let flags = SocketFlags::CLOEXEC;
+    let socket = rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
+    sockopt::set_socket_timeout(&socket, Timeout::Send, Some(timeout))?;
+    rustix::net::connect(&socket, &address)?;
+    Ok(socket)
+}
+
+/// The user at the other end of a connection: the one who connected, or who took the lock. `None` if the kernel does not tell, and
+/// for a process of another pid namespace, which has no pid here that the type could hold.
+pub(crate) fn peer(connection: impl AsFd) -> Option<Uid> {
+    let credentials = sockopt::socket_peercred(connection);
+    credentials.ok().map(|credentials| credentials.uid)
+}
+
+/// Whether this process believes a user, and tells that user what it knows: its own user and root.
+pub(crate) fn is_trusted(user: Uid) -> bool {
+    user == process::geteuid() || user.is_root()
 }
 
 /// What the abstract names of all locks start with.
 pub(crate) const PREFIX: &str = "backplane/";
 
 fn address(place: &str) -> io::Result<SocketAddr> {
-    SocketAddr::from_abstract_name(format!("{PREFIX}{place}"))
+    SocketAddr::from_abstract_name(name(place))
+}
+
+fn name(place: &str) -> String {
+    format!("{PREFIX}{place}")
 }
 
 #[cfg(test)]
@@ -67,5 +98,32 @@ mod tests {
             acquire(&"x".repeat(300)),
             Err(LockError::Refused(_))
         ));
+    }
+
+    #[test]
+    fn own_user_and_root_are_trusted_and_no_other() {
+        let place = format!("test-{}:2", std::process::id());
+        let _lock = acquire(&place).unwrap();
+        let connection = connect(&place, Duration::from_secs(1)).unwrap();
+        let own = peer(&connection).unwrap();
+        assert_eq!(own, process::geteuid());
+        assert!(is_trusted(own) && is_trusted(Uid::ROOT));
+        assert!(!is_trusted(Uid::from_raw(own.as_raw() + 1)));
+    }
+
+    #[test]
+    fn connecting_waits_for_a_full_queue_no_longer_than_asked() {
+        let place = format!("test-{}:3", std::process::id());
+        let lock = acquire(&place).unwrap();
+        rustix::net::listen(&lock, 0).unwrap();
+        let timeout = Duration::from_millis(50);
+        let mut connections = Vec::new();
+        let error = loop {
+            match connect(&place, timeout) {
+                Ok(connection) => connections.push(connection),
+                Err(error) => break error,
+            }
+        };
+        assert_eq!(error, Errno::AGAIN);
     }
 }

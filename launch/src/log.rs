@@ -1,13 +1,7 @@
 //! Lines to the user, on standard error.
-//!
-//! That descriptor is shared with the app, so its flags are never changed; and it may be closed, a pipe that nobody
-//! reads, or a full one, so a line that cannot be written at once is dropped: the app's boot and the agent's restart
-//! matter more than our words.
 
 use crate::messages::{Message, Note};
-use rustix::event::{self, PollFd, PollFlags, Timespec};
-use rustix::io::{self, Errno, IoSlice, ReadWriteFlags};
-use std::os::fd::{AsFd, BorrowedFd};
+use crate::standard_error;
 
 /// How important a line is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -63,7 +57,7 @@ impl Log {
 
     pub(crate) fn say(self, level: Level, message: &Message) {
         if self.verbosity.shows(level) {
-            write_at_once(rustix::stdio::stderr(), &line(&message.to_string()));
+            standard_error::write(&line(&message.to_string()));
         }
     }
 }
@@ -112,36 +106,9 @@ fn is_plain(character: char) -> bool {
     !character.is_control() && !reorders_text && !matches!(character, '\u{2028}' | '\u{2029}')
 }
 
-/// Writes `line` if that needs no waiting, and drops it otherwise.
-fn write_at_once(descriptor: BorrowedFd<'_>, line: &[u8]) {
-    // RWF_NOWAIT makes this one write non-blocking without changing the descriptor that we share (pwritev2(2); an offset
-    // of -1 means an ordinary write). Pipes and sockets know it on newer kernels.
-    let written = io::pwritev2(
-        descriptor,
-        &[IoSlice::new(line)],
-        u64::MAX,
-        ReadWriteFlags::NOWAIT,
-    );
-    match written {
-        Err(Errno::PIPE | Errno::BADF) | Ok(_) => {}
-        // The kernel or the kind of file does not know the flag, or it is a regular file that would have to wait for its
-        // disk. A pipe that has been full a moment ago is dropped by `poll`.
-        Err(_) => {
-            let mut descriptors = [PollFd::from_borrowed_fd(descriptor.as_fd(), PollFlags::OUT)];
-            let ready = event::poll(&mut descriptors, Some(&Timespec::default()));
-            if ready.is_ok() && descriptors[0].revents().contains(PollFlags::OUT) {
-                let _dropped_if_it_fails = io::write(descriptor, line);
-            }
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::fs;
-    use std::io::{Read as _, Write as _};
-    use std::os::unix::net::UnixStream;
 
     #[test]
     fn verbosity_shows_its_level_and_all_above() {
@@ -178,49 +145,5 @@ mod tests {
             assert!(line.len() > LONGEST_LINE - 10, "{}", line.len());
             assert!(String::from_utf8(line).unwrap().ends_with('\n'));
         }
-    }
-
-    #[test]
-    fn write_at_once_writes_to_pipe_socket_and_file() {
-        let (mut reader, writer) = std::io::pipe().unwrap();
-        write_at_once(writer.as_fd(), b"one\n");
-        drop(writer);
-        let mut text = String::new();
-        reader.read_to_string(&mut text).unwrap();
-        assert_eq!(text, "one\n");
-
-        let (mut reader, writer) = UnixStream::pair().unwrap();
-        write_at_once(writer.as_fd(), b"two\n");
-        drop(writer);
-        let mut text = String::new();
-        reader.read_to_string(&mut text).unwrap();
-        assert_eq!(text, "two\n");
-
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("log");
-        let mut file = fs::File::options()
-            .append(true)
-            .create(true)
-            .open(&path)
-            .unwrap();
-        file.write_all(b"zero\n").unwrap();
-        write_at_once(file.as_fd(), b"one\n");
-        write_at_once(file.as_fd(), b"two\n");
-        assert_eq!(fs::read_to_string(&path).unwrap(), "zero\none\ntwo\n");
-    }
-
-    #[test]
-    fn write_at_once_drops_the_line_when_a_pipe_or_socket_is_full() {
-        // A write that waited would hang this test: nobody reads.
-        let (reader, writer) = std::io::pipe().unwrap();
-        let (peer, socket) = UnixStream::pair().unwrap();
-        for _ in 0..2_000 {
-            write_at_once(writer.as_fd(), &[b'x'; 4096]);
-            write_at_once(socket.as_fd(), &[b'x'; 4096]);
-        }
-        drop((reader, peer));
-        // Nobody will ever read.
-        write_at_once(writer.as_fd(), b"x");
-        write_at_once(socket.as_fd(), b"x");
     }
 }

@@ -228,6 +228,9 @@ impl Display for Message {
                         "spaces, control characters and bytes that are not UTF-8 cannot be in a URL"
                     }
                     ProxyUrlError::Scheme => "it should start with http:// or https://",
+                    ProxyUrlError::UserInfo => {
+                        "a user name or password in it could be read in the agent's arguments (write %40 for any other @)"
+                    }
                     ProxyUrlError::Host => "its host is neither a name nor an address",
                     ProxyUrlError::Port => "its port should be a number from 1 to 65535",
                 };

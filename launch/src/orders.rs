@@ -188,7 +188,7 @@ mod tests {
         for orders in [
             orders(),
             Orders {
-                target: url("http://u:p@[::1]:3000/a=b?c#d"),
+                target: url("http://[::1]:3000/a=b?c#d"),
                 ..orders()
             },
             Orders {

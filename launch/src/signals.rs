@@ -10,11 +10,16 @@ use std::os::fd::{AsFd as _, BorrowedFd};
 #[derive(Debug)]
 pub(crate) struct Signals(Option<SignalFd>);
 
+/// Keeps these signals from ending this process; the processes that it starts inherit that.
+pub(crate) fn block(signals: &SigSet) {
+    let _never_refused = signals.thread_block();
+}
+
 impl Signals {
     /// Takes all signals from now on, and tells what is wrong if they cannot be read.
     pub(crate) fn take() -> (Self, Option<Message>) {
         let all = SigSet::all();
-        let _never_refused = all.thread_block();
+        block(&all);
         match SignalFd::with_flags(&all, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC) {
             Ok(signals) => (Self(Some(signals)), None),
             Err(error) => {

@@ -10,13 +10,19 @@ pub(crate) use report::{Condition, Report};
 use crate::environment::Environment;
 use crate::limits::Limits;
 use crate::lock;
+use crate::log;
 use crate::settings::Settings;
+use crate::signals;
 use crate::target::Target;
+use nix::sys::signal::{SigSet, Signal};
+use rustix::io::Errno;
+use rustix::process::{self, Uid};
 use std::ffi::OsString;
 use std::fs;
 use std::io::{self, Read as _, Write as _};
+use std::os::unix::net::UnixStream;
 use std::process::ExitCode;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// The name by which the launch program is called for this role.
 pub(crate) const NAME: &str = "backplane-status";
@@ -36,6 +42,8 @@ const NO_SUPERVISOR: u8 = 2;
 
 /// Plays the role.
 pub(crate) fn run(arguments: &[OsString]) -> ExitCode {
+    // Standard output may be a file that may not grow: the exit status still counts.
+    signals::block(&SigSet::from(Signal::SIGXFSZ));
     let (text, status) = match arguments {
         [] => answer(false),
         [option] if option == "--json" => answer(true),
@@ -49,12 +57,13 @@ pub(crate) fn run(arguments: &[OsString]) -> ExitCode {
 
 fn answer(json: bool) -> (String, u8) {
     let environment = Environment::of_process();
-    let listening = || places_in(&fs::read_to_string("/proc/net/unix").unwrap_or_default());
-    let reports: Vec<Report> = places_to_ask(place_of(&environment), listening)
-        .iter()
-        .filter_map(|place| ask(place, Limits::default().status_answer))
-        .collect();
-    render(&reports, json)
+    let places = places_to_ask(place_of(&environment), || {
+        // Names of sockets are bytes. One that is not UTF-8 is no supervisor's.
+        let table = fs::read("/proc/net/unix").unwrap_or_default();
+        places_in(&String::from_utf8_lossy(&table))
+    });
+    let answers = ask_all(&places, Limits::default().status_answer);
+    render(&answers, json)
 }
 
 /// The place of the process that these variables are for, if they tell.
@@ -94,39 +103,104 @@ fn places_to_ask(own: Option<String>, listening: impl FnOnce() -> Vec<String>) -
     own.map_or_else(listening, |own| vec![own])
 }
 
-/// The report of the supervisor at this place. None where there is no supervisor, but perhaps something else.
-fn ask(place: &str, patience: Duration) -> Option<Report> {
-    let socket = lock::connect(place).ok()?;
-    socket.set_read_timeout(Some(patience)).ok()?;
-    let mut text = String::new();
-    let ended = socket.take(report::LONGEST).read_to_string(&mut text);
-    match ended {
-        Ok(_) => Report::from_lines(&text),
-        // It is there, but stopped or out of time: an agent that nobody looks after does not count as running.
-        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Some(Report::unanswered(place)),
-        Err(_) => None,
+/// What there is at a place.
+#[derive(Debug)]
+enum Answer {
+    /// A supervisor that answers, or at least one that should.
+    Report(Report),
+    /// A process of this user, which this one does not believe, or which does not answer this one.
+    OfUser { place: String, user: Uid },
+}
+
+/// Asks one after the other, within one timeout in all. Each has an equal share of the time that is left, so that one that lets
+/// this process wait leaves time for the others.
+fn ask_all(places: &[String], timeout: Duration) -> Vec<Answer> {
+    let end = Instant::now() + timeout;
+    let mut left = u32::try_from(places.len()).unwrap_or(u32::MAX);
+    let mut answers = Vec::new();
+    for place in places {
+        let share = end.saturating_duration_since(Instant::now()) / left.max(1);
+        left = left.saturating_sub(1);
+        answers.extend(ask(place, share));
+    }
+    answers
+}
+
+/// The answer at this place. `None` if there is no supervisor, but perhaps something else.
+fn ask(place: &str, timeout: Duration) -> Option<Answer> {
+    let end = Instant::now() + timeout;
+    // The kernel takes zero for no timeout at all.
+    let timeout = timeout.max(Duration::from_micros(1));
+    // It is there, but stopped or out of time: an agent that nobody looks after does not count as running.
+    let unanswered = || Some(Answer::Report(Report::unanswered(place)));
+    let socket = match lock::connect(place, timeout) {
+        Ok(socket) => socket,
+        Err(Errno::AGAIN) => return unanswered(),
+        Err(_) => return None,
+    };
+    let user = lock::peer(&socket)?;
+    let of_user = || {
+        let place = place.to_owned();
+        Some(Answer::OfUser { place, user })
+    };
+    if !lock::is_trusted(user) {
+        return of_user();
+    }
+    let mut socket = UnixStream::from(socket);
+    let mut text = Vec::new();
+    let mut buffer = [0; 4096];
+    loop {
+        let left = end.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return unanswered();
+        }
+        socket.set_read_timeout(Some(left)).ok()?;
+        match socket.read(&mut buffer) {
+            // Root's supervisor tells other users nothing.
+            Ok(0) if text.is_empty() && user != process::geteuid() => return of_user(),
+            Ok(0) => return Report::from_lines(str::from_utf8(&text).ok()?).map(Answer::Report),
+            Ok(count) => text.extend(buffer.get(..count)?),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return unanswered(),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(_) => return None,
+        }
+        if text.len() > report::LONGEST {
+            return None;
+        }
     }
 }
 
-fn render(reports: &[Report], json: bool) -> (String, u8) {
-    if reports.is_empty() {
-        let text = if json {
-            String::new()
-        } else {
-            "Nothing supervises a Backplane agent here. The app's log says why; set BACKPLANE_LOG=debug for more.\n".to_owned()
-        };
-        return (text, NO_SUPERVISOR);
-    }
-    let lines = reports.iter().map(|report| {
-        if json {
-            format!("{}\n", report.to_json())
-        } else {
-            format!("{report}\n")
-        }
+fn render(answers: &[Answer], json: bool) -> (String, u8) {
+    let reports = || {
+        answers.iter().filter_map(|answer| match answer {
+            Answer::Report(report) => Some(report),
+            Answer::OfUser { .. } => None,
+        })
+    };
+    let lines = answers.iter().filter_map(|answer| match answer {
+        Answer::Report(report) if json => Some(format!("{}\n", report.to_json())),
+        Answer::Report(report) => Some(format!("{report}\n")),
+        Answer::OfUser { .. } if json => None,
+        Answer::OfUser { place, user } => Some(format!(
+            "The lock of {} is held by a process of user ID {user}. Run backplane-status as that user.\n",
+            log::plain(place)
+        )),
     });
-    let all_run = reports.iter().all(|report| report.condition.is_running());
-    (lines.collect(), if all_run { RUNNING } else { NOT_RUNNING })
+    let text: String = lines.collect();
+    let status = if reports().count() == 0 {
+        NO_SUPERVISOR
+    } else if reports().all(|report| report.condition.is_running()) {
+        RUNNING
+    } else {
+        NOT_RUNNING
+    };
+    if answers.is_empty() && !json {
+        return (format!("{NOTHING}\n"), status);
+    }
+    (text, status)
 }
+
+const NOTHING: &str = "Nothing supervises a Backplane agent here. The app's log says why; set BACKPLANE_LOG=debug for more.";
 
 #[cfg(test)]
 mod tests {
@@ -167,13 +241,15 @@ Num       RefCount Protocol Flags    Type St Inode Path
     #[test]
     fn exit_status_tells_whether_all_agents_run() {
         use Condition::{Running, Waiting};
-        let report = |condition| Report {
-            condition,
-            ..Report::unanswered("localhost:1")
+        let answer = |condition| {
+            Answer::Report(Report {
+                condition,
+                ..Report::unanswered("localhost:1")
+            })
         };
         let status = |conditions: &[Condition]| {
-            let reports: Vec<Report> = conditions.iter().copied().map(report).collect();
-            let (text, status) = render(&reports, true);
+            let answers: Vec<Answer> = conditions.iter().copied().map(answer).collect();
+            let (text, status) = render(&answers, true);
             assert_eq!(text.lines().count(), conditions.len());
             status
         };
@@ -182,5 +258,58 @@ Num       RefCount Protocol Flags    Type St Inode Path
         assert_eq!(status(&[Waiting]), 1);
         assert_eq!(status(&[Running, Waiting]), 1);
         assert!(render(&[], false).0.starts_with("Nothing supervises"));
+    }
+
+    #[test]
+    fn what_another_user_says_counts_for_nothing() {
+        let of_user = || Answer::OfUser {
+            place: "a\n\u{1b}[2J:1".to_owned(),
+            user: Uid::from_raw(1_000),
+        };
+        assert_eq!(render(&[of_user()], true), (String::new(), NO_SUPERVISOR));
+        let (text, status) = render(&[of_user()], false);
+        assert_eq!(status, NO_SUPERVISOR);
+        assert!(text.contains("of user ID 1000"), "{text}");
+        assert!(text.contains("a\\n\\u{1b}[2J:1 "), "{text}");
+        let running = Answer::Report(Report {
+            condition: Condition::Running,
+            ..Report::unanswered("localhost:1")
+        });
+        assert_eq!(render(&[of_user(), running], true).1, RUNNING);
+    }
+
+    #[test]
+    fn place_that_lets_us_wait_leaves_time_for_the_others() {
+        use Condition::{Running, Unknown};
+        use std::os::unix::net::UnixListener;
+        let places: Vec<String> = (0..4)
+            .map(|number| format!("test-{}-ask:{number}", process::getpid()))
+            .collect();
+        // Nobody accepts: the kernel does it, and no answer comes.
+        let _locks: Vec<UnixListener> = places[..3]
+            .iter()
+            .map(|place| UnixListener::from(lock::acquire(place).unwrap()))
+            .collect();
+        let answering = UnixListener::from(lock::acquire(&places[3]).unwrap());
+        let report = Report {
+            condition: Running,
+            ..Report::unanswered("port 1")
+        };
+        let server = std::thread::spawn(move || {
+            let (mut client, _) = answering.accept().unwrap();
+            client.write_all(report.to_lines().as_bytes()).unwrap();
+        });
+        let started = Instant::now();
+        let answers = ask_all(&places, Duration::from_secs(4));
+        assert!(started.elapsed() < Duration::from_secs(5));
+        server.join().unwrap();
+        let conditions: Vec<Condition> = answers
+            .iter()
+            .map(|answer| match answer {
+                Answer::Report(report) => report.condition,
+                Answer::OfUser { .. } => panic!("{answer:?}"),
+            })
+            .collect();
+        assert_eq!(conditions, [Unknown, Unknown, Unknown, Running]);
     }
 }

@@ -44,6 +44,8 @@ pub(crate) enum Loopback {
 pub(crate) enum ProxyUrlError {
     NotPlainText,
     Scheme,
+    /// A user name or a password: the agent's arguments, which hold the URL, can be read by every user.
+    UserInfo,
     Host,
     Port,
 }
@@ -88,10 +90,20 @@ impl Target {
         }
     }
 
-    /// One name for all ways to write the same place: what the lock is named for.
+    /// One name for all ways to write the same place: what the lock is named for. Other loopback addresses than 127.0.0.1 and `::1`
+    /// are places of their own, as other apps can listen there on the same port.
     pub(crate) fn place(&self) -> String {
         let port = self.port();
         match self.host() {
+            Host::Local(address)
+                if ![
+                    IpAddr::V4(Ipv4Addr::LOCALHOST),
+                    IpAddr::V6(Ipv6Addr::LOCALHOST),
+                ]
+                .contains(address) =>
+            {
+                format!("{address}:{port}")
+            }
             Host::Local(_) | Host::Localhost => format!("localhost:{port}"),
             Host::Foreign(host) => format!("{host}:{port}"),
         }
@@ -137,14 +149,15 @@ fn parse_url(url: &str) -> Result<ProxyUrl, ProxyUrlError> {
         "https" => 443,
         _ => return Err(ProxyUrlError::Scheme),
     };
+    // Wherever it is: a password may have a slash in it that should be percent-encoded, and redaction goes by the last one.
+    if rest.contains('@') {
+        return Err(ProxyUrlError::UserInfo);
+    }
     let authority = rest
         .split(['/', '?', '#', '\\'])
         .next()
         .ok_or(ProxyUrlError::Host)?;
-    let host_and_port = authority
-        .rsplit_once('@')
-        .map_or(authority, |(_, host)| host);
-    let (host, port) = match host_and_port.strip_prefix('[') {
+    let (host, port) = match authority.strip_prefix('[') {
         Some(rest) => {
             let (address, port) = rest.split_once(']').ok_or(ProxyUrlError::Host)?;
             let address: Ipv6Addr = address.parse().map_err(|_| ProxyUrlError::Host)?;
@@ -155,9 +168,9 @@ fn parse_url(url: &str) -> Result<ProxyUrl, ProxyUrlError> {
             };
             (host_of_address(IpAddr::V6(address)), port)
         }
-        None => match host_and_port.split_once(':') {
+        None => match authority.split_once(':') {
             Some((name, port)) => (host_of_name(name)?, Some(port)),
-            None => (host_of_name(host_and_port)?, None),
+            None => (host_of_name(authority)?, None),
         },
     };
     // A colon without a port means the default one (RFC 3986, section 3.2.3).
@@ -265,7 +278,7 @@ mod tests {
             ("http://[::]:3000", local("::1"), 3000),
             ("http://[::ffff:127.0.0.1]:3000", local("127.0.0.1"), 3000),
             ("http://[2001:db8::1]", foreign("2001:db8::1"), 80),
-            ("http://user:p@ss@127.0.0.1:1/", local("127.0.0.1"), 1),
+            ("http://127.0.0.1:1/%40", local("127.0.0.1"), 1),
             (
                 "http://app_1.Internal:65535",
                 foreign("app_1.internal"),
@@ -283,7 +296,7 @@ mod tests {
 
     #[test]
     fn url_that_cannot_be_a_target_is_refused() {
-        use ProxyUrlError::{Host, NotPlainText, Port, Scheme};
+        use ProxyUrlError::{Host, NotPlainText, Port, Scheme, UserInfo};
         for (url, expected) in [
             ("127.0.0.1:3000", Scheme),
             ("localhost", Scheme),
@@ -294,7 +307,16 @@ mod tests {
             ("http://", Host),
             ("http:///path", Host),
             ("http://:3000", Host),
-            ("http://user@:3000", Host),
+            ("http://user@:3000", UserInfo),
+            ("http://user:p@ss@127.0.0.1:1/", UserInfo),
+            ("https://user:password@app.internal", UserInfo),
+            ("http://user@127.0.0.1:3000", UserInfo),
+            ("http://:password@127.0.0.1:3000", UserInfo),
+            ("http://@127.0.0.1:3000", UserInfo),
+            ("http://user:1/pass@127.0.0.1:3000", UserInfo),
+            ("http://user:1?pass@127.0.0.1:3000", UserInfo),
+            ("http://user:1#pass@127.0.0.1:3000", UserInfo),
+            ("http://user:1\\pass@127.0.0.1:3000", UserInfo),
             ("http://-x", Host),
             ("http://a$b", Host),
             ("http://[::1", Host),
@@ -325,22 +347,28 @@ mod tests {
 
     #[test]
     fn place_is_the_same_for_all_names_of_this_host() {
-        let places = [
-            "http://localhost:8080",
-            "http://127.0.0.1:8080/x",
-            "https://[::1]:8080",
-        ]
-        .map(|url| Target::from_url(OsStr::new(url)).unwrap().place());
+        let place = |url: &str| Target::from_url(OsStr::new(url)).unwrap().place();
         let port = Target::from_port(OsStr::new("8080")).unwrap();
-        for place in places {
-            assert_eq!(place, port.place());
+        for host in [
+            "localhost",
+            "LocalHost.",
+            "127.0.0.1",
+            "0.0.0.0",
+            "[::1]",
+            "[::]",
+            "[::ffff:127.0.0.1]",
+        ] {
+            let url = format!("http://{host}:8080/x");
+            assert_eq!(place(&url), port.place(), "{url}");
         }
-        assert_eq!(
-            Target::from_url(OsStr::new("http://Other:8080"))
-                .unwrap()
-                .place(),
-            "other:8080"
-        );
+        for (url, expected) in [
+            ("http://127.0.0.2:8080", "127.0.0.2:8080"),
+            ("http://[::ffff:127.0.0.2]:8080", "127.0.0.2:8080"),
+            ("https://127.8.8.8", "127.8.8.8:443"),
+            ("http://Other:8080", "other:8080"),
+        ] {
+            assert_eq!(place(url), expected);
+        }
     }
 
     #[test]
@@ -355,7 +383,7 @@ mod tests {
         ] {
             assert_eq!(redacted(url), expected);
         }
-        let target = Target::from_url(OsStr::new("http://u:p@x:1/?t")).unwrap();
-        assert_eq!(target.to_string(), "http://***@x:1/?***");
+        let target = Target::from_url(OsStr::new("http://x:1/?t")).unwrap();
+        assert_eq!(target.to_string(), "http://x:1/?***");
     }
 }

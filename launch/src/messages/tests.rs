@@ -114,6 +114,7 @@ fn decision() -> Vec<Message> {
         [
             ProxyUrlError::NotPlainText,
             ProxyUrlError::Scheme,
+            ProxyUrlError::UserInfo,
             ProxyUrlError::Host,
             ProxyUrlError::Port,
         ]

@@ -3,8 +3,11 @@
 use crate::log;
 use std::fmt::{self, Display, Formatter, Write as _};
 
-/// No report is longer; its socket's buffer holds it whole, so that the supervisor never waits for its reader.
-pub(crate) const LONGEST: u64 = 16 * 1024;
+/// No report is longer, in bytes; its socket's buffer holds it whole, so that the supervisor never waits for its reader.
+pub(crate) const LONGEST: usize = 16 * 1024;
+
+/// The longest text in a report, except the labels, which get all the room that the others leave.
+const LONGEST_TEXT: usize = 2 * 1024;
 
 /// The state of an agent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -133,7 +136,7 @@ impl Report {
             ("last_exit", maybe(&self.last_exit)),
             ("next_try_seconds", number(self.next_try_seconds)),
             ("process_type", text(&self.process_type)),
-            ("labels", text(&self.labels)),
+            (LABELS, text(&self.labels)),
             ("target", text(&self.target)),
             ("agent_sha256", maybe(&self.agent_sha256)),
             ("agent_pid", number(self.agent_pid.map(u64::from))),
@@ -141,11 +144,21 @@ impl Report {
         ]
     }
 
+    /// The labels come last, and whatever is too long is cut.
     pub(crate) fn to_lines(&self) -> String {
         let mut lines = String::new();
-        for (name, value) in self.fields() {
+        let (labels, others): (Vec<_>, Vec<_>) = self
+            .fields()
+            .into_iter()
+            .partition(|(name, _)| *name == LABELS);
+        for (name, value) in others.into_iter().chain(labels) {
+            let room = if name == LABELS {
+                LONGEST.saturating_sub(lines.len() + name.len() + "=\n".len())
+            } else {
+                LONGEST_TEXT
+            };
             match value {
-                Value::Text(text) => lines.extend([name, "=", &text, "\n"]),
+                Value::Text(text) => lines.extend([name, "=", &cut(text, room), "\n"]),
                 Value::Number(number) => lines.extend([name, "=", &number.to_string(), "\n"]),
                 Value::Null => {}
             }
@@ -169,7 +182,7 @@ impl Report {
             last_exit: text("last_exit").map(str::to_owned),
             next_try_seconds: number("next_try_seconds")?,
             process_type: text("process_type")?.to_owned(),
-            labels: text("labels")?.to_owned(),
+            labels: text(LABELS)?.to_owned(),
             target: text("target")?.to_owned(),
             agent_sha256: text("agent_sha256").map(str::to_owned),
             agent_pid: pid("agent_pid")?,
@@ -184,6 +197,18 @@ impl Report {
             .map(|(name, value)| format!("\"{name}\":{value}"));
         format!("{{{}}}", members.join(","))
     }
+}
+
+const LABELS: &str = "labels";
+
+/// The text in at most `room` bytes, with a mark where it was cut.
+fn cut(mut text: String, room: usize) -> String {
+    const MARK: &str = "…";
+    if text.len() > room {
+        text.truncate(text.floor_char_boundary(room.saturating_sub(MARK.len())));
+        text.push_str(MARK);
+    }
+    text
 }
 
 enum Value {
@@ -214,10 +239,12 @@ impl Display for Value {
 }
 
 impl Display for Report {
+    /// Escaped: what holds the lock's name may be another program, and its user another than the reader.
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         let (_, _, words) = self.condition.row();
+        let target = log::plain(&self.target);
         if self.condition == Condition::Unknown {
-            return write!(f, "{words} ({}).", self.target);
+            return write!(f, "{words} ({target}).");
         }
         write!(f, "{words} ({} s).", self.for_seconds)?;
         if let Some(seconds) = self.next_try_seconds {
@@ -225,16 +252,19 @@ impl Display for Report {
         }
         write!(f, " Restarts: {}.", self.restarts)?;
         if let Some(exit) = &self.last_exit {
-            write!(f, " The last time it {exit}.")?;
+            write!(f, " The last time it {}.", log::plain(exit))?;
         }
-        let process_type = log::plain(&self.process_type);
         write!(
             f,
-            " Process type {process_type}, labels {}, target {}.",
-            self.labels, self.target
+            " Process type {}, labels {}, target {target}.",
+            log::plain(&self.process_type),
+            log::plain(&self.labels),
         )?;
         match &self.agent_sha256 {
-            Some(checksum) => write!(f, " The agent's SHA-256 checksum: {checksum}."),
+            Some(checksum) => {
+                let checksum = log::plain(checksum);
+                write!(f, " The agent's SHA-256 checksum: {checksum}.")
+            }
             None => Ok(()),
         }
     }
@@ -350,6 +380,48 @@ mod tests {
             ),
         ] {
             assert_eq!(report.to_string(), expected);
+        }
+    }
+
+    #[test]
+    fn everything_is_escaped_for_people() {
+        let hostile = "\u{1b}]0;x\u{7}\r\n\u{202e}".to_owned();
+        let report = Report {
+            last_exit: Some(hostile.clone()),
+            process_type: hostile.clone(),
+            labels: hostile.clone(),
+            target: hostile.clone(),
+            agent_sha256: Some(hostile.clone()),
+            ..report()
+        };
+        for text in [
+            report.to_string(),
+            report.to_json(),
+            Report::unanswered(&hostile).to_string(),
+        ] {
+            assert_eq!(text, log::plain(&text));
+        }
+    }
+
+    #[test]
+    fn report_that_is_too_long_is_cut_and_still_read() {
+        for length in [LONGEST - 1, LONGEST, 100 * LONGEST] {
+            for unit in ["x", "ü", "\n"] {
+                let long = unit.repeat(length);
+                let report = Report {
+                    last_exit: Some(long.clone()),
+                    process_type: long.clone(),
+                    labels: long.clone(),
+                    target: long.clone(),
+                    ..report()
+                };
+                let lines = report.to_lines();
+                assert!(lines.len() <= LONGEST, "{}", lines.len());
+                let read = Report::from_lines(&lines).unwrap();
+                assert!(read.labels.len() > LONGEST / 2, "{}", read.labels.len());
+                assert!(read.labels.ends_with('…') && read.target.ends_with('…'));
+                assert_eq!(read.condition, report.condition);
+            }
         }
     }
 }

@@ -5,8 +5,11 @@ use crate::support::{
     self, Layer, PATIENT_AGENT, descriptors, environment, eventually, family, field, free_port,
     listen,
 };
+use backplane_launch::CHECKSUM_FILE;
 use std::fs;
 use std::net::{IpAddr, TcpListener};
+use std::path::Path;
+use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -445,4 +448,42 @@ fn restart_is_prompt() {
     assert!(pause >= Duration::from_millis(250), "{pause:?}");
     assert!(pause < Duration::from_secs(5), "{pause:?}");
     app.finish();
+}
+
+#[test]
+fn what_is_no_regular_file_keeps_nobody_waiting() {
+    let replaced = |layer: &Layer, path: &Path, how: &str| {
+        let path = path.display();
+        let script = format!(
+            "rm -rf '{path}'; {}",
+            how.replace("PATH", &format!("'{path}'"))
+        );
+        let status = Command::new("sh").arg("-c").arg(script).status().unwrap();
+        assert!(status.success(), "{}", layer.log());
+    };
+    for how in ["mkfifo -m 755 PATH", "mkdir PATH", "ln -s /dev/zero PATH"] {
+        // The checksum, from the beginning.
+        let (_listener, port) = listen("127.0.0.1");
+        let layer = Layer::new(PATIENT_AGENT, port);
+        replaced(&layer, &layer.path().join(CHECKSUM_FILE), how);
+        let app = layer.launch();
+        let agent = app.agent(1);
+        let status = || {
+            let output = layer.status().arg("--json").output().unwrap();
+            String::from_utf8(output.stdout).unwrap()
+        };
+        assert!(status().contains("\"agent_sha256\":null"), "{how}");
+
+        // The agent, once it has run.
+        replaced(&layer, &layer.agent(), how);
+        support::signal(agent, "KILL");
+        eventually(how, || {
+            let cause = "cannot be run: its file cannot be read (it is not a regular file)";
+            status().contains(cause).then_some(())
+        });
+        replaced(&layer, &layer.agent(), ":");
+        layer.install(PATIENT_AGENT, 0o755);
+        app.agent(2);
+        app.finish();
+    }
 }

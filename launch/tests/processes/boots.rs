@@ -2,7 +2,7 @@
 
 use crate::support::{self, Layer, PATIENT_AGENT, eventually, free_port, listen};
 use backplane_launch::VARIABLES;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::{Command, Stdio};
@@ -84,6 +84,32 @@ fn boot_goes_on_without_what_an_agent_needs() {
         assert!(log.starts_with("[backplane] "), "{name}={value}: {log}");
         assert!(log.contains(expected), "{name}={value}: {log}");
         assert_eq!(log.lines().count(), 1, "{log}");
+    }
+}
+
+#[test]
+fn password_in_the_proxy_url_is_refused_and_shown_nowhere() {
+    let (_listener, port) = listen("127.0.0.1");
+    for user_info in [
+        "user:S3cret",
+        "S3cret",
+        ":S3cret",
+        "user:1/S3cret",
+        "user:S3cret@x",
+    ] {
+        let mut layer = Layer::new(PATIENT_AGENT, port);
+        let url = format!("http://{user_info}@127.0.0.1:{port}/");
+        layer.set("BACKPLANE_PROXY_URL", &url);
+        let mut app = layer.launch();
+        app.log_has("BACKPLANE_PROXY_URL is");
+        assert_eq!(layer.supervisors(), [0; 0]);
+        drop(app.child.stdin.take());
+        app.wait();
+        app.nothing_is_left();
+        let log = layer.log();
+        assert!(log.contains("password"), "{log}");
+        assert!(!log.contains("S3cret"), "{log}");
+        assert_eq!(layer.notes(), "");
     }
 }
 
@@ -231,7 +257,7 @@ fn boot_and_restarts_go_on_with_a_standard_error_that_nobody_reads() {
         let (pipe_reader, pipe_writer) = std::io::pipe().unwrap();
         let full_pipe = !is_closed;
         let stderr = if full_pipe {
-            fill(&pipe_writer);
+            support::fill(&pipe_writer);
             Stdio::from(OwnedFd::from(pipe_writer))
         } else {
             drop(reader);
@@ -248,21 +274,6 @@ fn boot_and_restarts_go_on_with_a_standard_error_that_nobody_reads() {
         app.nothing_is_left();
         drop(pipe_reader);
     }
-}
-
-/// Fills a pipe, through a description of its own, as `O_NONBLOCK` is not the descriptor's but the description's.
-fn fill(writer: &impl AsRawFd) {
-    use std::fs::File;
-    use std::io::Write as _;
-    use std::os::unix::fs::OpenOptionsExt as _;
-    const O_NONBLOCK: i32 = 0o4000;
-    let path = format!("/proc/self/fd/{}", writer.as_raw_fd());
-    let mut pipe = File::options()
-        .write(true)
-        .custom_flags(O_NONBLOCK)
-        .open(path)
-        .unwrap();
-    while pipe.write(&[b'x'; 4096]).is_ok() {}
 }
 
 #[test]
@@ -290,4 +301,153 @@ fn program_called_by_a_relative_path_finds_its_layer() {
     let app = layer.launch();
     app.agent(1);
     app.finish();
+}
+
+/// What runs the exec.d program where no file may grow: a write to one is a SIGXFSZ.
+const NO_FILE_MAY_GROW: &str = "sh -c 'ulimit -f 0; exec \"$0\"'";
+
+#[test]
+fn boot_goes_on_where_no_file_may_grow() {
+    for (name, value) in [
+        ("BACKPLANE_LABELS", "-x"),
+        ("BACKPLANE_LOG", "loud"),
+        ("PORT", ""),
+    ] {
+        let mut layer = Layer::new(PATIENT_AGENT, free_port());
+        layer.runner = NO_FILE_MAY_GROW.to_owned();
+        layer.set(name, value);
+        assert_eq!(boot(&layer), "", "{name}={value}");
+    }
+}
+
+#[test]
+fn agent_is_started_with_no_signal_blocked_or_ignored_where_no_file_may_grow() {
+    let (_listener, port) = listen("127.0.0.1");
+    let mut layer = Layer::new("#!/bin/sh\nexec sleep 1000\n", port);
+    layer.runner = NO_FILE_MAY_GROW.to_owned();
+    let app = layer.launch();
+    let agent = eventually("the agent runs", || {
+        layer
+            .processes()
+            .into_iter()
+            .find(|pid| support::field(*pid, "Name").as_deref() == Some("sleep"))
+    });
+    let signals = |set| u64::from_str_radix(&support::field(agent, set).unwrap(), 16).unwrap();
+    assert_eq!(signals("SigBlk"), 0);
+    // The C library ignores its own two, 32 and 33, in what it starts.
+    assert_eq!(signals("SigIgn") & !(0b11 << 31), 0);
+    support::signal(agent, "KILL");
+    eventually("it comes back", || {
+        layer
+            .processes()
+            .into_iter()
+            .find(|pid| *pid != agent && support::field(*pid, "Name").as_deref() == Some("sleep"))
+    });
+    app.finish();
+}
+
+#[test]
+fn boot_and_supervisor_go_on_with_a_terminal_that_has_little_room() {
+    use rustix::event::{PollFd, PollFlags, Timespec, poll};
+    use std::io::Read as _;
+    let agent = PATIENT_AGENT.replace("exec sleep 1000", "exec >/dev/null 2>&1 sleep 1000");
+    // Lines that are longer than the room: of exec.d and of the supervisor, or of the latter alone.
+    for verbosity in ["debug", "info"] {
+        let (_listener, port) = listen("127.0.0.1");
+        let mut layer = Layer::new(&agent, port);
+        layer
+            .set("BACKPLANE_LOG", verbosity)
+            .set("BACKPLANE_LABELS", &format!("app={}", "x".repeat(8_000)));
+        let (mut reader, terminal) = support::terminal();
+        support::fill(&terminal);
+        let has_room = || {
+            let mut descriptors = [PollFd::new(&terminal, PollFlags::OUT)];
+            poll(&mut descriptors, Some(&Timespec::default())).unwrap() > 0
+        };
+        while !has_room() {
+            reader.read_exact(&mut [0]).unwrap();
+        }
+        let mut command = layer.command("cat");
+        command.stderr(terminal.try_clone().unwrap());
+        let mut app = support::App::of(&layer, command.spawn().unwrap());
+        let first = app.agent(1);
+        support::signal(first, "KILL");
+        app.agent(2);
+        assert!(
+            !support::is_nonblocking(&terminal),
+            "the app's own writes may wait"
+        );
+        drop(app.child.stdin.take());
+        app.wait();
+        app.nothing_is_left();
+    }
+}
+
+#[test]
+fn agent_that_does_not_wait_for_its_output_changes_nothing_for_the_app() {
+    let agent = PATIENT_AGENT.replace(
+        "exec sleep",
+        "cat /proc/self/fdinfo/1 /proc/self/fdinfo/2 >\"$0.flags\"
+dd if=/dev/null oflag=nonblock >&2
+dd if=/dev/null oflag=nonblock
+echo done >>\"$0.flags\"
+exec sleep",
+    );
+    let (_reader, terminal) = support::terminal();
+    let (_pipe_reader, pipe) = std::io::pipe().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let log = std::fs::File::options()
+        .append(true)
+        .create(true)
+        .open(folder.path().join("log"))
+        .unwrap();
+    for stderr in [
+        OwnedFd::from(terminal),
+        OwnedFd::from(pipe),
+        OwnedFd::from(log),
+    ] {
+        let (_listener, port) = listen("127.0.0.1");
+        let layer = Layer::new(&agent, port);
+        let mut command = layer.command("cat");
+        command.stderr(stderr.try_clone().unwrap());
+        let mut app = support::App::of(&layer, command.spawn().unwrap());
+        let flags = eventually("the agent has changed its flags", || {
+            let flags = std::fs::read_to_string(layer.agent().with_extension("flags")).ok()?;
+            flags.ends_with("done\n").then_some(flags)
+        });
+        assert!(!support::is_nonblocking(&stderr), "{stderr:?}");
+        let is_nonblocking = |line: &str| {
+            let octal = line.strip_prefix("flags:")?.trim();
+            Some(u32::from_str_radix(octal, 8).unwrap() & 0o4000 != 0)
+        };
+        let at_start: Vec<bool> = flags.lines().filter_map(is_nonblocking).collect();
+        assert_eq!(
+            at_start,
+            [false, false],
+            "its own writes wait, as usual: {flags}"
+        );
+        drop(app.child.stdin.take());
+        app.wait();
+        app.nothing_is_left();
+    }
+}
+
+#[test]
+fn log_that_is_not_open_for_appending_holds_what_app_and_supervisor_wrote() {
+    let (_listener, port) = listen("127.0.0.1");
+    let noisy = PATIENT_AGENT.replace("exec sleep", "echo of the agent >&2\nexec sleep");
+    let layer = Layer::new(&noisy, port);
+    let mut command = layer.command("sh -c 'echo of the app >&2; cat; echo end of the app >&2'");
+    command.stderr(std::fs::File::create(layer.path().join("stderr")).unwrap());
+    let mut app = support::App::of(&layer, command.spawn().unwrap());
+    app.log_has("of the agent\n");
+    drop(app.child.stdin.take());
+    app.wait();
+    app.nothing_is_left();
+    let log = layer.log();
+    for line in ["of the app", "of the agent", "end of the app"] {
+        assert!(log.lines().any(|other| other == line), "{log}");
+    }
+    let ours = |line: &str| line.starts_with("[backplane] ") || line.contains("of the ");
+    assert!(log.lines().all(ours), "{log}");
 }

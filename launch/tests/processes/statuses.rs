@@ -2,10 +2,16 @@
 
 use crate::support::{self, Layer, PATIENT_AGENT, eventually, field, free_port, listen};
 use backplane_launch::CHECKSUM_FILE;
+use std::fs::Permissions;
+use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
 use std::os::linux::net::SocketAddrExt as _;
+use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::{SocketAddr, UnixListener, UnixStream};
-use std::process::{Child, Output, Stdio};
+use std::os::unix::process::CommandExt as _;
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 use std::time::{Duration, Instant};
 
 fn text(output: &Output) -> &str {
@@ -139,5 +145,231 @@ fn stopped_supervisor_does_not_count_as_a_running_agent() {
         "{}",
         text(&output)
     );
+    app.finish();
+}
+
+fn address_of(port: u16) -> SocketAddr {
+    SocketAddr::from_abstract_name(format!("backplane/localhost:{port}")).unwrap()
+}
+
+#[test]
+fn supervisor_does_its_work_while_clients_come_in_a_flood() {
+    let (_listener, port) = listen("127.0.0.1");
+    let layer = Layer::new(PATIENT_AGENT, port);
+    let address = address_of(port);
+    let is_over = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let mut app = layer.launch();
+        let first = app.agent(1);
+        let supervisor = app.supervisor();
+        for _ in 0..4 {
+            scope.spawn(|| {
+                while !is_over.load(Ordering::Relaxed) {
+                    let _refused_at_the_end = UnixStream::connect_addr(&address);
+                }
+            });
+        }
+        let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            let started = Instant::now();
+            support::signal(first, "KILL");
+            app.agent(2);
+            assert!(started.elapsed() < Duration::from_secs(5));
+            // The flood costs little: at most a few percent of a processor would be right, but the machine may be busy.
+            let (ticks, since) = (processor_ticks(supervisor), Instant::now());
+            eventually("a second is over", || {
+                (since.elapsed() >= Duration::from_secs(1)).then_some(())
+            });
+            let used = processor_ticks(supervisor) - ticks;
+            assert!(used < 50, "{used} of {:?}", since.elapsed());
+            let ended = Instant::now();
+            drop(app.child.stdin.take());
+            app.wait();
+            app.nothing_is_left();
+            assert!(ended.elapsed() < Duration::from_secs(5));
+        }));
+        is_over.store(true, Ordering::Relaxed);
+        if let Err(panic) = result {
+            drop(app);
+            std::panic::resume_unwind(panic);
+        }
+    });
+}
+
+/// The processor time that a process has used, in hundredths of a second.
+fn processor_ticks(pid: u32) -> u64 {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    let (_, fields) = stat.rsplit_once(')').unwrap();
+    let fields: Vec<&str> = fields.split_ascii_whitespace().collect();
+    fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap()
+}
+
+/// Runs `backplane-status`, which has to end within its time, whatever it is told.
+fn bounded(mut status: Command) -> Output {
+    let started = Instant::now();
+    let child = status
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let output = child.wait_with_output().unwrap();
+    // It takes a second; the machine may be busy.
+    let time = started.elapsed();
+    assert!(time < Duration::from_secs(3), "{time:?}");
+    output
+}
+
+#[test]
+fn status_ends_in_time_whatever_holds_the_lock() {
+    let layer = Layer::new(PATIENT_AGENT, free_port());
+    let holder = |behavior: fn(UnixStream)| {
+        let port = free_port();
+        let listener = UnixListener::bind_addr(&address_of(port)).unwrap();
+        thread::spawn(move || {
+            for client in listener.incoming() {
+                behavior(client.unwrap());
+            }
+        });
+        port
+    };
+    let status = |port: u16| {
+        let mut command = layer.status();
+        command.env("PORT", port.to_string()).arg("--json");
+        bounded(command)
+    };
+    for (behavior, expected) in [
+        // A byte each half second.
+        (
+            (|mut client: UnixStream| {
+                while client.write_all(b"s").is_ok() {
+                    thread::sleep(Duration::from_millis(500));
+                }
+            }) as fn(UnixStream),
+            1,
+        ),
+        // Nothing, for longer than anybody waits.
+        (|mut client| drop(client.read(&mut [0])), 1),
+        // Bytes without an end.
+        (
+            |mut client| while client.write_all(&[b'a'; 4096]).is_ok() {},
+            2,
+        ),
+        // Something else at once.
+        (
+            |mut client| client.write_all(b"\xff\xfe\n\x1b[2J").unwrap_or_default(),
+            2,
+        ),
+    ] {
+        let output = status(holder(behavior));
+        assert_eq!(output.status.code(), Some(expected), "{output:?}");
+    }
+
+    // A queue that is full of others.
+    let port = free_port();
+    let listener = UnixListener::bind_addr(&address_of(port)).unwrap();
+    rustix::net::listen(&listener, 0).unwrap();
+    let _in_queue = UnixStream::connect_addr(&address_of(port)).unwrap();
+    assert_eq!(status(port).status.code(), Some(1));
+}
+
+#[test]
+fn nothing_that_status_prints_can_move_the_cursor() {
+    let layer = Layer::new(PATIENT_AGENT, free_port());
+    let port = free_port();
+    let listener = UnixListener::bind_addr(&address_of(port)).unwrap();
+    let server = thread::spawn(move || {
+        for _ in 0..2 {
+            let (mut client, _) = listener.accept().unwrap();
+            let x = "\u{1b}]0;pwned\u{7}\u{202e}";
+            write!(
+                client,
+                "state=running\nfor_seconds=1\nrestarts=0\nlast_exit={x}\nprocess_type={x}\nlabels={x}\ntarget={x}\nagent_sha256={x}\n"
+            )
+            .unwrap();
+        }
+    });
+    for argument in [None, Some("--json")] {
+        let mut command = layer.status();
+        command.env("PORT", port.to_string()).args(argument);
+        let output = bounded(command);
+        let text = text(&output);
+        assert!(text.contains("pwned"), "{text}");
+        let is_plain = |character: char| !character.is_control() && character != '\u{202e}';
+        assert!(text.trim_end().chars().all(is_plain), "{text:?}");
+    }
+    server.join().unwrap();
+}
+
+#[test]
+fn socket_whose_name_is_not_utf8_hides_no_supervisor() {
+    let (_listener, port) = listen("127.0.0.1");
+    let layer = Layer::new(PATIENT_AGENT, port);
+    let names = [&b"\xff\xfe"[..], b"backplane/\xff:1", b"backplane/\x1b[2J"].map(|name| {
+        let unique = std::process::id().to_string();
+        let address = SocketAddr::from_abstract_name([name, unique.as_bytes()].concat()).unwrap();
+        UnixListener::bind_addr(&address).unwrap()
+    });
+    let app = layer.launch();
+    let agent = app.agent(1);
+    let mut status = layer.status();
+    status.env_remove("PORT").arg("--json");
+    let output = bounded(status);
+    let found = format!("\"agent_pid\":{agent},");
+    assert!(text(&output).contains(&found), "{}", text(&output));
+    assert!(!text(&output).contains('\u{1b}'), "{}", text(&output));
+    app.finish();
+    drop(names);
+}
+
+#[test]
+fn supervisor_and_status_believe_their_own_user_and_root_only() {
+    const NOBODY: u32 = 65_534;
+    if !rustix::process::geteuid().is_root() {
+        eprintln!("This test needs root, to be two users.");
+        return;
+    }
+    for (of_supervisor, of_status, expected) in [
+        (NOBODY, NOBODY, 0),
+        (0, 0, 0),
+        (0, NOBODY, 2),
+        (NOBODY, 0, 2),
+        (NOBODY, NOBODY - 1, 2),
+    ] {
+        let (_listener, port) = listen("127.0.0.1");
+        let layer = Layer::new(PATIENT_AGENT, port);
+        std::fs::set_permissions(layer.path(), Permissions::from_mode(0o755)).unwrap();
+        std::fs::set_permissions(layer.path().join("libexec"), Permissions::from_mode(0o777))
+            .unwrap();
+        let mut command = layer.command("cat");
+        let mut status = layer.status();
+        let child = command.uid(of_supervisor).gid(of_supervisor).spawn();
+        let app = support::App::of(&layer, child.unwrap());
+        app.agent(1);
+        let output = bounded({
+            status.uid(of_status).gid(of_status);
+            status
+        });
+        let text = text(&output);
+        assert_eq!(output.status.code(), Some(expected), "{text}");
+        if expected != 0 {
+            assert!(!text.contains("app=shop"), "{text}");
+            let words = format!("of user ID {of_supervisor}");
+            assert!(text.contains(&words), "{text}");
+        }
+        app.finish();
+    }
+}
+
+#[test]
+fn status_of_labels_of_any_length_is_told() {
+    let (_listener, port) = listen("127.0.0.1");
+    let mut layer = Layer::new(PATIENT_AGENT, port);
+    layer.set("BACKPLANE_LABELS", &format!("app={}", "x".repeat(100_000)));
+    let app = layer.launch();
+    let agent = app.agent(1);
+    let output = layer.status().arg("--json").output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let found = format!("\"agent_pid\":{agent},");
+    assert!(text(&output).contains(&found), "{}", text(&output));
+    assert!(text(&output).contains("xxx…\""), "{}", text(&output));
     app.finish();
 }

@@ -140,3 +140,33 @@ fn client_of_the_lock_that_says_nothing_changes_nothing() {
     app.agent(2);
     app.finish();
 }
+
+#[test]
+fn apps_on_the_same_port_of_other_loopback_addresses_have_an_agent_each() {
+    let (_listener, port) = listen("127.0.0.1");
+    let _others = ["127.0.0.2", "127.0.0.3"]
+        .map(|address| std::net::TcpListener::bind((address, port)).unwrap());
+    let layer_of = |host: &str| {
+        let mut layer = Layer::new(PATIENT_AGENT, port);
+        layer.set("BACKPLANE_PROXY_URL", &format!("http://{host}:{port}"));
+        layer
+    };
+    let layers = ["127.0.0.1", "127.0.0.2", "127.0.0.3"].map(layer_of);
+    let apps: Vec<_> = layers.iter().map(Layer::launch).collect();
+    for (app, layer) in apps.iter().zip(&layers) {
+        let agent = app.agent(1);
+        let output = layer.status().arg("--json").output().unwrap();
+        let json = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(json.contains(&format!("\"agent_pid\":{agent},")), "{json}");
+    }
+    // These are names of the first one's.
+    for host in ["localhost", "0.0.0.0", "[::1]"] {
+        let layer = layer_of(host);
+        let app = layer.launch();
+        app.log_has("another supervisor looks after");
+        app.finish();
+    }
+    for app in apps {
+        app.finish();
+    }
+}

@@ -1,7 +1,9 @@
 //! What the tests have in common: an installed layer, an app that is launched with it, and patience with a deadline.
 
+use rustix::fs::{Mode, OFlags};
 use std::fs::{self, File, Permissions};
 use std::net::TcpListener;
+use std::os::fd::{AsFd, AsRawFd as _};
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -301,6 +303,37 @@ pub(crate) fn listen(address: &str) -> (TcpListener, u16) {
         .unwrap_or_else(|error| panic!("these tests need {address}: {error}"));
     let port = listener.local_addr().unwrap().port();
     (listener, port)
+}
+
+/// A pseudoterminal: what its reader reads from, and the terminal, as a program opens it that has none of its own yet.
+pub(crate) fn terminal() -> (File, File) {
+    use rustix::pty::{self, OpenptFlags};
+    let reader = pty::openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC);
+    let reader = reader.unwrap();
+    pty::grantpt(&reader).unwrap();
+    pty::unlockpt(&reader).unwrap();
+    let path = pty::ptsname(&reader, Vec::new()).unwrap();
+    let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC;
+    let terminal = rustix::fs::open(path, flags, Mode::empty()).unwrap();
+    (reader.into(), terminal.into())
+}
+
+/// Whether the open file description behind a descriptor is in non-blocking mode.
+pub(crate) fn is_nonblocking(descriptor: impl AsFd) -> bool {
+    rustix::fs::fcntl_getfl(descriptor)
+        .unwrap()
+        .contains(OFlags::NONBLOCK)
+}
+
+/// Fills a pipe or a terminal, through a description of its own, as `O_NONBLOCK` is not the descriptor's but the description's.
+pub(crate) fn fill(writer: impl AsFd) {
+    use std::io::Write as _;
+    let path = format!("/proc/self/fd/{}", writer.as_fd().as_raw_fd());
+    let flags = OFlags::WRONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    let mut file = File::from(rustix::fs::open(path, flags, Mode::empty()).unwrap());
+    for size in [4096, 1] {
+        while file.write(&vec![b'x'; size]).is_ok() {}
+    }
 }
 
 /// A port on which nothing listens.
