@@ -28,6 +28,7 @@ mod dyno;
 mod end_to_end;
 mod fallbacks;
 mod lifetime;
+mod network;
 mod other_agent;
 mod releases;
 mod replicas;

@@ -281,7 +281,7 @@ fn proxy_of_the_platform_is_used(front_end: FrontEnd) {
     };
     let (server, through) = build("");
     let (log, _) = through.run_to_failure();
-    assert_says(&log, "Reason: the proxy refused to connect to the server.");
+    assert_says(&log, "Error: backplane/download/proxy-refused");
     let requests = proxy.take_requests();
     assert!(
         requests[0]
