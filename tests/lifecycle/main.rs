@@ -31,6 +31,7 @@ mod end_to_end;
 mod fallbacks;
 mod hostile_settings;
 mod lifetime;
+mod network;
 mod other_agent;
 mod releases;
 mod replicas;

@@ -28,12 +28,15 @@ const DYNO_START: &str = r#"
 const LANGUAGE_RELEASE: &str = "---\ndefault_process_types:\n  web: bash default-web.sh\n";
 
 /// What counts at a build as the build dyno's, and not as a config var.
-const OF_BUILD_DYNO: [&str; 5] = [
+const OF_BUILD_DYNO: [&str; 8] = [
+    "ALL_PROXY",
     "HTTPS_PROXY",
     "HTTP_PROXY",
     "NO_PROXY",
     "SSL_CERT_DIR",
     "SSL_CERT_FILE",
+    "http_proxy",
+    "https_proxy",
 ];
 
 /// The folders of one app on Heroku, below one folder of the test's. Those that no variable or URL names have a space in their names.
