@@ -146,7 +146,7 @@ fn mangled_vendored_file_is_named_with_its_cure(front_end: FrontEnd) {
         (
             format!("\u{feff}{PATIENT_AGENT}").into_bytes(),
             "script",
-            "without a\nbyte-order mark",
+            "byte-order mark (BOM)",
         ),
         (LFS_POINTER.into(), "lfs-pointer", "Run 'git lfs pull'"),
         (converted, "incomplete-program", ".gitattributes"),
@@ -180,7 +180,7 @@ fn pinned_download_of_something_else_is_named(front_end: FrontEnd) {
             "of type text/html, a web page, 31 B",
         ),
         (LFS_POINTER, "It is a Git LFS pointer"),
-        (PATIENT_AGENT, "somebody may have\ntampered with the file"),
+        (PATIENT_AGENT, "tampered with the file"),
     ] {
         server.will_answer([file(content.as_bytes())]);
         let (log, _) = build_from(front_end, &server, &authority)
