@@ -30,6 +30,10 @@ fn tar(folder: &Path, options: &[&str]) -> Vec<u8> {
     output.stdout
 }
 
+fn zeros(count: usize) -> Vec<u8> {
+    vec![0; count]
+}
+
 fn gzip(content: &[u8]) -> Vec<u8> {
     let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
     encoder.write_all(content).unwrap();
@@ -56,11 +60,11 @@ fn what_gnu_tar_packs_is_installed_byte_for_byte(front_end: FrontEnd) {
     let folder = tempfile::tempdir().unwrap();
     let dist = folder.path().join("dist");
     fs::create_dir(&dist).unwrap();
-    let with_hole = [PATIENT_AGENT.as_bytes(), &[0; 100_000], b"\n# end\n"].concat();
+    let with_hole = [PATIENT_AGENT.as_bytes(), &zeros(100_000), b"\n# end\n"].concat();
     for (name, content) in [
         ("backplane", &with_hole[..]),
         ("frpc", &program()),
-        ("hole", &[0; 50_000]),
+        ("hole", &zeros(50_000)),
     ] {
         fs::write(dist.join(name), content).unwrap();
         fs::set_permissions(dist.join(name), fs::Permissions::from_mode(0o644)).unwrap();
@@ -80,7 +84,7 @@ fn what_gnu_tar_packs_is_installed_byte_for_byte(front_end: FrontEnd) {
         assert_eq!(installed(&image, "backplane"), with_hole, "{options:?}");
         assert_eq!(installed(&image, "frpc"), program());
         assert_eq!(installed(&image, "tunnel"), program());
-        assert_eq!(installed(&image, "hole"), [0; 50_000]);
+        assert_eq!(installed(&image, "hole"), zeros(50_000));
         let mode = |name| {
             let path = image.agent_layer().join("libexec").join(name);
             fs::metadata(path).unwrap().permissions().mode() & 0o7777

@@ -493,7 +493,7 @@ fn malformed_extensions_are_refused() {
 
 #[test]
 fn memory_for_extensions_of_one_entry_is_bounded() {
-    let header = pax(b'x', &[("GNU.sparse.offset", "0"); 10_000]);
+    let header = pax(b'x', &vec![("GNU.sparse.offset", "0"); 10_000]);
     let error = Attempt::new(&archive(&vec![header; 20])).error();
     assert!(matches!(error, ArchiveError::PathTooLong), "{error:?}");
 }
