@@ -19,6 +19,9 @@ mod content;
 mod download;
 mod errors;
 mod files;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod gunzip;
 mod http;
 mod install;

@@ -428,7 +428,13 @@ impl Extensions {
             b"GNU.sparse.major" => self.sparse_version[0] = number()?,
             b"GNU.sparse.minor" => self.sparse_version[1] = number()?,
             b"GNU.sparse.size" | b"GNU.sparse.realsize" => self.sparse_size = Some(number()?),
-            b"GNU.sparse.offset" | b"GNU.sparse.numbytes" => self.sparse_map.push(number()?),
+            b"GNU.sparse.offset" | b"GNU.sparse.numbytes" => {
+                // Any number of extension headers may come before an entry.
+                if self.sparse_map.len() > 2 * MAX_CHUNKS {
+                    return Err(ArchiveError::PathTooLong);
+                }
+                self.sparse_map.push(number()?);
+            }
             b"GNU.sparse.map" => {
                 self.sparse_map = value
                     .split(|byte| *byte == b',')

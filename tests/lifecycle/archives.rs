@@ -30,6 +30,10 @@ fn tar(folder: &Path, options: &[&str]) -> Vec<u8> {
     output.stdout
 }
 
+fn zeros(count: usize) -> Vec<u8> {
+    vec![0; count]
+}
+
 fn gzip(content: &[u8]) -> Vec<u8> {
     let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
     encoder.write_all(content).unwrap();
@@ -56,11 +60,11 @@ fn what_gnu_tar_packs_is_installed_byte_for_byte(front_end: FrontEnd) {
     let folder = tempfile::tempdir().unwrap();
     let dist = folder.path().join("dist");
     fs::create_dir(&dist).unwrap();
-    let with_hole = [PATIENT_AGENT.as_bytes(), &[0; 100_000], b"\n# end\n"].concat();
+    let with_hole = [PATIENT_AGENT.as_bytes(), &zeros(100_000), b"\n# end\n"].concat();
     for (name, content) in [
         ("backplane", &with_hole[..]),
         ("frpc", &program()),
-        ("hole", &vec![0; 50_000]),
+        ("hole", &zeros(50_000)),
     ] {
         fs::write(dist.join(name), content).unwrap();
         fs::set_permissions(dist.join(name), fs::Permissions::from_mode(0o644)).unwrap();
@@ -80,7 +84,7 @@ fn what_gnu_tar_packs_is_installed_byte_for_byte(front_end: FrontEnd) {
         assert_eq!(installed(&image, "backplane"), with_hole, "{options:?}");
         assert_eq!(installed(&image, "frpc"), program());
         assert_eq!(installed(&image, "tunnel"), program());
-        assert_eq!(installed(&image, "hole"), vec![0; 50_000]);
+        assert_eq!(installed(&image, "hole"), zeros(50_000));
         let mode = |name| {
             let path = image.agent_layer().join("libexec").join(name);
             fs::metadata(path).unwrap().permissions().mode() & 0o7777
@@ -146,7 +150,7 @@ fn mangled_vendored_file_is_named_with_its_cure(front_end: FrontEnd) {
         (
             format!("\u{feff}{PATIENT_AGENT}").into_bytes(),
             "script",
-            "without a\nbyte-order mark",
+            "byte-order mark (BOM)",
         ),
         (LFS_POINTER.into(), "lfs-pointer", "Run 'git lfs pull'"),
         (converted, "incomplete-program", ".gitattributes"),
@@ -180,7 +184,7 @@ fn pinned_download_of_something_else_is_named(front_end: FrontEnd) {
             "of type text/html, a web page, 31 B",
         ),
         (LFS_POINTER, "It is a Git LFS pointer"),
-        (PATIENT_AGENT, "somebody may have\ntampered with the file"),
+        (PATIENT_AGENT, "tampered with the file"),
     ] {
         server.will_answer([file(content.as_bytes())]);
         let (log, _) = build_from(front_end, &server, &authority)

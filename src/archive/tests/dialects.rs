@@ -492,6 +492,13 @@ fn malformed_extensions_are_refused() {
 }
 
 #[test]
+fn memory_for_extensions_of_one_entry_is_bounded() {
+    let header = pax(b'x', &vec![("GNU.sparse.offset", "0"); 10_000]);
+    let error = Attempt::new(&archive(&vec![header; 20])).error();
+    assert!(matches!(error, ArchiveError::PathTooLong), "{error:?}");
+}
+
+#[test]
 fn memory_for_paths_is_bounded() {
     let entries: Vec<_> = (0..2_000)
         .flat_map(|number| {

@@ -94,8 +94,8 @@ fn entry() -> impl Strategy<Value = RandomEntry> {
         1 => Just(b"23 path=../../escaped/x\n".to_vec()),
         2 => records(),
         1 => vec(small_number(), 0..9).prop_map(|numbers| {
-            let lines: String = numbers.iter().map(|number| format!("{number}\n")).collect();
-            let mut map = lines.into_bytes();
+            let lines: Vec<_> = numbers.iter().map(|number| format!("{number}\n")).collect();
+            let mut map = lines.concat().into_bytes();
             map.resize(512, 0);
             [&map[..], &[b'x'; 512]].concat()
         }),
