@@ -16,6 +16,8 @@ use std::process::ExitCode;
 
 use serde::Deserialize;
 
+#[cfg(feature = "fuzzing")]
+pub(crate) use self::cache::parse as parse_record;
 pub(crate) use self::config_vars::ConfigVarsError;
 use self::output::ClassicLog;
 use crate::BuildpackMetadata;
@@ -141,7 +143,7 @@ impl Compile {
 }
 
 /// The default that buildpack.toml names for both front ends.
-fn default_agent() -> DefaultAgent {
+pub(crate) fn default_agent() -> DefaultAgent {
     #[derive(Deserialize)]
     struct Descriptor {
         metadata: BuildpackMetadata,

@@ -1,11 +1,20 @@
 //! What the fuzz targets in `fuzz/` call; no part of the program.
 
+use std::ffi::OsString;
 use std::io::{self, BufReader};
+use std::os::unix::ffi::OsStringExt;
 use std::path::Path;
 
 use crate::archive;
+use crate::classic;
+use crate::errors::{self, BackplaneError};
 use crate::gunzip::Gunzip;
+use crate::install::Previous;
+use crate::layers;
 use crate::limits::Limits;
+use crate::output::escape;
+use crate::release::Release;
+use crate::settings::{Setting, Settings};
 use crate::target::Target;
 
 /// Takes the agent's files out of the file `download` in `directory`, and returns their names.
@@ -20,10 +29,7 @@ pub fn unpack(directory: &Path, is_complete: bool) -> Result<Vec<String>, String
         entries: 100,
         ..Limits::default()
     };
-    let target = Target {
-        os: "linux".to_owned(),
-        arch: "amd64".to_owned(),
-    };
+    let target = target();
     let download = directory.join("download");
     archive::unpack(&download, &scratch, &into, &target, &limits, is_complete)
         .map(|unpacked| unpacked.files.into_keys().collect())
@@ -38,4 +44,47 @@ pub fn unpack(directory: &Path, is_complete: bool) -> Result<Vec<String>, String
 pub fn gunzip(stream: &[u8], buffer_bytes: usize) -> io::Result<u64> {
     let source = BufReader::with_capacity(buffer_bytes.max(1), stream);
     io::copy(&mut Gunzip::new(source), &mut io::sink())
+}
+
+/// Everything that a build says of these values of its settings before it fetches anything, as its log has it.
+#[must_use]
+pub fn settings(values: [&[u8]; 4]) -> String {
+    let names = Setting::ALL.map(|setting| setting.name().into());
+    let values = values.map(|value| OsString::from_vec(value.to_vec()));
+    let environment = names.into_iter().zip(values).collect();
+    let determined = Settings::parse(&environment)
+        .map_err(BackplaneError::Settings)
+        .and_then(|settings| {
+            let default = classic::default_agent();
+            Release::determine(&settings, &default, target(), Path::new("/app"))
+                .map_err(BackplaneError::Release)
+        });
+    escape(&match determined {
+        Ok(Release { source, .. }) => format!("{}\n{}", source.redacted(), source.record()),
+        Err(error) => errors::of_buildpack(error).to_string(),
+    })
+}
+
+/// The source and the names of files in a cached record, if `content` is one, as the description of a layer or on its own.
+#[must_use]
+pub fn records(content: &[u8]) -> Vec<(String, Vec<String>)> {
+    let previous = [
+        layers::agent::parse(content).ok(),
+        Some(classic::parse_record(content)),
+    ];
+    previous
+        .into_iter()
+        .flatten()
+        .filter_map(|previous| match previous {
+            Previous::Record(record) => Some((record.source, record.files.into_keys().collect())),
+            Previous::Nothing | Previous::Unreadable { .. } => None,
+        })
+        .collect()
+}
+
+fn target() -> Target {
+    Target {
+        os: "linux".to_owned(),
+        arch: "amd64".to_owned(),
+    }
 }

@@ -56,7 +56,8 @@ impl Cache {
     }
 }
 
-fn parse(content: &[u8]) -> Previous {
+/// Reads a record.
+pub(crate) fn parse(content: &[u8]) -> Previous {
     match toml::from_slice(content) {
         Ok(record) => Previous::Record(record),
         Err(error) => Previous::unreadable(error.message()),

@@ -139,7 +139,7 @@ fn remove_damaged(
 }
 
 /// Reads a layer description: an error if libcnb would not take it for one.
-fn parse(content: &[u8]) -> Result<Previous, String> {
+pub(crate) fn parse(content: &[u8]) -> Result<Previous, String> {
     let description: LayerContentMetadata =
         toml::from_slice(content).map_err(|error| error.message().to_owned())?;
     Ok(match description.metadata.map(Record::deserialize) {
