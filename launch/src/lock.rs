@@ -48,8 +48,8 @@ pub(crate) fn connect(place: &str, timeout: Duration) -> Result<OwnedFd, Errno> 
     Ok(socket)
 }
 
-/// The user at the other end of a connection: the one who connected, or who took the lock. `None` if the kernel does not tell, and
-/// for a process of another pid namespace, which has no pid here that the type could hold.
+/// The user at the other end of a connection: the one who connected, or who took the lock. `None` if the kernel does not tell, or if
+/// that process is of another pid namespace: it has no pid here, and [`rustix::net::UCred`] cannot be without.
 pub(crate) fn peer(connection: impl AsFd) -> Option<Uid> {
     let credentials = sockopt::socket_peercred(connection);
     credentials.ok().map(|credentials| credentials.uid)
