@@ -3,6 +3,7 @@
 //! The lock is a listening abstract Unix socket (unix(7)): it ends with its last holder however that ends, needs no file system,
 //! and is as wide as the network namespace, as the target's port is.
 
+use nix::sys::socket::{self, sockopt::PeerCredentials};
 use rustix::io::Errno;
 use rustix::net::sockopt::{self, Timeout};
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
@@ -48,11 +49,11 @@ pub(crate) fn connect(place: &str, timeout: Duration) -> Result<OwnedFd, Errno> 
     Ok(socket)
 }
 
-/// The user at the other end of a connection: the one who connected, or who took the lock. `None` if the kernel does not tell, and
-/// for a process of another pid namespace, which has no pid here that the type could hold.
+/// The user at the other end of a connection: the one who connected, or who took the lock. `None` if the kernel does not tell.
 pub(crate) fn peer(connection: impl AsFd) -> Option<Uid> {
-    let credentials = sockopt::socket_peercred(connection);
-    credentials.ok().map(|credentials| credentials.uid)
+    // By nix, as rustix's credentials cannot be those of a process of another pid namespace, whose pid is 0 here.
+    let credentials = socket::getsockopt(&connection, PeerCredentials).ok()?;
+    Some(Uid::from_raw(credentials.uid()))
 }
 
 /// Whether this process believes a user, and tells that user what it knows: its own user and root.

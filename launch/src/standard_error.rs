@@ -9,7 +9,7 @@ use rustix::fs::{self, FileType, Mode, OFlags};
 use rustix::io::{self, Errno, IoSlice, ReadWriteFlags};
 use rustix::net::{self, SendFlags};
 use rustix::{stdio, termios};
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::fd::{AsRawFd as _, BorrowedFd, OwnedFd};
 
 /// Gives this process and those that it starts a description of their own that never waits, where the kernel can open one. Where
 /// it cannot, [`write`] takes care of that by other means.
@@ -41,8 +41,7 @@ pub(crate) fn for_agent() -> io::Result<OwnedFd> {
 fn open_anew(descriptor: BorrowedFd<'_>) -> Option<OwnedFd> {
     let flags = fs::fcntl_getfl(descriptor).ok()?;
     let is_writable = flags.intersects(OFlags::WRONLY | OFlags::RDWR);
-    let kind = FileType::from_raw_mode(fs::fstat(descriptor).ok()?.st_mode);
-    let is_same = match kind {
+    let is_same = match kind(descriptor)? {
         FileType::Fifo => true,
         FileType::RegularFile => flags.contains(OFlags::APPEND),
         // Not one whose terminal was hung up: it would be open again.
@@ -52,11 +51,16 @@ fn open_anew(descriptor: BorrowedFd<'_>) -> Option<OwnedFd> {
     if !is_writable || !is_same {
         return None;
     }
-    let number = std::os::fd::AsRawFd::as_raw_fd(&descriptor);
+    let number = descriptor.as_raw_fd();
     // Without NONBLOCK, open(2) itself may wait; without NOCTTY, a terminal becomes that of a session leader.
     let flags =
         OFlags::WRONLY | OFlags::APPEND | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
     fs::open(format!("/proc/self/fd/{number}"), flags, Mode::empty()).ok()
+}
+
+fn kind(descriptor: BorrowedFd<'_>) -> Option<FileType> {
+    let stat = fs::fstat(descriptor).ok()?;
+    Some(FileType::from_raw_mode(stat.st_mode))
 }
 
 /// Writes a line if that needs no waiting, and drops it or its rest otherwise.
@@ -65,9 +69,12 @@ pub(crate) fn write(line: &[u8]) {
 }
 
 fn write_at_once(descriptor: BorrowedFd<'_>, line: &[u8]) {
-    let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
-    if net::send(descriptor, line, flags) != Err(Errno::NOTSOCK) {
-        return;
+    if kind(descriptor) == Some(FileType::Socket) {
+        let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
+        // A filter may refuse this call, as it is the one for datagrams to other hosts too.
+        if net::send(descriptor, line, flags) != Err(Errno::PERM) {
+            return;
+        }
     }
     let never_waits =
         fs::fcntl_getfl(descriptor).is_ok_and(|flags| flags.contains(OFlags::NONBLOCK));

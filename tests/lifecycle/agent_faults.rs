@@ -125,7 +125,7 @@ fn agent_that_fills_its_output_stops_nobody_else() {
         agent.signal(Signal::KILL);
         agent = running.wait_for_agent_after(&agent);
     }
-    // Its description is the app's too: what one does to it, the other has.
+    // That the supervisor never waits holds for its own description, not for the app's.
     assert!(!running.app().flags_of(2).contains(OFlags::NONBLOCK));
     ends_well(&mut running);
 }
