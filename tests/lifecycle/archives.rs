@@ -14,6 +14,7 @@ use std::process::Command;
 for_each_front_end! {
     what_gnu_tar_packs_is_installed_byte_for_byte,
     half_a_program_never_replaces_a_cached_agent,
+    download_of_unknown_length_has_to_say_where_it_ends,
     every_form_of_a_gzip_file_is_a_source,
     mangled_vendored_file_is_named_with_its_cure,
     pinned_download_of_something_else_is_named,
@@ -115,6 +116,35 @@ fn half_a_program_never_replaces_a_cached_agent(front_end: FrontEnd) {
         assert_says(&image.log, "Using the cached agent, as its source");
         assert_eq!(installed(&image, "backplane"), whole);
     }
+}
+
+fn download_of_unknown_length_has_to_say_where_it_ends(front_end: FrontEnd) {
+    let without_length =
+        |content: &[u8]| Answer::Raw([b"HTTP/1.1 200 OK\r\n\r\n", content].concat());
+    let agent = PATIENT_AGENT.as_bytes();
+    let authority = Authority::new();
+    let server = ReleaseServer::https(&authority, [without_length(agent)]);
+    let build = build_from(front_end, &server, &authority);
+    let (log, build) = build.run_to_failure();
+    assert_says(&log, "Error: backplane/archive/unproven");
+    let (log, build) = build
+        .env("BACKPLANE_AGENT_OPTIONAL", "true")
+        .run()
+        .restored()
+        .env("BACKPLANE_AGENT_OPTIONAL", "false")
+        .run_to_failure();
+    assert_says(&log, "Error: backplane/archive/unproven");
+    server.will_answer([without_length(&gzip(agent))]);
+    let image = build.run();
+    assert_eq!(installed(&image, "backplane"), agent);
+    server.will_answer([without_length(agent)]);
+    let image = image.rebuild();
+    assert_says(&image.log, "Using the cached agent, as its source");
+    let pinned = image
+        .restored()
+        .env("BACKPLANE_AGENT_SHA256", sha256(agent))
+        .run();
+    assert_eq!(installed(&pinned, "backplane"), agent);
 }
 
 fn every_form_of_a_gzip_file_is_a_source(front_end: FrontEnd) {
