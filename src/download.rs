@@ -99,7 +99,7 @@ fn copy(
     limits: &Limits,
     output: &dyn Output,
 ) -> Result<Fetched, DownloadError> {
-    let source = match files::open_unnamed(from, Links::Follow) {
+    let source = match files::open(from, Links::Follow) {
         Ok(source) => source,
         Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
             return Err(DownloadError::NotAFile);

@@ -1,11 +1,11 @@
 //! Small files and whole directories that another process may have put in the place of ours: read and removed without following
 //! a link, waiting for a writer or filling the memory.
 
+use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 
-use fs_err::File;
 use rustix::fs::{Access, Mode, OFlags};
 use rustix::io::Errno;
 
@@ -123,19 +123,9 @@ pub(crate) enum Links {
 ///
 /// # Errors
 ///
-/// Besides the errors of opening: `InvalidInput` if it is no regular file.
+/// Besides the errors of opening: `InvalidInput` if it is no regular file. None holds the path, which the user may have meant as a
+/// URL with a secret.
 pub(crate) fn open(path: &Path, links: Links) -> io::Result<File> {
-    match open_unnamed(path, links) {
-        Ok(file) => Ok(File::from_parts(file, path)),
-        Err(error) => {
-            let text = format!("failed to open {}: {error}", path.display());
-            Err(io::Error::new(error.kind(), text))
-        }
-    }
-}
-
-/// The same, with errors that do not hold the path: the user may have meant it as a URL with a secret.
-pub(crate) fn open_unnamed(path: &Path, links: Links) -> io::Result<std::fs::File> {
     let irregular = || io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file");
     // Without O_NONBLOCK, opening a FIFO waits for its writer (open(2)).
     let mut flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
@@ -143,7 +133,7 @@ pub(crate) fn open_unnamed(path: &Path, links: Links) -> io::Result<std::fs::Fil
         flags |= OFlags::NOFOLLOW;
     }
     let file = match rustix::fs::open(path, flags, Mode::empty()) {
-        Ok(file) => std::fs::File::from(file),
+        Ok(file) => File::from(file),
         // A link, or links in a circle; a socket.
         Err(Errno::LOOP | Errno::NXIO) => return Err(irregular()),
         Err(error) => return Err(error.into()),
@@ -171,7 +161,7 @@ pub(crate) fn read_small(path: &Path, limit: u64, links: Links) -> io::Result<Ve
     if announced.max(content.len() as u64) > limit {
         return Err(io::Error::new(
             io::ErrorKind::FileTooLarge,
-            format!("{} is longer than {limit} bytes", path.display()),
+            format!("it is longer than {limit} bytes"),
         ));
     }
     Ok(content)

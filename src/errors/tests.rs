@@ -96,7 +96,7 @@ fn http_errors() -> Vec<HttpError> {
         HttpError::NoAuthorities {
             named: named(),
             reasons: vec![
-                "/workspace/ca.pem is not a regular file".to_owned(),
+                "/workspace/ca.pem: it is not a regular file".to_owned(),
                 "/a holds no file with a certificate in PEM form".to_owned(),
             ],
         },
@@ -426,10 +426,7 @@ fn messages_of_other_errors() {
         shown(
             ClassicError::ConfigVars(ConfigVarsError::Read {
                 name: "BACKPLANE_AGENT_URL",
-                error: Error::new(
-                    ErrorKind::InvalidInput,
-                    "/tmp/env/BACKPLANE_AGENT_URL is not a regular file"
-                ),
+                error: Error::new(ErrorKind::InvalidInput, "it is not a regular file"),
             })
             .into()
         ),

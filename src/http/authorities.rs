@@ -1,5 +1,6 @@
 //! The certificate authorities that servers are checked with.
 
+use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -10,6 +11,7 @@ use ureq::tls::Certificate;
 
 use super::HttpError;
 use crate::files::{self, Links};
+use crate::redact::Redacted;
 use crate::settings::Network;
 
 /// All that is read of certificates, in bytes: a bundle of all public authorities has a quarter of a million.
@@ -56,10 +58,7 @@ pub(super) fn load(network: &Network) -> Result<Vec<Certificate<'static>>, HttpE
 /// How the user names authorities, if that is done.
 pub(super) fn named(network: &Network) -> Option<String> {
     let name = |variable: &str, paths: &[&Path]| {
-        let paths: Vec<_> = paths
-            .iter()
-            .map(|path| path.display().to_string())
-            .collect();
+        let paths: Vec<_> = paths.iter().map(|path| shown(path).to_string()).collect();
         (!paths.is_empty()).then(|| format!("{variable}={}", paths.join(":")))
     };
     let file: Vec<&Path> = network.ca_file.iter().map(PathBuf::as_path).collect();
@@ -78,6 +77,11 @@ pub(super) fn named(network: &Network) -> Option<String> {
     (!variables.is_empty()).then(|| variables.join("\n"))
 }
 
+/// A path as it may be shown: the variable may hold the URL of a proxy by mistake.
+fn shown(path: &Path) -> Redacted {
+    Redacted::text(&path.to_string_lossy())
+}
+
 #[derive(Default)]
 struct Loader {
     certificates: Vec<CertificateDer<'static>>,
@@ -88,19 +92,18 @@ struct Loader {
 impl Loader {
     fn add_file(&mut self, path: &Path) {
         match self.read(path) {
-            Ok(0) => self.reasons.push(format!(
-                "{} holds no certificate in PEM form",
-                path.display()
-            )),
+            Ok(0) => self
+                .reasons
+                .push(format!("{} holds no certificate in PEM form", shown(path))),
             Ok(_) => {}
-            Err(error) => self.reasons.push(error.to_string()),
+            Err(error) => self.reasons.push(format!("{}: {error}", shown(path))),
         }
     }
 
     fn add_directory(&mut self, path: &Path) {
-        let entries = match fs_err::read_dir(path) {
+        let entries = match fs::read_dir(path) {
             Ok(entries) => entries,
-            Err(error) => return self.reasons.push(error.to_string()),
+            Err(error) => return self.reasons.push(format!("{}: {error}", shown(path))),
         };
         let mut found = 0;
         for entry in entries.flatten() {
@@ -110,7 +113,7 @@ impl Loader {
         if found == 0 {
             self.reasons.push(format!(
                 "{} holds no file with a certificate in PEM form",
-                path.display()
+                shown(path)
             ));
         }
     }

@@ -79,6 +79,12 @@ fn secrets_of_urls_are_never_shown(front_end: FrontEnd) {
         assert_says(&log, &format!("Error: backplane/{expected}"));
         assert!(!log.contains("S3"), "{value}:\n{log}");
     }
+    let (log, _) = Build::by(front_end, app())
+        .env("BACKPLANE_AGENT_URL", "https://mirror.invalid/agent")
+        .env("SSL_CERT_FILE", "https://user:S3cret@proxy.invalid")
+        .run_to_failure();
+    assert_says(&log, "Error: backplane/download/no-authorities");
+    assert!(!log.contains("S3"), "{log}");
     let mut bytes = b"https://user:S3cret@mirror.invalid/\xff?S3cret".to_vec();
     for _ in 0..2 {
         let (log, _) = Build::by(front_end, app())
