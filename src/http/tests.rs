@@ -794,6 +794,67 @@ fn whole_download_is_bounded_whatever_it_waits_for() {
     );
 }
 
+/// A server that says this to each client, whatever it is asked, and then one more byte every few milliseconds.
+fn dripping_server(start: &'static [u8]) -> std::net::SocketAddr {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    thread::spawn(move || {
+        // Until the client of the test is gone, and the test with it.
+        for mut stream in listener.incoming().flatten() {
+            let mut drip = stream.write_all(start);
+            while drip.is_ok() {
+                thread::sleep(Duration::from_millis(5));
+                drip = stream.write_all(b"x");
+            }
+        }
+    });
+    address
+}
+
+#[test]
+fn handshake_that_never_ends_is_bounded() {
+    let limits = Limits {
+        connect: Duration::from_mins(1),
+        stall: Duration::from_mins(1),
+        overall: Duration::from_millis(300),
+        ..quick()
+    };
+    // The start of a message of a TLS handshake with 16 KiB, and the start of a SOCKS reply with a long name.
+    let tls = dripping_server(b"\x16\x03\x03\x40\x00\x02\x00\x3f\xfc");
+    let socks = dripping_server(b"\x05\x00\x05\x00\x00\x03\xff");
+    let none = Network::default();
+    for (url, network) in [
+        (format!("https://{tls}/"), none.clone()),
+        (
+            "http://localhost:1/".to_owned(),
+            through(&none, &format!("socks5h://{socks}")),
+        ),
+        (
+            "https://localhost:1/".to_owned(),
+            through(&none, &format!("https://{tls}")),
+        ),
+    ] {
+        let (_folder, authorities) = trusting(&Authority::new());
+        let network = Network {
+            ca_file: authorities.ca_file,
+            ..network
+        };
+        let start = Instant::now();
+        let attempt = Attempt::with(&url, &Validators::default(), &network, &limits);
+        assert!(start.elapsed() < Duration::from_secs(1), "{url}");
+        let error = attempt.error();
+        assert!(
+            matches!(
+                error,
+                HttpError::TimedOut {
+                    phase: Phase::Overall { bytes: 0 }
+                }
+            ),
+            "{url}: {error:?}"
+        );
+    }
+}
+
 #[test]
 fn body_says_where_it_ends_or_ends_with_its_connection() {
     let raw = |head: &str, body: &[u8]| Answer::Raw([head.as_bytes(), b"\r\n\r\n", body].concat());

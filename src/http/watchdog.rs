@@ -48,3 +48,27 @@ impl Watchdog {
         self.is_expired.load(Ordering::SeqCst)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use backplane_test_server::{Answer, ReleaseServer};
+
+    #[test]
+    fn agent_without_any_timeout_is_ended_at_the_deadline() {
+        let drip = b"HTTP/1.1 200 OK\r\n\r\n".to_vec();
+        for answer in [Answer::Stall(Vec::new()), Answer::Drip(drip)] {
+            let server = ReleaseServer::http([answer]);
+            let agent = Agent::new_with_defaults();
+            let start = Instant::now();
+            let watchdog =
+                Watchdog::start(agent.clone(), start + Duration::from_millis(100)).unwrap();
+            if let Ok(mut response) = agent.get(server.url("/")).call() {
+                // It looks like the end of a body without a length.
+                let _ = response.body_mut().read_to_vec();
+            }
+            assert!(watchdog.is_expired());
+            assert!(start.elapsed() < Duration::from_secs(10));
+        }
+    }
+}
