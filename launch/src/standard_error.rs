@@ -12,7 +12,7 @@ use rustix::{stdio, termios};
 use std::os::fd::{AsRawFd as _, BorrowedFd, OwnedFd};
 
 /// Gives this process and those that it starts a description of their own that never waits, where the kernel can open one. Where
-/// it cannot, [`write`] takes care of that by other means.
+/// it cannot, [`write()`] takes care of that by other means.
 pub(crate) fn take_own_description() {
     if let Some(own) = open_anew(stdio::stderr()) {
         let _shared_if_it_fails = stdio::dup2_stderr(&own);
