@@ -1,6 +1,5 @@
 //! The agent starts when it should, as what it should, and comes back.
 
-use crate::soak::soak_or;
 use crate::support::{
     self, Layer, PATIENT_AGENT, descriptors, environment, eventually, family, field, free_port,
     listen,
@@ -201,12 +200,9 @@ fn agent_that_keeps_ending_is_explained() {
     app.finish();
 }
 
-/// Takes a minute.
 #[test]
+#[ignore = "takes a minute; script/test --soak runs it"]
 fn trouble_that_lasts_and_its_end_are_told() {
-    if !soak_or(true, false) {
-        return;
-    }
     let minute = Duration::from_mins(1);
     let launch = |agent: &str, port: u16| {
         let mut layer = Layer::new(agent, port);
