@@ -150,8 +150,16 @@ impl Supervisor {
             self.state,
             State::Stopping { .. } | State::Killed { .. } | State::Finished
         );
+        // One that is in no hurry waits for a look that comes soon, so that both cost one wakeup.
+        let latest_probe = self.next_probe + self.limits.probe_app;
+        let next_probe = match wake.look_at {
+            Some(at) if at <= latest_probe && !self.deadlock.is_suspected() => {
+                at.max(self.next_probe)
+            }
+            _ => self.next_probe,
+        };
         Wake {
-            next_probe: (!is_ending).then_some(self.next_probe),
+            next_probe: (!is_ending).then_some(next_probe),
             ..wake
         }
     }

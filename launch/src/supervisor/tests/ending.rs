@@ -165,6 +165,10 @@ fn supervisor_gets_out_of_the_way_of_an_app_that_waits_for_it() {
 
     let mut script = Script::running(Drain::Keep);
     assert_eq!(next_probe(&script), milliseconds(1_000));
+    // With a look that comes soon.
+    let mut later = Script::running(Drain::Keep);
+    later.after(50).tell(LISTENS);
+    assert_eq!(next_probe(&later), milliseconds(1_050));
     script.after(1_000).tell(Event::AppProbed(Activity::Other));
     assert_eq!(next_probe(&script), milliseconds(2_000));
     // More often while it seems so.
