@@ -38,7 +38,9 @@ pub(crate) fn hold_parent() -> Result<AppHold, ParentGone> {
 fn hold(pid: Pid) -> Result<AppHold, ParentGone> {
     match process::pidfd_open(pid, PidfdFlags::empty()) {
         Ok(pidfd) => Ok(AppHold {
-            reference: AppReference::Pidfd,
+            reference: AppReference::Pidfd {
+                pid: pid.as_raw_nonzero(),
+            },
             pidfd: Some(pidfd),
             refusal: None,
         }),
@@ -74,7 +76,7 @@ pub(crate) fn wait_for_end(app: AppReference, pause: Duration) {
 /// Whether the app has ended. In the supervisor, standard output is its pidfd if there is one.
 pub(crate) fn has_ended(app: AppReference) -> bool {
     match app {
-        AppReference::Pidfd => {
+        AppReference::Pidfd { .. } => {
             let mut descriptors = [PollFd::from_borrowed_fd(
                 rustix::stdio::stdout(),
                 PollFlags::IN,
@@ -110,7 +112,8 @@ mod tests {
     #[test]
     fn parent_is_held_and_lives() {
         let hold = hold_parent().unwrap();
-        assert_eq!(hold.reference, AppReference::Pidfd);
+        let pid = process::getppid().unwrap().as_raw_nonzero();
+        assert_eq!(hold.reference, AppReference::Pidfd { pid });
         let pidfd = hold.pidfd.unwrap();
         let mut descriptors = [PollFd::new(&pidfd, PollFlags::IN)];
         assert_eq!(

@@ -5,6 +5,7 @@ use crate::agent_file;
 use crate::app;
 use crate::backoff::Jitter;
 use crate::clients::Clients;
+use crate::deadlock;
 use crate::descendants::{self, Descendant};
 use crate::limits::Limits;
 use crate::lock;
@@ -263,8 +264,7 @@ impl EventLoop {
                 tv_nsec: 0,
             })
         });
-        let app = (!self.app_has_ended && self.orders.app == AppReference::Pidfd)
-            .then(rustix::stdio::stdout);
+        let app = (!self.app_has_ended && self.app_has_pidfd()).then(rustix::stdio::stdout);
         let mut descriptors: Vec<PollFd<'_>> =
             [self.signals.descriptor(), self.clients.descriptor(), app]
                 .into_iter()
@@ -280,13 +280,32 @@ impl EventLoop {
     fn next_wake(&self) -> Option<Moment> {
         let wake = self.mind.wake();
         let look_at = wake.look_at.map(|at| self.earliest_look(at));
-        let app_has_to_be_asked = !self.app_has_ended && self.orders.app != AppReference::Pidfd;
+        let app_has_to_be_asked = !self.app_has_ended && !self.app_has_pidfd();
         let poll_at = (app_has_to_be_asked || self.signals.descriptor().is_none())
             .then(|| self.now() + self.limits.poll);
-        [look_at, wake.timer_at, self.clients.wake(), poll_at]
-            .into_iter()
-            .flatten()
-            .min()
+        // Until exec.d has ended, the supervisor is still its child.
+        let may_be_child_of_app =
+            self.app_as_parent().is_some() || self.now() < self.limits.probe_app;
+        let probe_at = wake.next_probe.filter(|_| may_be_child_of_app);
+        [
+            look_at,
+            wake.timer_at,
+            probe_at,
+            self.clients.wake(),
+            poll_at,
+        ]
+        .into_iter()
+        .flatten()
+        .min()
+    }
+
+    fn app_has_pidfd(&self) -> bool {
+        matches!(self.orders.app, AppReference::Pidfd { .. })
+    }
+
+    /// The app, if the supervisor is its child: the kernel hands it on when exec.d ends, to process 1 or whoever else adopts orphans.
+    fn app_as_parent(&self) -> Option<Pid> {
+        process::getppid().filter(|parent| self.orders.app.pid() == Some(*parent))
     }
 
     /// When a look that is wanted at a moment can be taken: dear ones are not taken as often as cheap ones.
@@ -315,6 +334,18 @@ impl EventLoop {
             .is_some_and(|at| self.now() >= self.earliest_look(at))
         {
             self.look();
+        }
+        self.probe_app();
+    }
+
+    /// Probes whether the app waits for the supervisor, together with a look where both are due.
+    fn probe_app(&mut self) {
+        const SLACK: Duration = Duration::from_millis(20);
+        let due = self.mind.wake().next_probe;
+        if due.is_some_and(|at| self.now() + SLACK >= at)
+            && let Some(app) = self.app_as_parent()
+        {
+            self.tell(Event::AppProbed(deadlock::probe(app)));
         }
     }
 

@@ -17,6 +17,7 @@ mod app;
 mod backoff;
 mod binding;
 mod clients;
+mod deadlock;
 mod decision;
 mod descendants;
 mod environment;

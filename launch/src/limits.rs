@@ -39,6 +39,16 @@ pub(crate) struct Limits {
     pub(crate) grace: Duration,
     /// How long to wait after SIGKILL for the kernel to end the agent.
     pub(crate) farewell: Duration,
+    /// How often to probe whether an app that has the supervisor for its child waits for it.
+    pub(crate) probe_app: Duration,
+    /// The same, once it seems so.
+    pub(crate) probe_app_again: Duration,
+    /// For how long an app sleeps in wait(2) before the supervisor gets out of its way.
+    pub(crate) app_waits: Duration,
+    /// The same, for one that sleeps in something else, and may be about to start other children.
+    pub(crate) app_sleeps: Duration,
+    /// How long the agent may take to end after SIGTERM then.
+    pub(crate) grace_of_waiting_app: Duration,
     /// How many clients are answered in one turn of the event loop.
     pub(crate) clients_per_turn: u32,
     /// The shortest pause between two turns that answer so many.
@@ -70,6 +80,13 @@ impl Default for Limits {
             repeat_line: Duration::from_mins(1),
             grace: Duration::from_secs(2),
             farewell: Duration::from_millis(500),
+            // From the end of the app's last child to that of the supervisor, 3 s at most: the probe that comes next, how long the app
+            // sleeps, and the agent's grace.
+            probe_app: Duration::from_secs(1),
+            probe_app_again: Duration::from_millis(100),
+            app_waits: Duration::from_millis(500),
+            app_sleeps: Duration::from_millis(1_600),
+            grace_of_waiting_app: Duration::from_millis(250),
             clients_per_turn: 32,
             clients_interval: Duration::from_millis(10),
             status_answer: Duration::from_secs(1),

@@ -123,6 +123,7 @@ pub(crate) enum Message {
     AgentDrained { exit: Exit },
     ToldToEnd,
     AppEnded { agent_runs: bool },
+    AppWaitsForSupervisor,
     AgentKilled,
     SupervisorFailed { error: String },
 }
@@ -395,6 +396,11 @@ impl Display for Message {
                 write!(f, "The app has ended; the agent is stopped.")
             }
             Self::AppEnded { agent_runs: false } => write!(f, "The app has ended."),
+            Self::AppWaitsForSupervisor => write!(
+                f,
+                "The app waits for its child processes to end, and only this supervisor is left. It stops the agent and ends, so that the \
+                 app can. If the app continues, it has no agent: to keep one, run an init such as tini as process 1."
+            ),
             Self::AgentKilled => write!(
                 f,
                 "The agent has not ended in time after SIGTERM and is killed."

@@ -3,6 +3,7 @@
 use crate::log::Verbosity;
 use crate::settings::Drain;
 use crate::target::Target;
+use rustix::process::Pid;
 use std::ffi::{OsStr, OsString};
 use std::num::NonZeroI32;
 use std::os::unix::ffi::OsStrExt as _;
@@ -31,12 +32,19 @@ pub(crate) struct Orders {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum AppReference {
     /// Standard output is its pidfd.
-    Pidfd,
+    Pidfd { pid: NonZeroI32 },
     /// The kernel gives no pidfd: its pid, and when it was started, in clock ticks since boot, where `/proc` tells.
     Pid {
         pid: NonZeroI32,
         started: Option<u64>,
     },
+}
+
+impl AppReference {
+    pub(crate) fn pid(self) -> Option<Pid> {
+        let (Self::Pidfd { pid } | Self::Pid { pid, .. }) = self;
+        Pid::from_raw(pid.get())
+    }
 }
 
 /// An argument that the supervisor does not understand. Only a mix of two versions of this program can be the cause.
@@ -53,7 +61,7 @@ impl Orders {
             url @ Target::Url(_) => url.url(crate::target::Loopback::V4),
         };
         let app = match self.app {
-            AppReference::Pidfd => "pidfd".to_owned(),
+            AppReference::Pidfd { pid } => format!("pidfd@{pid}"),
             AppReference::Pid { pid, started: None } => pid.to_string(),
             AppReference::Pid {
                 pid,
@@ -149,8 +157,9 @@ fn choice<T: Copy>(words: &[(&str, T)], name: &'static str, word: &str) -> Resul
 }
 
 fn app_reference(text: &str) -> Option<AppReference> {
-    if text == "pidfd" {
-        return Some(AppReference::Pidfd);
+    if let Some(pid) = text.strip_prefix("pidfd@") {
+        let pid = pid.parse().ok()?;
+        return Some(AppReference::Pidfd { pid });
     }
     let (pid, started) = match text.split_once('@') {
         Some((pid, started)) => (pid, Some(started.parse().ok()?)),
@@ -176,7 +185,9 @@ mod tests {
             wait_for_app: true,
             drain: Drain::Keep,
             verbosity: Verbosity::Info,
-            app: AppReference::Pidfd,
+            app: AppReference::Pidfd {
+                pid: NonZeroI32::new(4711).unwrap(),
+            },
             has_lock: true,
         }
     }
@@ -231,6 +242,8 @@ mod tests {
             "log=loud",
             "app=0",
             "app=1@x",
+            "app=pidfd",
+            "app=pidfd@0",
             "lock=",
             "labels=\u{0}",
         ] {

@@ -11,7 +11,7 @@ pub(crate) struct Stat {
     /// Zero for a process whose parent is outside its PID namespace.
     pub(crate) parent: i32,
     pub(crate) group: i32,
-    threads: u32,
+    pub(crate) threads: u32,
     /// In clock ticks since boot.
     pub(crate) started: u64,
 }
@@ -36,6 +36,11 @@ impl Stat {
         })
     }
 
+    /// Whether its main thread sleeps and can be woken by a signal.
+    pub(crate) fn is_asleep(self) -> bool {
+        self.state == 'S'
+    }
+
     /// Whether the process has ended and only waits to be reaped.
     ///
     /// A main thread that has ended before others is a zombie too, and the process goes on: so it is for a moment while the launcher,
@@ -43,6 +48,17 @@ impl Stat {
     pub(crate) fn is_of_zombie(self) -> bool {
         self.state == 'Z' && self.threads == 1
     }
+}
+
+/// How often the main thread has gone to sleep.
+pub(crate) fn voluntary_switches(pid: Pid) -> Option<u64> {
+    fs::read_to_string(format!("/proc/{pid}/status"))
+        .ok()?
+        .lines()
+        .find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"))?
+        .trim()
+        .parse()
+        .ok()
 }
 
 #[cfg(test)]

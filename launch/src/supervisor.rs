@@ -6,6 +6,7 @@ mod events;
 pub(crate) use events::{Action, Event, Moment, Wake};
 
 use crate::backoff::Jitter;
+use crate::deadlock::{Activity, Deadlock};
 use crate::failures::Failures;
 use crate::limits::Limits;
 use crate::log::Verbosity;
@@ -41,7 +42,7 @@ enum State {
     },
     /// Nothing is started any more; the app has yet to end.
     Resting,
-    /// The app has ended, and the agent was asked to.
+    /// The app has ended, or waits for the supervisor to end, and the agent was asked to.
     Stopping {
         kill_at: Moment,
     },
@@ -75,6 +76,8 @@ pub(crate) struct Supervisor {
 
     state: State,
     next_look: Moment,
+    deadlock: Deadlock,
+    next_probe: Moment,
     told_to_end: bool,
     failures: Failures,
     /// When the present state was entered.
@@ -95,6 +98,7 @@ impl Supervisor {
         is_expected: bool,
     ) -> Self {
         Self {
+            next_probe: limits.probe_app,
             limits,
             labels,
             target,
@@ -110,6 +114,7 @@ impl Supervisor {
                 }
             },
             next_look: Moment::ZERO,
+            deadlock: Deadlock::default(),
             told_to_end: false,
             failures: Failures::default(),
             since: Moment::ZERO,
@@ -122,13 +127,13 @@ impl Supervisor {
     pub(crate) fn wake(&self) -> Wake {
         let look = |at: Moment| Wake {
             look_at: self.wait_for_app.then_some(at),
-            timer_at: None,
+            ..Wake::default()
         };
         let timer = |at: Moment| Wake {
-            look_at: None,
             timer_at: Some(at),
+            ..Wake::default()
         };
-        match self.state {
+        let wake = match self.state {
             State::Waiting { .. } => look(self.next_look),
             State::Running { well_at, .. } => Wake {
                 timer_at: well_at,
@@ -140,6 +145,22 @@ impl Supervisor {
             State::Stopping { kill_at } => timer(kill_at),
             State::Killed { give_up_at } => timer(give_up_at),
             State::Resting | State::Finished => Wake::default(),
+        };
+        let is_ending = matches!(
+            self.state,
+            State::Stopping { .. } | State::Killed { .. } | State::Finished
+        );
+        // One that is in no hurry waits for a look that comes soon, so that both cost one wakeup.
+        let latest_probe = self.next_probe + self.limits.probe_app;
+        let next_probe = match wake.look_at {
+            Some(at) if at <= latest_probe && !self.deadlock.is_suspected() => {
+                at.max(self.next_probe)
+            }
+            _ => self.next_probe,
+        };
+        Wake {
+            next_probe: (!is_ending).then_some(next_probe),
+            ..wake
         }
     }
 
@@ -192,11 +213,13 @@ impl Supervisor {
             } => self.agent_exited(exit, others_live, jitter, now),
             Event::ToldToEnd => self.told_to_end(),
             Event::AppEnded => self.app_ended(now),
+            Event::AppProbed(activity) => self.app_probed(activity, now),
             Event::TimeIsUp => self.time_is_up(now),
         }
     }
 
     fn app_listens(&mut self, loopback: Loopback, now: Moment) -> Vec<Action> {
+        self.deadlock.looked(true);
         self.next_look = now + self.limits.look_while_running;
         match &mut self.state {
             State::Waiting { .. } => self.start(loopback, now),
@@ -216,6 +239,7 @@ impl Supervisor {
     }
 
     fn app_is_silent(&mut self, now: Moment) -> Vec<Action> {
+        self.deadlock.looked(false);
         self.next_look = now + self.limits.look_while_running;
         match &mut self.state {
             State::Waiting { is_late, is_told } => {
@@ -421,6 +445,33 @@ impl Supervisor {
                 let agent_runs = false;
                 let line = Note::debug(Message::AppEnded { agent_runs });
                 vec![Action::Say(line), Action::Finish]
+            }
+            State::Stopping { .. } | State::Killed { .. } | State::Finished => Vec::new(),
+        }
+    }
+
+    fn app_probed(&mut self, activity: Activity, now: Moment) -> Vec<Action> {
+        let waits = self.deadlock.observe(activity, now, &self.limits);
+        if !waits {
+            self.next_probe = now
+                + if self.deadlock.is_suspected() {
+                    self.limits.probe_app_again
+                } else {
+                    self.limits.probe_app
+                };
+            return Vec::new();
+        }
+        let line = Action::Say(Note::info(Message::AppWaitsForSupervisor));
+        match self.state {
+            State::Running { .. } | State::Draining { .. } => {
+                self.state = State::Stopping {
+                    kill_at: now + self.limits.grace_of_waiting_app,
+                };
+                vec![line, Action::Terminate]
+            }
+            State::Waiting { .. } | State::Pausing { .. } | State::Resting => {
+                self.state = State::Finished;
+                vec![line, Action::Finish]
             }
             State::Stopping { .. } | State::Killed { .. } | State::Finished => Vec::new(),
         }

@@ -4,8 +4,8 @@ use crate::stage::Outcome::{Agent, AgentAfter, Silence};
 use crate::stage::Stage;
 use crate::stage::Start::{Command, Name, Type};
 use crate::stage::sees_none;
-use crate::subjects::APPS_OUTPUT;
-use crate::support::{FrontEnd, for_each_front_end};
+use crate::subjects::{APPS_OUTPUT, SCRIPT_AGENT, build_by};
+use crate::support::{FrontEnd, ReservedPort, for_each_front_end};
 
 for_each_front_end! {
     disabled_is_silence,
@@ -208,4 +208,21 @@ fn proxy_url_goes_before_port(front_end: FrontEnd) {
         running.wait_for_agent().arguments()[2..],
         ["connect", &front_end.labels("some=label"), &url]
     );
+}
+
+#[test]
+#[ignore = "tier 2: needs the CNB lifecycle; script/test runs it"]
+fn arguments_for_the_default_process_make_no_one_off_of_it() {
+    let image = build_by(FrontEnd::Cnb, SCRIPT_AGENT).run();
+    let port = ReservedPort::new();
+    let running = image
+        .launch_with("web", &["some-command"])
+        .connect(port.number)
+        .start();
+    running.wait_for_stdout(APPS_OUTPUT);
+    assert_eq!(running.supervisors().len(), 1);
+    assert_eq!(running.agents().len(), 0, "nothing listens");
+    assert_eq!(running.our_lines(), [""; 0]);
+    let _listener = port.listen();
+    running.wait_for_agent();
 }

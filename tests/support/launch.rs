@@ -94,6 +94,13 @@ impl Image {
         launch
     }
 
+    /// A launch of a process type with other arguments, as by `docker run IMAGE ARGUMENT…` for the default process.
+    pub(crate) fn launch_with(&self, process_type: &str, arguments: &[&str]) -> Launch {
+        let mut launch = self.launch_as(&format!("/cnb/process/{process_type}"));
+        launch.arguments = arguments.iter().map(Into::into).collect();
+        launch
+    }
+
     /// A launch of the launcher by this name: its argv\[0\].
     pub(crate) fn launch_as(&self, name: &str) -> Launch {
         assert_eq!(self.build.front_end, FrontEnd::Cnb);

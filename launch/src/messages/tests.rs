@@ -52,6 +52,7 @@ fn every_message() -> Vec<(&'static str, Message)> {
                 Message::AgentDrained { .. } => "agent drained",
                 Message::ToldToEnd => "told to end",
                 Message::AppEnded { .. } => "app ended",
+                Message::AppWaitsForSupervisor => "app waits for supervisor",
                 Message::AgentKilled => "agent killed",
                 Message::SupervisorFailed { .. } => "supervisor failed",
             };
@@ -227,6 +228,7 @@ fn supervisor() -> Vec<Message> {
         Message::ToldToEnd,
         Message::AppEnded { agent_runs: true },
         Message::AppEnded { agent_runs: false },
+        Message::AppWaitsForSupervisor,
         Message::AgentKilled,
         Message::SupervisorFailed { error: error() },
     ]);

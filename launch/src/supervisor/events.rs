@@ -1,6 +1,7 @@
 //! What the event loop tells the supervisor's mind, and what that answers.
 
 use crate::backoff::Jitter;
+use crate::deadlock::Activity;
 use crate::messages::{Exit, Note};
 use crate::target::Loopback;
 use std::time::Duration;
@@ -28,6 +29,8 @@ pub(crate) enum Event {
     /// SIGTERM to the supervisor.
     ToldToEnd,
     AppEnded,
+    /// What the app does, which has the supervisor for its child.
+    AppProbed(Activity),
     /// The moment of [`Wake::timer_at`] has come.
     TimeIsUp,
 }
@@ -44,7 +47,7 @@ pub(crate) enum Action {
     Kill,
     /// Reap the agent, and from then on kill and reap what it left behind until nothing is left.
     Reap,
-    /// Leave: the app has ended and the agent with it.
+    /// Leave: the app has ended, or waits for the supervisor to end, and the agent is gone.
     Finish,
 }
 
@@ -55,4 +58,6 @@ pub(crate) struct Wake {
     pub(crate) look_at: Option<Moment>,
     /// To be told that [`Event::TimeIsUp`].
     pub(crate) timer_at: Option<Moment>,
+    /// To probe the app, if the supervisor is its child, answered with [`Event::AppProbed`].
+    pub(crate) next_probe: Option<Moment>,
 }

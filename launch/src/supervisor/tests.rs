@@ -13,6 +13,11 @@ use std::time::Duration;
 const LISTENS: Event = Event::Looked(Some(Loopback::V4));
 const SILENT: Event = Event::Looked(None);
 
+const APP_WAITS: Activity = Activity::Waits {
+    is_only_thread: true,
+    sleeps: 7,
+};
+
 fn exited(status: i32) -> Event {
     Event::AgentExited {
         exit: Exit::Status(status),

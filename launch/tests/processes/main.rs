@@ -9,6 +9,7 @@
 mod agents;
 mod apps;
 mod boots;
+mod deadlocks;
 #[path = "../../../tests/support/soak.rs"]
 mod soak;
 mod statuses;

@@ -158,14 +158,21 @@ impl Layer {
 
     /// The command of a shell that does what the launcher does: runs the exec.d program, then becomes `app`.
     pub(crate) fn command(&self, app: &str) -> Command {
+        self.command_under(&["/bin/sh"], app)
+    }
+
+    /// The same for a shell that other words start, which come before its arguments.
+    fn command_under(&self, words: &[&str], app: &str) -> Command {
         let Self {
             prelude,
             runner,
             redirections,
             ..
         } = self;
-        let mut command = Command::new("/bin/sh");
+        let (program, arguments) = words.split_first().unwrap();
+        let mut command = Command::new(program);
         command
+            .args(arguments)
             .arg("-c")
             .arg(format!(
                 "{prelude}\n{runner} \"$1\" {redirections} || echo \"exec.d failed: $?\" >&2\nexec {app}"
@@ -188,6 +195,26 @@ impl Layer {
     pub(crate) fn launch_app(&self, app: &str) -> App<'_> {
         let child = self.command(app).spawn().unwrap();
         App::of(self, child)
+    }
+
+    /// Launches an app that is process 1 of a PID namespace, and returns its pid as this process sees it.
+    pub(crate) fn launch_as_process_1(&self, app: &str) -> (App<'_>, u32) {
+        let words = [
+            "unshare",
+            "--user",
+            "--map-root-user",
+            "--pid",
+            "--fork",
+            "--kill-child",
+            "--mount-proc",
+            "/bin/sh",
+        ];
+        let child = self.command_under(&words, app).spawn();
+        let app = App::of(self, child.expect("unshare(1) is needed"));
+        let process_1 = eventually("user and PID namespaces can be made", || {
+            children(app.pid()).first().copied()
+        });
+        (app, process_1)
     }
 
     /// All processes that have this layer's folder in their arguments or environment: the supervisor, the agent, and whatever that
@@ -345,6 +372,15 @@ pub(crate) fn processes() -> Vec<u32> {
     fs::read_dir("/proc")
         .unwrap()
         .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
+        .collect()
+}
+
+/// The children that the process's first thread has made or adopted.
+pub(crate) fn children(pid: u32) -> Vec<u32> {
+    fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"))
+        .unwrap_or_default()
+        .split_ascii_whitespace()
+        .map(|pid| pid.parse().unwrap())
         .collect()
 }
 

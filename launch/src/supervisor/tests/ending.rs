@@ -154,3 +154,35 @@ fn what_a_crashed_agent_leaves_behind_is_killed_before_it_is_reaped() {
         ["kill", "reap"]
     );
 }
+
+#[test]
+fn supervisor_gets_out_of_the_way_of_an_app_that_waits_for_it() {
+    const WAITS: Event = Event::AppProbed(APP_WAITS);
+    let line = "info: The app waits for its child processes to end, and only this supervisor is left. It stops the agent and ends, so \
+                that the app can. If the app continues, it has no agent: to keep one, run an init such as tini as process 1.";
+    let next_probe = |script: &Script| script.supervisor.wake().next_probe;
+    let milliseconds = |number| Some(Duration::from_millis(number));
+
+    let mut script = Script::running(Drain::Keep);
+    assert_eq!(next_probe(&script), milliseconds(1_000));
+    // With a look that comes soon.
+    let mut later = Script::running(Drain::Keep);
+    later.after(50).tell(LISTENS);
+    assert_eq!(next_probe(&later), milliseconds(1_050));
+    script.after(1_000).tell(Event::AppProbed(Activity::Other));
+    assert_eq!(next_probe(&script), milliseconds(2_000));
+    // More often while it seems so.
+    assert_eq!(script.after(1_000).tell(WAITS), [""; 0]);
+    assert_eq!(next_probe(&script), milliseconds(2_100));
+    assert_eq!(script.after(400).tell(WAITS), [""; 0]);
+    assert_eq!(script.after(100).tell(WAITS), [line, "terminate"]);
+    assert_eq!(next_probe(&script), None);
+    assert_eq!(script.wake(), (None, Some(250)));
+    let mut stubborn = script.supervisor;
+    let killed = stubborn.handle(Event::TimeIsUp, Duration::from_millis(2_750));
+    assert!(killed.contains(&Action::Kill));
+
+    let mut script = Script::keep();
+    script.after(1_000).tell(WAITS);
+    assert_eq!(script.after(500).tell(WAITS), [line, "finish"]);
+}

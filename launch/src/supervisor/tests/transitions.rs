@@ -89,7 +89,7 @@ fn states() -> Vec<(&'static str, Script)> {
     ]
 }
 
-fn events() -> [(&'static str, Event); 8] {
+fn events() -> [(&'static str, Event); 9] {
     let url = "http://127.0.0.1:8080".to_owned();
     [
         ("app listens", LISTENS),
@@ -100,6 +100,7 @@ fn events() -> [(&'static str, Event); 8] {
         ("told to end", Event::ToldToEnd),
         ("app ended", Event::AppEnded),
         ("time is up", Event::TimeIsUp),
+        ("app waits for us", Event::AppProbed(APP_WAITS)),
     ]
 }
 
@@ -109,6 +110,13 @@ fn every_event_in_every_state_is_answered_as_in_the_table() {
     for (index, (state, _)) in states().iter().enumerate() {
         for (name, event) in events() {
             let (_, mut script) = states().swap_remove(index);
+            if matches!(event, Event::AppProbed(_)) {
+                // It has to last.
+                let before = format!("{:?}", script.supervisor.state);
+                assert_eq!(script.tell(event.clone()), [""; 0]);
+                assert_eq!(format!("{:?}", script.supervisor.state), before);
+                script.after(500);
+            }
             let answer: Vec<String> = script
                 .tell(event)
                 .into_iter()
