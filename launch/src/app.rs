@@ -5,6 +5,7 @@ use crate::proc_stat::Stat;
 use rustix::event::{self, PollFd, PollFlags, Timespec};
 use rustix::io::Errno;
 use rustix::process::{self, Pid, PidfdFlags};
+use std::fs;
 use std::iter;
 use std::os::fd::OwnedFd;
 use std::thread;
@@ -84,6 +85,20 @@ pub(crate) fn has_ended(app: AppReference) -> bool {
         AppReference::Pid { pid, started } => {
             !Pid::from_raw(pid.get()).is_some_and(|pid| is_alive(pid, started))
         }
+    }
+}
+
+/// The app's number, if it is known.
+pub(crate) fn pid(app: AppReference) -> Option<Pid> {
+    match app {
+        // Of a pidfd, proc_pid_fdinfo(5) tells: a process that has ended is -1 there, and one of another PID namespace 0.
+        AppReference::Pidfd => fs::read_to_string("/proc/self/fdinfo/1")
+            .ok()?
+            .lines()
+            .find_map(|line| line.strip_prefix("Pid:")?.trim().parse().ok())
+            .filter(|pid| *pid > 0)
+            .and_then(Pid::from_raw),
+        AppReference::Pid { pid, .. } => Pid::from_raw(pid.get()),
     }
 }
 

@@ -11,6 +11,7 @@ mod apps;
 mod boots;
 #[path = "../../../tests/support/soak.rs"]
 mod soak;
+mod stand_by;
 mod statuses;
 mod supervisors;
 mod support;
