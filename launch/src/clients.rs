@@ -59,13 +59,21 @@ impl Clients {
         self.deaf_until = Some(until);
     }
 
-    /// Lets the lock go.
-    pub(crate) fn release_lock(&mut self) {
+    /// Makes the lock standard input, and lets the mark go that was there. Returns whether that is possible.
+    pub(crate) fn take_lock(&mut self, lock: &OwnedFd) -> bool {
+        let is_taken = rustix::stdio::dup2_stdin(lock).is_ok();
+        *self = Self::of_lock(is_taken);
+        is_taken
+    }
+
+    /// Lets the lock go, for a mark if there is one.
+    pub(crate) fn release_lock(&mut self, mark: Option<OwnedFd>) {
         self.holds_lock = false;
-        let _kept_if_it_fails = match File::open("/dev/null") {
-            Ok(null) => rustix::stdio::dup2_stdin(&null),
-            // Something that is open already, where no descriptor is left.
-            Err(_) => rustix::stdio::dup2_stdin(rustix::stdio::stderr()),
-        };
+        let _kept_if_it_fails =
+            match mark.or_else(|| File::open("/dev/null").ok().map(OwnedFd::from)) {
+                Some(other) => rustix::stdio::dup2_stdin(&other),
+                // Something that is open already, where no descriptor is left.
+                None => rustix::stdio::dup2_stdin(rustix::stdio::stderr()),
+            };
     }
 }

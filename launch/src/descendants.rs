@@ -1,5 +1,5 @@
-//! The processes below the supervisor, in whatever group or session: what the agent has started, and what lost its parent and was
-//! adopted.
+//! The processes below another, in whatever group or session. Below the supervisor: what the agent has started, and what lost its
+//! parent and was adopted.
 
 use crate::proc_stat::Stat;
 use rustix::io::Errno;
@@ -24,25 +24,42 @@ pub(crate) struct Descendant {
 ///
 /// A process whose parent ends while the list is made may be missing. It is a child of the supervisor then.
 pub(crate) fn living() -> Vec<Descendant> {
-    let own = process::getpid();
-    if fs::read_link("/proc/self").ok().as_deref() != Some(Path::new(&own.to_string())) {
-        return Vec::new();
-    }
-    let Ok(entries) = fs::read_dir("/proc") else {
+    let Some(all) = all() else {
         return Vec::new();
     };
-    let all: Vec<(Pid, Stat)> = entries
-        .filter_map(|entry| {
-            let pid = Pid::from_raw(entry.ok()?.file_name().to_str()?.parse().ok()?)?;
-            Some((pid, Stat::of(pid).ok()?))
-        })
-        .collect();
-    let mut below = below(own, &all);
+    let mut below = below(process::getpid(), &all);
     below.retain(|(_, stat)| !stat.is_of_zombie());
     below
         .into_iter()
         .map(|(pid, Stat { group, .. })| Descendant { pid, group })
         .collect()
+}
+
+/// The living processes from this one on down; none where `/proc` does not show it.
+pub(crate) fn tree(root: Pid) -> Option<Vec<Pid>> {
+    let all = all()?;
+    let root = all.iter().copied().find(|(pid, _)| *pid == root)?;
+    let mut tree = vec![root];
+    tree.extend(below(root.0, &all));
+    tree.retain(|(_, stat)| !stat.is_of_zombie());
+    Some(tree.into_iter().map(|(pid, _)| pid).collect())
+}
+
+/// All processes that `/proc` shows; none where it cannot be read, or belongs to another PID namespace.
+fn all() -> Option<Vec<(Pid, Stat)>> {
+    let own = process::getpid().to_string();
+    if fs::read_link("/proc/self").ok()? != Path::new(&own) {
+        return None;
+    }
+    let entries = fs::read_dir("/proc").ok()?;
+    Some(
+        entries
+            .filter_map(|entry| {
+                let pid = Pid::from_raw(entry.ok()?.file_name().to_str()?.parse().ok()?)?;
+                Some((pid, Stat::of(pid).ok()?))
+            })
+            .collect(),
+    )
 }
 
 /// The same for a supervisor without an agent, which kills what it finds. Where `/proc` tells nothing, these are the children among the

@@ -11,7 +11,8 @@ use crate::limits::Limits;
 use crate::lock;
 use crate::log::Log;
 use crate::messages::{Exit, Message, Note};
-use crate::orders::{AppReference, Orders};
+use crate::orders::{AppReference, Lock, Orders};
+use crate::ownership;
 use crate::readiness::{Sight, connect};
 use crate::signals::Signals;
 use crate::status::Report;
@@ -66,6 +67,11 @@ impl Connection {
     }
 }
 
+/// Whether these sockets are certainly of no process of the app.
+fn is_anothers(inodes: &[u64], app: AppReference) -> bool {
+    app.pid().and_then(|app| ownership::has_any(app, inodes)) == Some(false)
+}
+
 impl EventLoop {
     pub(crate) fn new(orders: Orders, limits: Limits, log: Log) -> Self {
         let (signals, problem) = Signals::take();
@@ -82,17 +88,21 @@ impl EventLoop {
                 Some(sight)
             }
         };
+        let mind = Supervisor::new(
+            limits.clone(),
+            orders.labels.clone(),
+            orders.target.clone(),
+            orders.wait_for_app,
+            orders.drain,
+            orders.verbosity,
+            orders.is_expected,
+        );
         Self {
-            mind: Supervisor::new(
-                limits.clone(),
-                orders.labels.clone(),
-                orders.target.clone(),
-                orders.wait_for_app,
-                orders.drain,
-                orders.verbosity,
-                orders.is_expected,
-            ),
-            clients: Clients::of_lock(orders.has_lock),
+            mind: match orders.lock {
+                Lock::StandBy => mind.standing_by(),
+                Lock::Held | Lock::Refused => mind,
+            },
+            clients: Clients::of_lock(orders.lock == Lock::Held),
             agent_sha256: agent_file::noted_checksum(&orders.agent),
             orders,
             limits,
@@ -112,7 +122,7 @@ impl EventLoop {
 
     /// Runs until the app has ended and the agent with it.
     pub(crate) fn run(mut self) -> Result<(), Errno> {
-        if self.orders.wait_for_app {
+        if self.orders.wait_for_app && self.orders.lock != Lock::StandBy {
             let target = self.orders.target.to_string();
             self.log.note(&Note::debug(Message::Waiting { target }));
         }
@@ -150,6 +160,11 @@ impl EventLoop {
             for action in self.mind.handle(event, self.now()) {
                 match action {
                     Action::Say(note) => self.log.note(&note),
+                    Action::TryLock => events.push(self.try_lock()),
+                    Action::ReleaseLock => {
+                        let mark = lock::mark(&self.orders.target.place());
+                        self.clients.release_lock(mark);
+                    }
                     Action::Start(loopback) => events.push(self.start(loopback)),
                     Action::Terminate => self.signal(Signal::TERM),
                     Action::Kill => self.signal(Signal::KILL),
@@ -158,6 +173,12 @@ impl EventLoop {
                 }
             }
         }
+    }
+
+    fn try_lock(&mut self) -> Event {
+        let lock = lock::acquire(&self.orders.target.place());
+        let is_taken = lock.is_ok_and(|lock| self.clients.take_lock(&lock));
+        Event::LockTried { is_taken }
     }
 
     fn start(&mut self, loopback: Loopback) -> Event {
@@ -352,6 +373,7 @@ impl EventLoop {
     fn look(&mut self) {
         self.last_look = Some(self.now());
         let port = self.orders.target.port();
+        let may_yield = self.mind.may_yield();
         match (&mut self.sight, self.orders.target.host()) {
             (Some(sight), host) => {
                 let found = sight.look(host, port);
@@ -361,7 +383,17 @@ impl EventLoop {
                         _ => Note::debug(problem),
                     });
                 }
-                self.tell(Event::Looked(found.loopback));
+                let another_listens = may_yield
+                    && found.loopback.is_some_and(|loopback| {
+                        self.orders.lock != Lock::Refused
+                            && lock::is_marked(&self.orders.target.place())
+                            && is_anothers(&sight.inodes(host, loopback, port), self.orders.app)
+                    });
+                self.tell(if another_listens {
+                    Event::AnotherListens
+                } else {
+                    Event::Looked(found.loopback)
+                });
             }
             (None, Host::Foreign(host)) => {
                 if let Some(connection) = self.connection.take()
@@ -449,8 +481,7 @@ impl EventLoop {
         }
         self.app_has_ended = app::has_ended(self.orders.app);
         if self.app_has_ended {
-            // The app may be started again at once, by something that watches it, and then wants an agent of its own.
-            self.clients.release_lock();
+            // The lock is kept until the agent has ended: who stands by would start another one beside it.
             self.cancel_connection();
             self.tell(Event::AppEnded);
         }

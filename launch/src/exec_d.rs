@@ -10,7 +10,7 @@ use crate::environment::Environment;
 use crate::lock::{self, LockError};
 use crate::log::{Level, Log};
 use crate::messages::{Message, Note};
-use crate::orders::Orders;
+use crate::orders::{Lock, Orders};
 use crate::spawn::spawn;
 use rustix::process;
 use std::env;
@@ -79,16 +79,26 @@ fn argv0_of(process: process::Pid) -> Option<OsString> {
     Some(OsString::from_vec(arguments))
 }
 
-/// Takes the lock and hold of the app, and hands both to a supervisor.
+/// Takes the lock and hold of the app, and hands both to a supervisor. Where another one has the lock, the supervisor stands by.
 fn start(plan: Plan, program: PathBuf, log: Log) -> Result<(), Note> {
     let place = plan.target.place();
-    let lock = match lock::acquire(&place) {
-        Ok(lock) => Some(lock),
-        Err(LockError::Held) => return Err(Note::debug(Message::AlreadySupervised { place })),
+    let (lock, stdin) = match lock::acquire(&place) {
+        Ok(lock) => (Lock::Held, Some(lock)),
+        Err(LockError::Held) => {
+            // Before the app listens, so that the holder knows of this one when it does.
+            let mark = lock::mark(&place);
+            let level = if plan.is_expected {
+                Level::Info
+            } else {
+                Level::Debug
+            };
+            log.say(level, &Message::AlreadySupervised { place });
+            (Lock::StandBy, mark)
+        }
         Err(LockError::Refused(error)) => {
             let error = error.to_string();
             log.say(Level::Debug, &Message::NoLock { place, error });
-            None
+            (Lock::Refused, None)
         }
     };
     let AppHold {
@@ -114,7 +124,7 @@ fn start(plan: Plan, program: PathBuf, log: Log) -> Result<(), Note> {
         drain: plan.drain,
         verbosity: log.verbosity(),
         app: reference,
-        has_lock: lock.is_some(),
+        lock,
     };
     spawn(
         Command::new(&orders.program)
@@ -122,7 +132,7 @@ fn start(plan: Plan, program: PathBuf, log: Log) -> Result<(), Note> {
             .args(orders.to_arguments())
             .env_clear()
             .envs(plan.environment.variables())
-            .stdin(stdio(lock))
+            .stdin(stdio(stdin))
             .stdout(stdio(pidfd)),
     )
     .map(drop)

@@ -31,6 +31,7 @@ mod lock;
 mod log;
 mod messages;
 mod orders;
+mod ownership;
 mod proc_stat;
 mod process_type;
 mod random;

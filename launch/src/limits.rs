@@ -13,6 +13,12 @@ pub(crate) struct Limits {
     pub(crate) look_later: Duration,
     /// After how long without a listener a user who expects an agent is told that there is none. Some apps take 40 s to boot.
     pub(crate) late: Duration,
+    /// The shortest pause between two attempts to take the lock while another supervisor has it; it grows with the time of the wait.
+    pub(crate) first_attempt: Duration,
+    /// The longest one.
+    pub(crate) longest_attempt: Duration,
+    /// How long a supervisor whose app does not own the listener leaves the lock to others: each of them tries meanwhile.
+    pub(crate) yield_for: Duration,
     /// How often to look while the agent runs: the supervisor's only periodic work.
     pub(crate) look_while_running: Duration,
     /// The shortest pause between two looks through `/proc/net/tcp`, which cost fifty times as much as by netlink.
@@ -67,6 +73,9 @@ impl Default for Limits {
             boot: Duration::from_secs(10),
             look_later: Duration::from_millis(200),
             late: Duration::from_secs(50),
+            first_attempt: Duration::from_millis(50),
+            longest_attempt: Duration::from_secs(1),
+            yield_for: Duration::from_secs(2),
             look_while_running: Duration::from_secs(1),
             pause_of_proc_net: Duration::from_millis(250),
             pause_of_connect: Duration::from_secs(2),

@@ -1,13 +1,15 @@
-//! One supervisor for each target: whoever holds the lock looks after it.
+//! One supervisor for each target: whoever holds the lock looks after it. Each of the others that stand by has a mark.
 //!
 //! The lock is a listening abstract Unix socket (unix(7)): it ends with its last holder however that ends, needs no file system,
 //! and is as wide as the network namespace, as the target's port is.
 
+use crate::random;
 use nix::sys::socket::{self, sockopt::PeerCredentials};
 use rustix::io::Errno;
 use rustix::net::sockopt::{self, Timeout};
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 use rustix::process::{self, Uid};
+use std::fs;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::linux::net::SocketAddrExt as _;
@@ -32,6 +34,35 @@ pub(crate) fn acquire(place: &str) -> Result<OwnedFd, LockError> {
             _ => LockError::Refused(error),
         })?;
     Ok(OwnedFd::from(listener))
+}
+
+/// Shows the holder of a place's lock that another supervisor waits for it: a socket with a name of its own. `None` if the kernel
+/// refuses to make one.
+pub(crate) fn mark(place: &str) -> Option<OwnedFd> {
+    let name = format!(
+        "{}{}-{}",
+        mark_prefix(place),
+        std::process::id(),
+        random::draw()
+    );
+    let address = SocketAddr::from_abstract_name(name).ok()?;
+    UnixListener::bind_addr(&address).ok().map(OwnedFd::from)
+}
+
+/// Whether a supervisor waits for a place's lock, as far as `/proc/net/unix` (`unix(7)`) tells.
+pub(crate) fn is_marked(place: &str) -> bool {
+    let prefix = format!("@{}", mark_prefix(place));
+    fs::read("/proc/net/unix").is_ok_and(|table| {
+        String::from_utf8_lossy(&table).lines().any(|line| {
+            let name = line.split_ascii_whitespace().nth(7);
+            name.is_some_and(|name| name.starts_with(&prefix))
+        })
+    })
+}
+
+/// Not [`PREFIX`]: what stands by answers no client.
+fn mark_prefix(place: &str) -> String {
+    format!("backplane-stand-by/{place}/")
 }
 
 /// Connects to the holder of a place's lock.
@@ -91,6 +122,23 @@ mod tests {
         drop(copy);
         drop(acquire(&place).unwrap());
         drop(other);
+    }
+
+    #[test]
+    fn marks_are_seen_at_their_place_as_long_as_they_are_there() {
+        let place = format!("test-{}:4", std::process::id());
+        assert!(!is_marked(&place));
+        let first = mark(&place).unwrap();
+        let second = mark(&place).unwrap();
+        assert!(is_marked(&place));
+        assert!(!is_marked(&format!("{place}0")));
+        drop(first);
+        assert!(is_marked(&place));
+        drop(second);
+        assert!(!is_marked(&place));
+        // The lock's holder is none.
+        let _lock = acquire(&place).unwrap();
+        assert!(!is_marked(&place));
     }
 
     #[test]

@@ -110,6 +110,8 @@ pub(crate) enum Message {
     // The supervisor
     MalformedOrders { argument: &'static str },
     Waiting { target: String },
+    TookOver { target: String },
+    AnotherListens { target: String },
     AppIsLate { target: String },
     NoSignals { error: String },
     SlowLooks { error: String },
@@ -264,7 +266,8 @@ impl Display for Message {
 
             Self::AlreadySupervised { place } => write!(
                 f,
-                "No second agent for this process: another supervisor looks after {place} already."
+                "No second agent for this process: another supervisor looks after {place} already. This one stands by, and starts an \
+                 agent when no other looks after it."
             ),
             Self::NoLock { place, error } => write!(
                 f,
@@ -299,6 +302,14 @@ impl Display for Message {
             Self::Waiting { target } => {
                 write!(f, "The agent starts when the app listens on {target}.")
             }
+            Self::TookOver { target } => write!(
+                f,
+                "No other supervisor looks after {target} any more, so this one does."
+            ),
+            Self::AnotherListens { target } => write!(
+                f,
+                "This supervisor stands by: what listens on {target} is no process of its app, and other supervisors wait for it."
+            ),
             Self::AppIsLate { target } => write!(
                 f,
                 "The app still does not listen on {target}, so no agent runs. A Unix socket, another port or another address does not \

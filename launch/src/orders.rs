@@ -24,8 +24,19 @@ pub(crate) struct Orders {
     pub(crate) drain: Drain,
     pub(crate) verbosity: Verbosity,
     pub(crate) app: AppReference,
-    /// Whether standard input is the lock.
-    pub(crate) has_lock: bool,
+    /// What standard input is.
+    pub(crate) lock: Lock,
+}
+
+/// The part of a supervisor among those of its target.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Lock {
+    /// Standard input is the lock.
+    Held,
+    /// Another supervisor has it, and this one stands by. Standard input is its mark.
+    StandBy,
+    /// The kernel refuses to make one.
+    Refused,
 }
 
 /// How the supervisor knows the app.
@@ -85,7 +96,7 @@ impl Orders {
             ("drain", OsStr::new(word_of(&DRAINS, self.drain))),
             ("log", OsStr::new(word_of(&VERBOSITIES, self.verbosity))),
             ("app", OsStr::new(&app)),
-            ("lock", OsStr::new(word_of(&YES_OR_NO, self.has_lock))),
+            ("lock", OsStr::new(word_of(&LOCKS, self.lock))),
         ]
         .into_iter()
         .map(|(name, value)| {
@@ -125,12 +136,18 @@ impl Orders {
             drain: choice(&DRAINS, "drain", text("drain")?)?,
             verbosity: choice(&VERBOSITIES, "log", text("log")?)?,
             app: app_reference(text("app")?).ok_or(OrdersError { name: "app" })?,
-            has_lock: choice(&YES_OR_NO, "lock", text("lock")?)?,
+            lock: choice(&LOCKS, "lock", text("lock")?)?,
         })
     }
 }
 
 const YES_OR_NO: [(&str, bool); 2] = [("yes", true), ("no", false)];
+
+const LOCKS: [(&str, Lock); 3] = [
+    ("held", Lock::Held),
+    ("stand-by", Lock::StandBy),
+    ("refused", Lock::Refused),
+];
 
 const DRAINS: [(&str, Drain); 2] = [("keep", Drain::Keep), ("stop", Drain::Stop)];
 
@@ -188,7 +205,7 @@ mod tests {
             app: AppReference::Pidfd {
                 pid: NonZeroI32::new(4711).unwrap(),
             },
-            has_lock: true,
+            lock: Lock::Held,
         }
     }
 
@@ -209,11 +226,12 @@ mod tests {
                 drain: Drain::Stop,
                 verbosity: Verbosity::Debug,
                 app: AppReference::Pid { pid, started: None },
-                has_lock: false,
+                lock: Lock::Refused,
                 ..orders()
             },
             Orders {
                 verbosity: Verbosity::Quiet,
+                lock: Lock::StandBy,
                 app: AppReference::Pid {
                     pid,
                     started: Some(123_456),

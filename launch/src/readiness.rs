@@ -22,6 +22,8 @@ pub(crate) struct Listener {
     pub(crate) address: IpAddr,
     /// Whether an IPv6 one takes no IPv4 connections (`IPV6_V6ONLY`, ipv6(7)).
     pub(crate) only_v6: bool,
+    /// The number by which a process that has the socket open shows it; zero where the kernel does not tell.
+    pub(crate) inode: u64,
 }
 
 impl Listener {
@@ -101,6 +103,29 @@ impl Sight {
         }
     }
 
+    /// The numbers of the sockets that take connections to this address of the host; none where they cannot be seen.
+    pub(crate) fn inodes(&mut self, host: &Host, loopback: Loopback, port: NonZeroU16) -> Vec<u64> {
+        let wanted = match (host, loopback) {
+            (Host::Local(address), _) => *address,
+            (_, Loopback::V4) => IpAddr::V4(Ipv4Addr::LOCALHOST),
+            (_, Loopback::V6) => IpAddr::V6(Ipv6Addr::LOCALHOST),
+        };
+        let listeners = match self {
+            Self::SockDiag(socket) => socket.v4_listeners(port).and_then(|mut listeners| {
+                listeners.extend(socket.v6_listeners(port)?);
+                Ok(listeners)
+            }),
+            Self::ProcNet => proc_net::listeners(Path::new("/proc/net"), port),
+            Self::Blind => Ok(Vec::new()),
+        };
+        listeners
+            .unwrap_or_default()
+            .into_iter()
+            .filter(|listener| listener.serves(wanted))
+            .map(|listener| listener.inode)
+            .collect()
+    }
+
     fn give_up(&mut self, error: &io::Error) -> Message {
         match self {
             Self::SockDiag(_) => {
@@ -140,6 +165,7 @@ mod tests {
         Listener {
             address: address.replace('*', "::").parse().unwrap(),
             only_v6: address == "::",
+            inode: 1,
         }
     }
 
@@ -182,6 +208,36 @@ mod tests {
                 "{host:?} by {listeners:?}"
             );
         }
+    }
+
+    #[test]
+    fn socket_of_a_listener_is_known_by_each_way_to_look() {
+        use std::os::fd::OwnedFd;
+        use std::os::unix::fs::MetadataExt as _;
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = NonZeroU16::new(listener.local_addr().unwrap().port()).unwrap();
+        let file = std::fs::File::from(OwnedFd::from(listener));
+        let inode = file.metadata().unwrap().ino();
+        let (sock_diag, _) = Sight::open();
+        for mut sight in [sock_diag, Sight::ProcNet] {
+            // The kernel may pass over a line of the tables while other tests' listeners come and go.
+            let mut is_seen = || sight.inodes(&Host::Localhost, Loopback::V4, port) == [inode];
+            assert!((0..100).any(|_| is_seen()));
+            assert!(
+                !sight
+                    .inodes(&local("127.0.0.2"), Loopback::V4, port)
+                    .contains(&inode)
+            );
+            assert!(
+                !sight
+                    .inodes(&Host::Localhost, Loopback::V6, port)
+                    .contains(&inode)
+            );
+        }
+        assert_eq!(
+            Sight::Blind.inodes(&Host::Localhost, Loopback::V4, port),
+            []
+        );
     }
 
     #[test]

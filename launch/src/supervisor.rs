@@ -18,12 +18,20 @@ use std::mem;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum State {
+    /// Another supervisor looks after the target.
+    StandingBy {
+        try_at: Moment,
+        /// It has let others have the lock.
+        has_yielded: bool,
+    },
     /// The app does not listen yet, or no longer; there is no agent.
     Waiting {
         /// That it takes longer than most boots do has been said to who asked for everything.
         is_late: bool,
         /// That it takes longer than any boot does has been said.
         is_told: bool,
+        /// That another process listens is no reason any more to let others have the lock: they had it, and did not keep it.
+        insists: bool,
     },
     /// There is an agent. `missed` counts the looks in a row that found no listener.
     Running {
@@ -58,6 +66,7 @@ impl State {
     const WAITING: Self = Self::Waiting {
         is_late: false,
         is_told: false,
+        insists: false,
     };
 }
 
@@ -123,6 +132,20 @@ impl Supervisor {
         }
     }
 
+    /// The same for a supervisor that does not have the lock.
+    pub(crate) fn standing_by(mut self) -> Self {
+        self.state = State::StandingBy {
+            try_at: self.limits.first_attempt,
+            has_yielded: false,
+        };
+        self
+    }
+
+    /// Whether it matters whose the listener is.
+    pub(crate) fn may_yield(&self) -> bool {
+        matches!(self.state, State::Waiting { insists: false, .. })
+    }
+
     /// When to wake.
     pub(crate) fn wake(&self) -> Wake {
         let look = |at: Moment| Wake {
@@ -139,6 +162,7 @@ impl Supervisor {
                 timer_at: well_at,
                 ..look(self.next_look)
             },
+            State::StandingBy { try_at, .. } => timer(try_at),
             State::Draining { kill_at } => kill_at.map_or_else(Wake::default, timer),
             State::Pausing { until } if self.wait_for_app => look(until),
             State::Pausing { until } => timer(until),
@@ -150,9 +174,9 @@ impl Supervisor {
             self.state,
             State::Stopping { .. } | State::Killed { .. } | State::Finished
         );
-        // One that is in no hurry waits for a look that comes soon, so that both cost one wakeup.
+        // One that is in no hurry waits for a look or a timer that comes soon, so that both cost one wakeup.
         let latest_probe = self.next_probe + self.limits.probe_app;
-        let next_probe = match wake.look_at {
+        let next_probe = match wake.look_at.or(wake.timer_at) {
             Some(at) if at <= latest_probe && !self.deadlock.is_suspected() => {
                 at.max(self.next_probe)
             }
@@ -167,7 +191,8 @@ impl Supervisor {
     /// How the agent is. What only the event loop knows is left empty.
     pub(crate) fn report(&self, now: Moment) -> Report {
         let (condition, next_try) = match self.state {
-            State::Waiting { .. } => (Condition::Waiting, None),
+            // Nobody asks a supervisor without the lock.
+            State::StandingBy { .. } | State::Waiting { .. } => (Condition::Waiting, None),
             State::Running { .. } => (Condition::Running, None),
             State::Draining { .. } => (Condition::Draining, None),
             State::Pausing { until } => (Condition::Pausing, Some(until)),
@@ -205,6 +230,9 @@ impl Supervisor {
         match event {
             Event::Looked(Some(loopback)) => self.app_listens(loopback, now),
             Event::Looked(None) => self.app_is_silent(now),
+            Event::AnotherListens => self.another_listens(now),
+            Event::LockTried { is_taken: true } => self.lock_taken(now),
+            Event::LockTried { is_taken: false } => self.lock_is_held(now),
             Event::AgentStarted { url } => self.agent_started(&url),
             Event::AgentExited {
                 exit,
@@ -216,6 +244,57 @@ impl Supervisor {
             Event::AppProbed(activity) => self.app_probed(activity, now),
             Event::TimeIsUp => self.time_is_up(now),
         }
+    }
+
+    fn another_listens(&mut self, now: Moment) -> Vec<Action> {
+        if !self.may_yield() {
+            return Vec::new();
+        }
+        self.state = State::StandingBy {
+            try_at: now + self.limits.yield_for,
+            has_yielded: true,
+        };
+        let target = self.target.to_string();
+        let line = self.for_who_expects(Message::AnotherListens { target });
+        vec![line, Action::ReleaseLock]
+    }
+
+    fn lock_taken(&mut self, now: Moment) -> Vec<Action> {
+        let State::StandingBy { has_yielded, .. } = self.state else {
+            return Vec::new();
+        };
+        let target = self.target.to_string();
+        let mut actions = vec![self.for_who_expects(Message::TookOver { target })];
+        if self.wait_for_app {
+            actions.extend(self.wait(now));
+            if let State::Waiting { insists, .. } = &mut self.state {
+                *insists = has_yielded;
+            }
+        } else {
+            self.state = State::Pausing { until: now };
+        }
+        actions
+    }
+
+    fn lock_is_held(&mut self, now: Moment) -> Vec<Action> {
+        if matches!(self.state, State::StandingBy { .. }) {
+            let waited = now.saturating_sub(self.since);
+            let pause = waited.clamp(self.limits.first_attempt, self.limits.longest_attempt);
+            self.state = State::StandingBy {
+                try_at: now + pause,
+                has_yielded: false,
+            };
+        }
+        Vec::new()
+    }
+
+    /// A line for those who expect an agent.
+    fn for_who_expects(&self, message: Message) -> Action {
+        Action::Say(if self.is_expected {
+            Note::info(message)
+        } else {
+            Note::debug(message)
+        })
     }
 
     fn app_listens(&mut self, loopback: Loopback, now: Moment) -> Vec<Action> {
@@ -242,7 +321,12 @@ impl Supervisor {
         self.deadlock.looked(false);
         self.next_look = now + self.limits.look_while_running;
         match &mut self.state {
-            State::Waiting { is_late, is_told } => {
+            State::Waiting {
+                is_late,
+                is_told,
+                insists,
+            } => {
+                *insists = false;
                 let waited = now.saturating_sub(self.since);
                 if waited < self.limits.boot {
                     self.next_look = now + self.limits.look_at_boot;
@@ -358,7 +442,11 @@ impl Supervisor {
                 let is_draining = missed >= self.limits.missed_looks;
                 actions.extend(self.agent_failed(exit, is_draining, jitter, now));
             }
-            State::Waiting { .. } | State::Pausing { .. } | State::Resting | State::Finished => {}
+            State::StandingBy { .. }
+            | State::Waiting { .. }
+            | State::Pausing { .. }
+            | State::Resting
+            | State::Finished => {}
         }
         actions
     }
@@ -424,7 +512,10 @@ impl Supervisor {
             return Vec::new();
         }
         self.told_to_end = true;
-        if matches!(self.state, State::Waiting { .. } | State::Pausing { .. }) {
+        if matches!(
+            self.state,
+            State::StandingBy { .. } | State::Waiting { .. } | State::Pausing { .. }
+        ) {
             self.state = State::Resting;
         }
         vec![Action::Say(Note::debug(Message::ToldToEnd))]
@@ -440,7 +531,10 @@ impl Supervisor {
                 let line = Note::info(Message::AppEnded { agent_runs });
                 vec![Action::Say(line), Action::Terminate]
             }
-            State::Waiting { .. } | State::Pausing { .. } | State::Resting => {
+            State::StandingBy { .. }
+            | State::Waiting { .. }
+            | State::Pausing { .. }
+            | State::Resting => {
                 self.state = State::Finished;
                 let agent_runs = false;
                 let line = Note::debug(Message::AppEnded { agent_runs });
@@ -469,7 +563,10 @@ impl Supervisor {
                 };
                 vec![line, Action::Terminate]
             }
-            State::Waiting { .. } | State::Pausing { .. } | State::Resting => {
+            State::StandingBy { .. }
+            | State::Waiting { .. }
+            | State::Pausing { .. }
+            | State::Resting => {
                 self.state = State::Finished;
                 vec![line, Action::Finish]
             }
@@ -491,6 +588,7 @@ impl Supervisor {
                 self.failures.recovered();
                 exits.into_iter().map(recovered).collect()
             }
+            State::StandingBy { try_at, .. } if now >= *try_at => vec![Action::TryLock],
             State::Pausing { until } if now >= *until && !self.wait_for_app => {
                 self.start(Loopback::V4, now)
             }

@@ -86,7 +86,11 @@ fn of_two_launches_at_the_same_instant_one_has_the_agent() {
             .partition(|running| !running.stderr().contains("No second agent"));
         assert_eq!((with.len(), without.len()), (1, 1));
         with[0].wait_for_agent();
-        assert_eq!(without[0].processes().len(), 1, "the app alone");
+        assert_eq!(
+            without[0].processes().len(),
+            2,
+            "the app, and a supervisor that stands by"
+        );
     }
 }
 

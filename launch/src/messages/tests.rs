@@ -39,6 +39,8 @@ fn every_message() -> Vec<(&'static str, Message)> {
                 Message::UnknownRole { .. } => "unknown role",
                 Message::MalformedOrders { .. } => "malformed orders",
                 Message::Waiting { .. } => "waiting",
+                Message::TookOver { .. } => "took over",
+                Message::AnotherListens { .. } => "another listens",
                 Message::AppIsLate { .. } => "app is late",
                 Message::NoSignals { .. } => "no signals",
                 Message::SlowLooks { .. } => "slow looks",
@@ -167,6 +169,8 @@ fn supervisor() -> Vec<Message> {
     let mut messages = vec![
         Message::MalformedOrders { argument: "target" },
         Message::Waiting { target: target() },
+        Message::TookOver { target: target() },
+        Message::AnotherListens { target: target() },
         Message::AppIsLate { target: target() },
         Message::NoSignals { error: error() },
         Message::SlowLooks { error: error() },

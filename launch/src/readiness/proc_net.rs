@@ -20,7 +20,7 @@ pub(crate) fn listeners(folder: &Path, port: NonZeroU16) -> io::Result<Vec<Liste
     Ok(listeners)
 }
 
-/// The listeners in a table: a header, then lines of `number: address:port address:port state …` in hexadecimal.
+/// The listeners in a table: a header, then lines of `number: address:port address:port state queues timer retransmits uid timeout inode …` in hexadecimal.
 fn parse(table: &str, port: NonZeroU16) -> Vec<Listener> {
     table
         .lines()
@@ -29,11 +29,13 @@ fn parse(table: &str, port: NonZeroU16) -> Vec<Listener> {
             let mut fields = line.split_ascii_whitespace().skip(1);
             let (address, local_port) = fields.next()?.split_once(':')?;
             let state = fields.nth(1)?;
+            let inode = fields.nth(5);
             let is_wanted = state == "0A" && u16::from_str_radix(local_port, 16) == Ok(port.get());
             is_wanted.then_some(Listener {
                 address: parse_address(address)?,
                 // The table does not tell; dual-stack is what most programs and Linux itself choose.
                 only_v6: false,
+                inode: inode.and_then(|inode| inode.parse().ok()).unwrap_or(0),
             })
         })
         .collect()
@@ -122,12 +124,15 @@ mod tests {
         let expected = Listener {
             address: IpAddr::V4(Ipv4Addr::LOCALHOST),
             only_v6: false,
+            inode: 0,
         };
         // Another address may have a listener on the same port, and the kernel may pass over a line while others come and go: it
         // makes the table anew for each read. The supervisor looks again too.
         let is_seen = || {
             let found = listeners(Path::new("/proc/net"), port).unwrap();
-            found.contains(&expected)
+            found
+                .iter()
+                .any(|found| Listener { inode: 0, ..*found } == expected)
         };
         assert!((0..100).any(|_| is_seen()));
     }

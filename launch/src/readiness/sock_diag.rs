@@ -171,7 +171,12 @@ fn listener(body: &[u8]) -> io::Result<Option<Listener>> {
         }
         attributes = attributes.get(aligned(length)..).unwrap_or_default();
     }
-    Ok((state == TCP_LISTEN).then_some(Listener { address, only_v6 }))
+    let inode = u64::from(u32::from_ne_bytes(at(body, 68)?));
+    Ok((state == TCP_LISTEN).then_some(Listener {
+        address,
+        only_v6,
+        inode,
+    }))
 }
 
 /// Messages and attributes start at multiples of four.
@@ -209,11 +214,15 @@ mod tests {
     fn seen(port: u16) -> Vec<Listener> {
         let port = NonZeroU16::new(port).unwrap();
         let mut socket = SockDiag::open().unwrap();
-        [
+        let mut listeners = [
             socket.v4_listeners(port).unwrap(),
             socket.v6_listeners(port).unwrap(),
         ]
-        .concat()
+        .concat();
+        for listener in &mut listeners {
+            assert_ne!(std::mem::take(&mut listener.inode), 0);
+        }
+        listeners
     }
 
     #[test]
@@ -225,7 +234,8 @@ mod tests {
             seen(port),
             [Listener {
                 address,
-                only_v6: false
+                only_v6: false,
+                inode: 0,
             }]
         );
         drop(listener);
@@ -246,7 +256,15 @@ mod tests {
         for only_v6 in [true, false] {
             let (_listener, port) = listen_on_any_v6(only_v6);
             let address = IpAddr::V6(Ipv6Addr::UNSPECIFIED);
-            assert_eq!(seen(port), [Listener { address, only_v6 }]);
+            let inode = 0;
+            assert_eq!(
+                seen(port),
+                [Listener {
+                    address,
+                    only_v6,
+                    inode
+                }]
+            );
         }
     }
 

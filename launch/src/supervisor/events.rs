@@ -14,6 +14,12 @@ pub(crate) type Moment = Duration;
 pub(crate) enum Event {
     /// A look found that the app listens, reachable by this address, or does not.
     Looked(Option<Loopback>),
+    /// A look found that another process than the app listens, and that its supervisor may be one of those that stand by.
+    AnotherListens,
+    /// This supervisor has the lock now, or the lock is still another's.
+    LockTried {
+        is_taken: bool,
+    },
     /// The agent's process was made, for this target.
     AgentStarted {
         url: String,
@@ -39,6 +45,10 @@ pub(crate) enum Event {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Action {
     Say(Note),
+    /// Try to take the lock, answered with [`Event::LockTried`].
+    TryLock,
+    /// Let others have the lock.
+    ReleaseLock,
     /// Start the agent for the target at this address.
     Start(Loopback),
     /// Send SIGTERM to the agent and to every process below it.

@@ -1,6 +1,7 @@
 //! The state machine over scripts of events with a fake clock: what it answers, and when it wants to be woken.
 
 mod ending;
+mod standing_by;
 mod transitions;
 
 use super::*;
@@ -12,6 +13,8 @@ use std::time::Duration;
 /// Events by short names.
 const LISTENS: Event = Event::Looked(Some(Loopback::V4));
 const SILENT: Event = Event::Looked(None);
+const TAKEN: Event = Event::LockTried { is_taken: true };
+const HELD: Event = Event::LockTried { is_taken: false };
 
 const APP_WAITS: Activity = Activity::Waits {
     is_only_thread: true,
@@ -74,7 +77,14 @@ impl Script {
         Self::new(true, Drain::Keep)
     }
 
-    /// The same, with the agent running since this moment.
+    /// One that does not have the lock.
+    fn standing_by(wait_for_app: bool) -> Self {
+        let mut script = Self::new(wait_for_app, Drain::Keep);
+        script.supervisor = script.supervisor.standing_by();
+        script
+    }
+
+    /// One that waits and has the agent running since this moment.
     fn running(drain: Drain) -> Self {
         let mut script = Self::new(true, drain);
         script.tell(LISTENS);
@@ -99,6 +109,8 @@ impl Script {
                     Level::Info => format!("info: {}", note.message),
                     Level::Debug => format!("debug: {}", note.message),
                 },
+                Action::TryLock => "try lock".to_owned(),
+                Action::ReleaseLock => "release lock".to_owned(),
                 Action::Start(loopback) => format!("start {loopback:?}"),
                 Action::Terminate => "terminate".to_owned(),
                 Action::Kill => "kill".to_owned(),

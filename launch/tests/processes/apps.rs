@@ -237,8 +237,7 @@ fn app_that_listens_again_while_its_agent_drains_gets_the_next_one_only_when_not
 fn each_process_below_the_agent_gets_one_sigterm_and_may_finish_after_the_app() {
     // In the agent's group, in a session of its own, below a helper that has one, and an orphan.
     let worker = "trap 'echo term >>\"$0.notes\"' TERM
-        echo ready >>\"$0.notes\"
-        sleep 1000 & wait $!; wait $!; sleep 0.3
+        sleep 1000 & echo ready >>\"$0.notes\"; wait $!; wait $!; sleep 0.3
         echo finished >>\"$0.notes\"";
     let agent = format!(
         "#!/bin/sh

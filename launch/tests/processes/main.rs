@@ -12,6 +12,7 @@ mod boots;
 mod deadlocks;
 #[path = "../../../tests/support/soak.rs"]
 mod soak;
+mod stand_by;
 mod statuses;
 mod supervisors;
 mod support;

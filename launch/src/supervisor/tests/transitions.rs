@@ -48,8 +48,21 @@ fn states() -> Vec<(&'static str, Script)> {
         script.after(milliseconds);
         script
     };
+    let yielding = || then(Script::keep(), Event::AnotherListens);
     vec![
+        ("standing by", Script::standing_by(true)),
+        ("standing by, now", later(Script::standing_by(true), 50)),
+        (
+            "standing by, not waiting",
+            later(Script::standing_by(false), 50),
+        ),
+        ("yielding", yielding()),
+        ("yielding, now", later(yielding(), 2_000)),
         ("waiting", Script::keep()),
+        (
+            "waiting, has yielded",
+            then(later(yielding(), 2_000), TAKEN),
+        ),
         ("waiting, late", later(Script::keep(), 10_000)),
         ("waiting, very late", later(Script::keep(), 50_000)),
         ("not waiting for the app", Script::new(false, Drain::Keep)),
@@ -89,11 +102,14 @@ fn states() -> Vec<(&'static str, Script)> {
     ]
 }
 
-fn events() -> [(&'static str, Event); 9] {
+fn events() -> [(&'static str, Event); 12] {
     let url = "http://127.0.0.1:8080".to_owned();
     [
         ("app listens", LISTENS),
         ("app is silent", SILENT),
+        ("another listens", Event::AnotherListens),
+        ("lock taken", TAKEN),
+        ("lock held", HELD),
         ("agent started", Event::AgentStarted { url }),
         ("agent exited", exited(1)),
         ("agent exited, not all", exited_with_others_left()),
