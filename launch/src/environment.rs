@@ -57,11 +57,11 @@ impl Environment {
     /// The agent's environment: the allow-listed variables and those in `further`, PATH with the folder of the agent first, and
     /// the token wherever it came from.
     pub(crate) fn for_agent(&self, folder: &Path, further: &[OsString], token: &OsStr) -> Self {
-        let is_handed_on = |name: &OsStr| {
+        let is_handed_on = |name: &OsStr, value: &OsStr| {
             HANDED_ON.iter().any(|known| name == *known)
-                || HANDED_ON_PREFIXES
-                    .iter()
-                    .any(|prefix| name.as_bytes().starts_with(prefix.as_bytes()))
+                || HANDED_ON_PREFIXES.iter().any(|prefix| {
+                    name.as_bytes().starts_with(prefix.as_bytes()) && !is_service_link(name, value)
+                })
                 || further.iter().any(|known| name == known)
         };
         let mut path = folder.as_os_str().to_owned();
@@ -74,7 +74,9 @@ impl Environment {
         let handed_on = self
             .0
             .iter()
-            .filter(|(name, _)| is_handed_on(name) && ours.iter().all(|(our, _)| our != name))
+            .filter(|(name, value)| {
+                is_handed_on(name, value) && ours.iter().all(|(our, _)| our != name)
+            })
             .cloned();
         Self(handed_on.chain(ours.clone()).collect())
     }
@@ -107,9 +109,77 @@ impl Environment {
     }
 }
 
+/// Whether a variable is one of those that Kubernetes sets in each pod for each service of its namespace, so that a service
+/// `backplane-frp` sets `BACKPLANE_FRP_PORT` to `tcp://…`
+/// (<https://kubernetes.io/docs/concepts/services-networking/service/#environment-variables>).
+fn is_service_link(name: &OsStr, value: &OsStr) -> bool {
+    const PROTOCOLS: [&str; 3] = ["tcp", "udp", "sctp"];
+    let (Some(name), Some(value)) = (name.to_str(), value.to_str()) else {
+        return false;
+    };
+    let is_url = value
+        .split_once("://")
+        .is_some_and(|(scheme, _)| PROTOCOLS.contains(&scheme));
+    // What follows `…_PORT_`: the number of the port, its protocol, and which part of the address it is.
+    let is_of_port = |rest: &str| {
+        let mut words = rest.split('_');
+        words.next().is_some_and(|port| port.parse::<u16>().is_ok())
+            && words.next().is_some_and(|protocol| {
+                PROTOCOLS
+                    .iter()
+                    .any(|known| protocol.eq_ignore_ascii_case(known))
+            })
+            && words
+                .next()
+                .is_none_or(|part| ["PROTO", "PORT", "ADDR"].contains(&part))
+            && words.next().is_none()
+    };
+    name.ends_with("_SERVICE_HOST")
+        || name.ends_with("_SERVICE_PORT")
+        || name.contains("_SERVICE_PORT_")
+        || (name.ends_with("_PORT") && is_url)
+        || name
+            .match_indices("_PORT_")
+            .any(|(at, found)| is_of_port(&name[at + found.len()..]))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn links_to_services_of_kubernetes_are_not_for_the_agent_unless_they_are_named() {
+        let links = [
+            ("BACKPLANE_SERVICE_HOST", "10.0.0.1"),
+            ("BACKPLANE_FRP_SERVICE_PORT", "7000"),
+            ("BACKPLANE_FRP_SERVICE_PORT_HTTP", "7000"),
+            ("BACKPLANE_FRP_PORT", "tcp://10.0.0.1:7000"),
+            ("BACKPLANE_FRP_PORT_7000_TCP", "tcp://10.0.0.1:7000"),
+            ("BACKPLANE_FRP_PORT_7000_TCP_PROTO", "tcp"),
+            ("BACKPLANE_FRP_PORT_7000_TCP_PORT", "7000"),
+            ("BACKPLANE_FRP_PORT_7000_UDP_ADDR", "10.0.0.1"),
+        ];
+        let others = [
+            ("BACKPLANE_FRP_PORT", "7000"),
+            ("BACKPLANE_PROXY_URL", "tcp://10.0.0.1:7000"),
+            ("BACKPLANE_PORT_NAME", "x"),
+            ("BACKPLANE_PORT_80_OTHER", "x"),
+            ("BACKPLANE_SERVICE", "x"),
+        ];
+        let agent_has = |(name, value): (&str, &str), further: &[OsString]| {
+            Environment::of(&[(name, value)])
+                .for_agent(Path::new("/libexec"), further, OsStr::new("token"))
+                .get(name)
+                .is_some()
+        };
+        for link in links {
+            assert!(!agent_has(link, &[]), "{link:?}");
+            assert!(agent_has(link, &[link.0.into()]), "{link:?}");
+        }
+        for other in others {
+            assert!(agent_has(other, &[]), "{other:?}");
+        }
+    }
 
     #[test]
     fn get_takes_the_first_and_an_empty_value_for_none() {
