@@ -174,7 +174,8 @@ impl Source {
             Some((public, sum)) if sum.parse::<Checksum>().is_ok() => public,
             _ => text,
         };
-        let is_public = if public.contains('…') {
+        // Of a source that hides something, what is left need not be a source.
+        let is_public = if public != text || public.contains('…') {
             Redacted::is_redacted(public)
         } else {
             Self::parse(public, Path::new("")).is_ok_and(|source| source.record() == public)
