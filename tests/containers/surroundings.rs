@@ -120,9 +120,14 @@ fn agent_that_eats_all_memory_is_killed_and_not_the_app() {
     let app = App::new()
         .process(
             "web",
-            "exec perl -e '$| = 1; open $zero, q(</dev/zero); read $zero, $held, 40_000_000; print qq(holds it\\n); sleep'",
+            "exec perl -e '$| = 1; open $zero, q(</dev/zero); read $zero, $held, 40_000_000; print qq(holds it\\n); \
+             open $told, q(>/tmp/held); sleep'",
         )
-        .executable("agent", "#!/bin/sh\nexec tail /dev/zero\n");
+        // Not while the app still takes its part: two that grow at once can keep the kernel busy for longer than a test waits.
+        .executable(
+            "agent",
+            "#!/bin/sh\nuntil [ -e /tmp/held ]; do sleep 0.1; done\nexec tail /dev/zero\n",
+        );
     let image = Build::new(app).env("BACKPLANE_AGENT_URL", "agent").run();
     let container = image
         .container()
