@@ -1,6 +1,8 @@
 //! Proxies, certificates and redirects between a build and the server of its agent.
 
-use crate::releases::{archive, assert_says, build_from, file, installed, served, sha256};
+use crate::releases::{
+    OTHER_AGENT, archive, assert_says, build_from, file, installed, served, sha256,
+};
 use crate::subjects::{PATIENT_AGENT, app};
 use crate::support::{Build, FrontEnd, for_each_front_end};
 use backplane_test_server::{Answer, Authority, Flaw, ReleaseServer, SocksServer};
@@ -12,6 +14,7 @@ for_each_front_end! {
     flaw_of_a_certificate_has_advice_of_its_own,
     authorities_that_are_not_files_end_a_build_with_advice,
     redirect_with_unencoded_characters_is_followed_with_the_credentials_of_its_host,
+    validators_never_keep_an_agent_from_being_updated,
 }
 
 fn socks_proxy_is_used_and_none_of_its_faults_costs_a_cached_agent(front_end: FrontEnd) {
@@ -169,4 +172,30 @@ fn redirect_with_unencoded_characters_is_followed_with_the_credentials_of_its_ho
         "Using the cached agent, as its source can't be used",
     );
     assert!(!image.log.contains("s3cret"), "{}", image.log);
+}
+
+fn validators_never_keep_an_agent_from_being_updated(front_end: FrontEnd) {
+    let tagged = |tag: &str, script: &str| Answer::Status {
+        status: 200,
+        headers: vec![("ETag".to_owned(), tag.to_owned())],
+        body: archive(script),
+    };
+    let authority = Authority::new();
+    // Longer than what servers take as a header of a request.
+    let server = ReleaseServer::https(&authority, [tagged(&"x".repeat(20_000), PATIENT_AGENT)]);
+    let mut image = build_from(front_end, &server, &authority).run();
+    server.forget_requests();
+    server.will_answer([tagged("\"1\"", PATIENT_AGENT)]);
+    image = image.rebuild();
+    assert_eq!(server.take_requests()[0].header("If-None-Match"), None);
+
+    server.will_answer([Answer::status(412), tagged("\"2\"", OTHER_AGENT)]);
+    image = image.rebuild();
+    let requests = server.take_requests();
+    let sent: Vec<_> = requests
+        .iter()
+        .map(|request| request.header("If-None-Match"))
+        .collect();
+    assert_eq!(sent, [Some("\"1\""), None]);
+    assert_eq!(installed(&image), OTHER_AGENT);
 }
