@@ -16,7 +16,7 @@ use std::process::ExitCode;
 
 use serde::Deserialize;
 
-#[cfg(feature = "fuzzing")]
+#[cfg(any(test, feature = "fuzzing"))]
 pub(crate) use self::cache::parse as parse_record;
 pub(crate) use self::config_vars::ConfigVarsError;
 use self::output::ClassicLog;

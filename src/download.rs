@@ -23,6 +23,16 @@ pub(crate) struct Validators {
     pub(crate) last_modified: Option<String>,
 }
 
+impl Validators {
+    /// Whether a value can be kept, and sent again with each request: some servers make very long ones, which others refuse, or use
+    /// bytes that no header should have.
+    pub(crate) fn is_usable(value: &str) -> bool {
+        const LONGEST: usize = 1024;
+        let is_visible = |byte: u8| byte == b' ' || byte.is_ascii_graphic();
+        value.len() <= LONGEST && value.bytes().all(is_visible)
+    }
+}
+
 /// The outcome of a download that did not fail.
 #[derive(Debug, Eq, PartialEq)]
 pub(crate) enum Fetched {

@@ -1,4 +1,4 @@
-//! What the fuzz targets in `fuzz/` call; no part of the program.
+//! What the fuzz targets in `fuzz/`, and tests with random values, call; no part of the program.
 
 use std::ffi::OsString;
 use std::io::{self, BufReader};

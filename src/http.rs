@@ -38,9 +38,6 @@ use watchdog::Watchdog;
 
 const USER_AGENT: &str = concat!("backplane-buildpack/", env!("CARGO_PKG_VERSION"));
 
-/// The longest validator that is kept, and sent again with each request: servers refuse long headers.
-const LONGEST_VALIDATOR: usize = 1024;
-
 /// Fetches `url` into the file `into`, trying again where that can help.
 pub(crate) fn fetch(
     url: &Url,
@@ -59,14 +56,7 @@ pub(crate) fn fetch(
         deadline: Instant::now() + limits.overall,
         authorities: OnceCell::new(),
     };
-    let known = Validators {
-        etag: known.etag.clone().filter(|value| is_validator(value)),
-        last_modified: known
-            .last_modified
-            .clone()
-            .filter(|value| is_validator(value)),
-    };
-    client.fetch(known)
+    client.fetch(known.clone())
 }
 
 /// A download of one source.
@@ -194,7 +184,7 @@ impl Client<'_> {
             304 if is_conditional(known) => return Ok(Fetched::NotModified),
             _ => return Err(DownloadError::Http(refusal(&response, proxy))),
         }
-        let validator = |name| text(&response, name).filter(|value| is_validator(value));
+        let validator = |name| text(&response, name).filter(|value| Validators::is_usable(value));
         let validators = Validators {
             etag: validator(header::ETAG),
             last_modified: validator(header::LAST_MODIFIED),
@@ -334,12 +324,6 @@ impl<R: Read> Read for Counted<R> {
 
 fn is_conditional(known: &Validators) -> bool {
     *known != Validators::default()
-}
-
-/// Whether a validator can be kept and sent again: some servers make very long ones, or use bytes that no header should have.
-fn is_validator(value: &str) -> bool {
-    let is_visible = |byte: u8| byte == b' ' || byte.is_ascii_graphic();
-    value.len() <= LONGEST_VALIDATOR && value.bytes().all(is_visible)
 }
 
 /// Whether the server may refuse the validators of a request, and not the request itself.

@@ -19,7 +19,7 @@ mod content;
 mod download;
 mod errors;
 mod files;
-#[cfg(feature = "fuzzing")]
+#[cfg(any(test, feature = "fuzzing"))]
 #[doc(hidden)]
 pub mod fuzzing;
 mod gunzip;

@@ -102,14 +102,9 @@ fn source<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error
 }
 
 fn validator<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
-    const LONGEST: usize = 1024;
-    // As in a field of HTTP (https://www.rfc-editor.org/rfc/rfc9110#section-5.5).
-    let is_field = |text: &str| {
-        text.len() <= LONGEST && text.bytes().all(|byte| matches!(byte, b'\t' | b' '..=b'~'))
-    };
     checked(
         deserializer,
-        is_field,
+        Validators::is_usable,
         "etag or last_modified is no field of HTTP, or too long",
     )
     .map(Some)

@@ -272,7 +272,7 @@ pub(crate) mod tests {
         }
     }
 
-    pub(crate) fn default_agent() -> DefaultAgent {
+    fn default_agent() -> DefaultAgent {
         DefaultAgent {
             url: "https://releases.example/agent-{channel}-{os}-{arch}.tgz".to_owned(),
             platforms: vec!["linux/amd64".to_owned()],

@@ -1,10 +1,7 @@
 //! Every message as its user reads it. `cargo insta review` after a change, and read them aloud.
 
 use std::env::VarError;
-use std::ffi::OsString;
 use std::io::{Error, ErrorKind};
-use std::os::unix::ffi::OsStringExt;
-use std::path::Path;
 
 use proptest::prelude::*;
 
@@ -14,12 +11,13 @@ use crate::checksum::Checksum;
 use crate::classic::ConfigVarsError;
 use crate::content::{Kind, Mangling};
 use crate::download::DownloadError;
+use crate::fuzzing;
 use crate::http::{HttpError, Phase, ProxyName, ProxyProblem, TlsProblem};
 use crate::install::Mismatch;
 use crate::redact::Redacted;
-use crate::release::tests::{default_agent, target};
-use crate::release::{Place, Release};
-use crate::settings::{Environment, Setting, SettingProblem, Settings};
+use crate::release::Place;
+use crate::release::tests::target;
+use crate::settings::{Setting, SettingProblem};
 use crate::warnings;
 
 fn shown(error: BackplaneError) -> String {
@@ -504,32 +502,12 @@ fn lines_are_narrow() {
     }
 }
 
-/// Everything that a build says or writes down of these values before it fetches anything.
-fn all_that_is_said(environment: &Environment) -> String {
-    let determined = Settings::parse(environment)
-        .map_err(BackplaneError::Settings)
-        .and_then(|settings| {
-            let default = default_agent();
-            Release::determine(&settings, &default, target("amd64"), Path::new("/app"))
-                .map_err(BackplaneError::Release)
-        });
-    match determined {
-        Ok(Release { source, .. }) => format!("{}\n{}", source.redacted(), source.record()),
-        Err(error) => shown(error),
-    }
-}
-
 proptest! {
     #[test]
     fn no_value_makes_a_build_panic_or_print_a_control_character(
         values in prop::array::uniform4(prop::collection::vec(any::<u8>(), 0..40)),
     ) {
-        let names = Setting::ALL.map(|setting| setting.name().into());
-        let environment = names
-            .into_iter()
-            .zip(values.map(OsString::from_vec))
-            .collect();
-        let said = escape(&all_that_is_said(&environment));
+        let said = fuzzing::settings(values.each_ref().map(Vec::as_slice));
         prop_assert!(!said.contains(|char: char| char.is_control() && char != '\n'), "{said}");
     }
 
@@ -544,9 +522,12 @@ proptest! {
         // A scheme is no secret, whoever has made it up.
         prop_assume!(start.ends_with(':') || start.ends_with('/') || !user.contains("://"));
         let value = format!("{start}{user}{host}{end}");
-        let pin = (Setting::AgentSha256.name().into(), "0".repeat(64).into());
-        let environment = [pin, (setting.name().into(), value.into())].into();
-        let said = all_that_is_said(&environment);
+        let pin = "0".repeat(64);
+        let said = fuzzing::settings(Setting::ALL.map(|other| match other {
+            other if other == setting => value.as_bytes(),
+            Setting::AgentSha256 => pin.as_bytes(),
+            _ => b"",
+        }));
         prop_assert!(!said.contains(['Ω', 'ß']) && !said.contains("%CE%A9"), "{said}");
     }
 }
