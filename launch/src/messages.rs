@@ -144,24 +144,24 @@ impl Display for Message {
                 taken,
             } => write!(
                 f,
-                "{name} is '{value}', but should be one of {}. It is taken as {taken}.",
+                "{name} is '{value}', which is not one of {}. Using {taken}.",
                 wanted.join(", ")
             ),
 
             Self::Disabled => write!(f, "No agent for this process: BACKPLANE_DISABLED is set."),
             Self::IgnoredType { process_type } => write!(
                 f,
-                "No agent for this process: its type, {process_type}, is in BACKPLANE_IGNORE_PROCESS_TYPE."
+                "No agent for this process: its type ({process_type}) is in BACKPLANE_IGNORE_PROCESS_TYPE."
             ),
             Self::NotAllowedType {
                 process_type: Some(process_type),
             } => write!(
                 f,
-                "No agent for this process: its type, {process_type}, is not in BACKPLANE_PROCESS_ALLOW."
+                "No agent for this process: its type ({process_type}) is not in BACKPLANE_PROCESS_ALLOW."
             ),
             Self::NotAllowedType { process_type: None } => write!(
                 f,
-                "No agent for this process: its type is not known, and BACKPLANE_PROCESS_ALLOW names the types to connect."
+                "No agent for this process: its type is unknown, and only the types in BACKPLANE_PROCESS_ALLOW get one."
             ),
             Self::OneOff {
                 process_type: Some(process_type),
@@ -173,20 +173,20 @@ impl Display for Message {
             }
             Self::OneOff { process_type: None } => write!(
                 f,
-                "No agent for this process: it has no process type, so it is taken for a one-off command."
+                "No agent for this process: it has no process type, so it counts as a one-off command."
             ),
             Self::TestRun => write!(
                 f,
-                "No agent for this process: HEROKU_TEST_RUN_ID says that this is a test run."
+                "No agent for this process: this is a test run (HEROKU_TEST_RUN_ID is set)."
             ),
             Self::UnknownType => write!(
                 f,
-                "No agent for this process: its type is not known, so it is taken for a one-off command. \
+                "No agent for this process: its type is unknown, so it counts as a one-off command. \
                  If it serves requests, set BACKPLANE_PROCESS_TYPE, for example to web."
             ),
             Self::BindingUnreadable { path, error } => write!(
                 f,
-                "The service binding's {} cannot be read ({error}). Check its mode and owner in the binding.",
+                "Unable to read {} of the service binding ({error}). Check the file's mode and owner.",
                 path.display()
             ),
             Self::NoToken => write!(
@@ -195,26 +195,26 @@ impl Display for Message {
             ),
             Self::NoLabels { variable_of_type } => write!(
                 f,
-                "No agent for this process: it has no labels, so no route could match it. \
+                "No agent for this process: it has no labels, so no route can match it. \
                  Set BACKPLANE_LABELS or {variable_of_type}, for example to app=shop."
             ),
             Self::LabelStartsWithDash { label } => write!(
                 f,
-                "No agent for this process: the label '{label}' starts with a dash, and the agent would take it for an option. \
+                "No agent for this process: the label '{label}' starts with a dash, so the agent would take it for an option. \
                  Change it in BACKPLANE_LABELS, for example to app=shop."
             ),
             Self::LabelWithControlCharacter { label } => write!(
                 f,
-                "No agent for this process: the label '{label}' has a control character in it. \
-                 Change it in BACKPLANE_LABELS; labels are separated by commas."
+                "No agent for this process: the label '{label}' contains a control character. \
+                 Change it in BACKPLANE_LABELS. Commas separate labels."
             ),
             Self::LabelNotUtf8 { label } => write!(
                 f,
-                "No agent for this process: the labels '{label}' are not UTF-8. Set BACKPLANE_LABELS anew, for example to app=shop."
+                "No agent for this process: the labels '{label}' are not valid UTF-8. Change BACKPLANE_LABELS, for example to app=shop."
             ),
             Self::LabelWithoutValue { label } => write!(
                 f,
-                "The label '{label}' has no value. A route matches key=value; write it so if no request comes through."
+                "The label '{label}' has no value, and routes match key=value. If no request arrives, give it a value."
             ),
             Self::NoTarget => write!(
                 f,
@@ -223,34 +223,36 @@ impl Display for Message {
             ),
             Self::MalformedPort { value } => write!(
                 f,
-                "No agent for this process: PORT is '{value}', but should be a number from 1 to 65535."
+                "No agent for this process: PORT is '{value}', which is not a number from 1 to 65535. \
+                 Set it to the port that the app listens on."
             ),
             Self::MalformedProxyUrl { url, error } => {
                 let why = match error {
                     ProxyUrlError::NotPlainText => {
-                        "spaces, control characters and bytes that are not UTF-8 cannot be in a URL"
+                        "a URL must not contain spaces, control characters or bytes that are not UTF-8"
                     }
-                    ProxyUrlError::Scheme => "it should start with http:// or https://",
+                    ProxyUrlError::Scheme => "it must start with http:// or https://",
                     ProxyUrlError::UserInfo => {
-                        "a user name or password in it could be read in the agent's arguments (write %40 for any other @)"
+                        "it must not contain a user name or password, which others could read in the agent's arguments (write %40 \
+                         for any other @)"
                     }
-                    ProxyUrlError::Host => "its host is neither a name nor an address",
-                    ProxyUrlError::Port => "its port should be a number from 1 to 65535",
+                    ProxyUrlError::Host => "its host is neither a name nor an IP address",
+                    ProxyUrlError::Port => "its port is not a number from 1 to 65535",
                 };
                 write!(
                     f,
                     "No agent for this process: BACKPLANE_PROXY_URL is '{url}', but {why}. \
-                     Set it, for example, to http://127.0.0.1:8080, or unset it and let PORT tell."
+                     Set it to a URL such as http://127.0.0.1:8080, or unset it to use PORT."
                 )
             }
             Self::UnknownLayer => write!(
                 f,
-                "No agent for this process: this program cannot tell where it is installed, \
-                 as it was started without a full path and /proc cannot be read."
+                "No agent for this process: the buildpack's program cannot find its own directory, \
+                 because it was started without a full path and /proc is not readable."
             ),
             Self::NoAgent { path } => write!(
                 f,
-                "No agent for this process: there is none at {}. The build went on without it; look for its warning, and build anew.",
+                "No agent for this process: {} is missing, because the build skipped it. Read the build's warning, and build again.",
                 path.display()
             ),
             Self::Starting {
@@ -260,91 +262,88 @@ impl Display for Message {
             } => {
                 write!(
                     f,
-                    "Starting the supervisor for {process_type}: labels {labels}, target {target}."
+                    "Starting the supervisor for {process_type} (labels {labels}, target {target})."
                 )
             }
 
             Self::AlreadySupervised { place } => write!(
                 f,
-                "No second agent for this process: another supervisor looks after {place} already. This one stands by, and starts an \
-                 agent when no other looks after it."
+                "No second agent: another supervisor already runs one for {place}. This supervisor stands by and takes over when the \
+                 other one exits."
             ),
             Self::NoLock { place, error } => write!(
                 f,
-                "Nothing keeps a second agent from being started for {place}: the lock is refused here ({error})."
+                "Unable to rule out a second agent for {place}: the kernel refused the lock ({error})."
             ),
             Self::NoApp { error } => write!(
                 f,
-                "No agent for this process: the app's process cannot be watched ({error})."
+                "No agent for this process: unable to watch the app's process ({error})."
             ),
-            Self::NoPidfd { error } => write!(
-                f,
-                "The app is watched by its pid, as the kernel gives no handle on it ({error})."
-            ),
+            Self::NoPidfd { error } => {
+                write!(
+                    f,
+                    "pidfd is unavailable ({error}); watching the app by PID."
+                )
+            }
             Self::SupervisorNotStarted { error } => write!(
                 f,
-                "No agent for this process: its supervisor could not be started ({error}). The app goes on without it."
+                "No agent for this process: unable to start its supervisor ({error}). The app runs without an agent."
             ),
             Self::Panicked { details } => write!(
                 f,
-                "No agent for this process: internal error, {details}. Please report it; the app goes on without the agent."
+                "No agent for this process: internal error, {details}. Please report it. The app runs without an agent."
             ),
 
             Self::UnknownRole { role } => write!(
                 f,
-                "This program is started without arguments, by the launcher of the app's image; '{role}' means nothing to it."
+                "Unknown argument '{role}'. The launcher of the app's image starts this program, without arguments."
             ),
 
             Self::MalformedOrders { argument } => write!(
                 f,
-                "The supervisor got no usable {argument} argument. It is started by the exec.d program only."
+                "The supervisor's {argument} argument is missing or malformed. Only the exec.d program starts the supervisor."
             ),
             Self::Waiting { target } => {
-                write!(f, "The agent starts when the app listens on {target}.")
+                write!(f, "Waiting for the app to listen on {target}.")
             }
             Self::TookOver { target } => write!(
                 f,
-                "No other supervisor looks after {target} any more, so this one does."
+                "The other supervisor for {target} has exited. This one takes over."
             ),
             Self::AnotherListens { target } => write!(
                 f,
-                "This supervisor stands by: what listens on {target} is no process of its app, and other supervisors wait for it."
+                "Standing by: the process that listens on {target} is not part of this app, and other supervisors wait for {target}."
             ),
             Self::AppIsLate { target } => write!(
                 f,
                 "The app still does not listen on {target}, so no agent runs. A Unix socket, another port or another address does not \
-                 count: let the app listen there, or set PORT or BACKPLANE_PROXY_URL to where it listens."
+                 count. Make the app listen there, or set PORT or BACKPLANE_PROXY_URL to where it listens."
             ),
             Self::NoSignals { error } => write!(
                 f,
-                "The agent's end is noticed up to half a second late, and SIGTERM not at all, as the kernel gives no handle on \
-                 signals ({error})."
+                "signalfd is unavailable ({error}); noticing the agent's exit up to 500 ms late, and ignoring SIGTERM."
             ),
             Self::SlowLooks { error } => write!(
                 f,
-                "Looking for the app's listener in /proc/net/tcp, as the kernel refuses to be asked by netlink ({error})."
+                "Netlink is unavailable ({error}); checking /proc/net/tcp instead."
             ),
             Self::Blind { error } => write!(
                 f,
-                "Whether the app listens cannot be seen here ({error}), so the agent is started without waiting for it."
+                "Unable to see whether the app listens ({error}); starting the agent without waiting for it."
             ),
             Self::AgentStarted { labels, url } => {
-                write!(f, "The agent is started: {labels} to {url}.")
+                write!(f, "The agent started: {labels} to {url}.")
             }
             Self::AgentRecovered { ran_for, exits } => write!(
                 f,
-                "The agent is well again: it has run for {}, after {exits} quick exits in a row.",
+                "The agent has recovered: it has run for {} after {exits} quick exits in a row.",
                 Rounded(*ran_for)
             ),
             Self::AgentExited {
                 exit,
                 pause: Some(pause),
             } => {
-                write!(
-                    f,
-                    "The agent {exit}. It is started again in {}.",
-                    Rounded(*pause)
-                )
+                write!(f, "The agent {exit}. Restarting it in {}.", Rounded(*pause))
             }
             Self::AgentExited { exit, pause: None } => write!(f, "The agent {exit}."),
             Self::ManyQuickExits {
@@ -353,9 +352,9 @@ impl Display for Message {
                 ..
             } => write!(
                 f,
-                "The agent has now ended {exits} times in a row, mostly by SIGKILL. Usually memory is short, and the kernel kills the agent \
-                 rather than the app. To see it, look for oom_kill in /sys/fs/cgroup/memory.events, OOMKilled in `docker inspect`, or \
-                 `dmesg` on the host; then raise the memory limit. The app is not affected, and the agent goes on being tried."
+                "The agent has exited {exits} times in a row, mostly by SIGKILL. Usually memory is short, and the kernel kills the agent \
+                 rather than the app. To confirm, look for oom_kill in /sys/fs/cgroup/memory.events, OOMKilled in `docker inspect`, or \
+                 `dmesg` on the host. Then raise the memory limit. The app is not affected, and the supervisor keeps restarting the agent."
             ),
             Self::ManyQuickExits {
                 exits,
@@ -363,20 +362,20 @@ impl Display for Message {
                 output_is_dropped,
             } => {
                 let why = match cause {
-                    Cause::Crash => "The program itself crashes, and another version of it may not",
+                    Cause::Crash => "The program itself crashes; another version of it may not",
                     Cause::Refusal | Cause::Memory => {
-                        "Usually BACKPLANE_TOKEN or the labels are wrong, or its edge cannot be reached from here"
+                        "Usually BACKPLANE_TOKEN or the labels are wrong, or the edge cannot be reached"
                     }
                 };
                 let how_to_see = if *output_is_dropped {
-                    "to see the agent's own lines, which BACKPLANE_LOG=quiet drops, set BACKPLANE_LOG=info"
+                    "To see the agent's own lines, which BACKPLANE_LOG=quiet drops, set BACKPLANE_LOG=info"
                 } else {
-                    "see the agent's own lines above"
+                    "See the agent's own lines above"
                 };
                 write!(
                     f,
-                    "The agent has now ended {exits} times in a row soon after its start. {why}: {how_to_see}. The app is not \
-                     affected, and the agent goes on being tried, with a line here at most once a minute."
+                    "The agent has exited {exits} times in a row soon after its start. {why}. {how_to_see}. The app is not \
+                     affected. The supervisor keeps restarting the agent and logs at most one line a minute about it."
                 )
             }
             Self::AppStoppedListening {
@@ -384,7 +383,7 @@ impl Display for Message {
                 stops_agent: false,
             } => write!(
                 f,
-                "The app no longer listens on {target}. The agent keeps running as long as the app's main process, because requests may be \
+                "The app no longer listens on {target}. The agent keeps running until the app's main process exits, because requests may be \
                  in flight and the app may listen again. If the app has crashed below that process, restart it."
             ),
             Self::AppStoppedListening {
@@ -392,33 +391,33 @@ impl Display for Message {
                 stops_agent: true,
             } => write!(
                 f,
-                "The app no longer listens on {target}. The agent is asked to finish its requests and end (BACKPLANE_DRAIN=stop)."
+                "The app no longer listens on {target}. Asking the agent to finish its requests and exit (BACKPLANE_DRAIN=stop)."
             ),
             Self::AppListensAgain { target } => write!(f, "The app listens on {target} again."),
             Self::AgentDrained { exit } => write!(
                 f,
-                "The agent {exit}. It is started again when the app listens again."
+                "The agent {exit}. It restarts when the app listens again."
             ),
             Self::ToldToEnd => write!(
                 f,
-                "Told to end (SIGTERM): the agent goes on while the app does, but is not started again."
+                "Received SIGTERM. The agent keeps running until the app exits and will not be restarted."
             ),
             Self::AppEnded { agent_runs: true } => {
-                write!(f, "The app has ended; the agent is stopped.")
+                write!(f, "The app exited. Stopping the agent.")
             }
-            Self::AppEnded { agent_runs: false } => write!(f, "The app has ended."),
+            Self::AppEnded { agent_runs: false } => write!(f, "The app exited."),
             Self::AppWaitsForSupervisor => write!(
                 f,
-                "The app waits for its child processes to end, and only this supervisor is left. It stops the agent and ends, so that the \
-                 app can. If the app continues, it has no agent: to keep one, run an init such as tini as process 1."
+                "The app waits for its child processes, and only this supervisor is left. Stopping the agent and exiting, so that the \
+                 app can exit too. If the app continues, it has no agent: to keep one, run an init such as tini as process 1."
             ),
             Self::AgentKilled => write!(
                 f,
-                "The agent has not ended in time after SIGTERM and is killed."
+                "The agent did not exit in time after SIGTERM. Killing it."
             ),
             Self::SupervisorFailed { error } => write!(
                 f,
-                "The supervisor cannot go on: poll failed ({error}). The agent is stopped; the app is not affected."
+                "The supervisor cannot continue: poll failed ({error}). Stopping the agent. The app is not affected."
             ),
         }
     }
@@ -427,14 +426,14 @@ impl Display for Message {
 impl Display for Exit {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Status(status) => write!(f, "ended with status {status}"),
+            Self::Status(status) => write!(f, "exited with status {status}"),
             Self::Signal(signal) => match nix::sys::signal::Signal::try_from(*signal) {
-                Ok(name) => write!(f, "was ended by {name}"),
-                Err(_) => write!(f, "was ended by signal {signal}"),
+                Ok(name) => write!(f, "was terminated by {name}"),
+                Err(_) => write!(f, "was terminated by signal {signal}"),
             },
-            Self::Unknown => write!(f, "ended"),
-            Self::NotRun(fault) => write!(f, "cannot be run: {fault}"),
-            Self::NotStarted(error) => write!(f, "could not be started ({error})"),
+            Self::Unknown => write!(f, "exited"),
+            Self::NotRun(fault) => write!(f, "cannot run: {fault}"),
+            Self::NotStarted(error) => write!(f, "did not start ({error})"),
         }
     }
 }
@@ -442,8 +441,8 @@ impl Display for Exit {
 impl Display for AgentFault {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Missing => write!(f, "its file is gone"),
-            Self::NotReadable(error) => write!(f, "its file cannot be read ({error})"),
+            Self::Missing => write!(f, "its file is missing"),
+            Self::NotReadable(error) => write!(f, "its file is not readable ({error})"),
             Self::NotExecutable => write!(f, "its file is not executable for this user"),
             Self::NoInterpreter(path) => write!(
                 f,
@@ -454,7 +453,7 @@ impl Display for AgentFault {
                 "it needs the loader '{path}', which is not in the image; use a statically linked agent, or a run image that has it"
             ),
             Self::OtherArchitecture => {
-                write!(f, "it was built for another processor than this one")
+                write!(f, "it was built for another processor architecture")
             }
             Self::NoProgram => write!(
                 f,

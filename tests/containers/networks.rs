@@ -68,7 +68,10 @@ fn target_is_another_container_by_its_name() {
     // The name is unknown so far.
     let (code, status, _) = messenger.exec(&[STATUS]);
     assert_eq!(code, Some(1), "{status}");
-    assert!(status.contains("The agent waits for the app"), "{status}");
+    assert!(
+        status.contains("The agent is waiting for the app"),
+        "{status}"
+    );
 
     let app = remote_app(|app| app.options(["--network", &network.name, "--network-alias", "app"]));
     app.wait_for_stdout("listening 0.0.0.0:8080");

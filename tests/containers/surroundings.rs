@@ -142,7 +142,7 @@ fn agent_that_eats_all_memory_is_killed_and_not_the_app() {
         let lines = container.our_lines();
         let kills = lines
             .iter()
-            .filter(|line| line.contains("The agent was ended by SIGKILL."));
+            .filter(|line| line.contains("The agent was terminated by SIGKILL."));
         (kills.count() >= 3).then_some(())
     });
     assert_eq!(container.inspect("{{.State.Running}}"), "true");

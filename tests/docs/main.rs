@@ -79,3 +79,22 @@ fn every_row_is_proved(table: &str, tests: &BTreeSet<String>) {
         }
     }
 }
+
+#[test]
+fn log_lines_of_the_document_are_those_of_the_program() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let document = fs::read_to_string(root.join("docs/supervisor.md")).unwrap();
+    let messages = fs::read_to_string(root.join("launch/src/messages/snapshot.txt")).unwrap();
+    let head = "| line begins with | level | meaning, and what to do |\n| --- | --- | --- |\n";
+    let (_, table) = document.split_once(head).unwrap();
+    let rows = table.lines().take_while(|line| line.starts_with('|'));
+    let beginnings: Vec<&str> = rows.map(|row| row.split('`').nth(1).unwrap()).collect();
+    assert!(beginnings.len() > 10, "{beginnings:?}");
+    for beginning in beginnings {
+        let is_beginning = |line: &str| line.trim_start().starts_with(beginning);
+        assert!(
+            messages.lines().any(is_beginning),
+            "no line begins with: {beginning}"
+        );
+    }
+}

@@ -29,14 +29,14 @@ fn ends_well(running: &mut Running) {
 #[ignore = "tier 2: needs the CNB lifecycle; script/test runs it"]
 fn agent_comes_back_however_it_ended() {
     for (ending, words) in [
-        ("exit 0", "ended with status 0"),
-        ("exit 1", "ended with status 1"),
-        ("exit 126", "ended with status 126"),
-        ("exit 127", "ended with status 127"),
-        ("sleep 0.3; exit 1", "ended with status 1"),
-        ("kill -TERM $$", "was ended by SIGTERM"),
-        ("kill -SEGV $$", "was ended by SIGSEGV"),
-        ("kill -KILL $$", "was ended by SIGKILL"),
+        ("exit 0", "exited with status 0"),
+        ("exit 1", "exited with status 1"),
+        ("exit 126", "exited with status 126"),
+        ("exit 127", "exited with status 127"),
+        ("sleep 0.3; exit 1", "exited with status 1"),
+        ("kill -TERM $$", "was terminated by SIGTERM"),
+        ("kill -SEGV $$", "was terminated by SIGSEGV"),
+        ("kill -KILL $$", "was terminated by SIGKILL"),
     ] {
         let image = image_with_agent(&format!("#!/bin/sh\necho an agent\n{ending}\n"));
         let port = ReservedPort::new();
@@ -44,9 +44,7 @@ fn agent_comes_back_however_it_ended() {
         let _listener = port.listen();
         let mut running = launch.start();
 
-        running.wait_for_stderr(&format!(
-            "[backplane] The agent {words}. It is started again in "
-        ));
+        running.wait_for_stderr(&format!("[backplane] The agent {words}. Restarting it in "));
         eventually(DEADLINE, "another agent's word", || {
             (running.stderr().matches("an agent\n").count() >= 2).then_some(())
         });
@@ -143,7 +141,7 @@ fn agent_that_closes_its_descriptors_is_still_looked_after() {
     let launch = image.launch("web").connect(port.number);
     let _listener = port.listen();
     let mut running = launch.start();
-    running.wait_for_stderr("[backplane] The agent ended with status 9. It is started again in ");
+    running.wait_for_stderr("[backplane] The agent exited with status 9. Restarting it in ");
     ends_well(&mut running);
 }
 

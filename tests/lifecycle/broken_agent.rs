@@ -1,5 +1,6 @@
 //! An agent that is missing, or that the kernel cannot run: the app boots, and the user reads why it has none.
 
+use crate::stage::assert_lines;
 use crate::subjects::{APPS_OUTPUT, APPS_STATUS, PATIENT_AGENT, boots, image_with_agent};
 use crate::support::{Image, ReservedPort, workshop};
 use std::fs;
@@ -17,13 +18,12 @@ fn that_is_missing_is_told_where_it_is_missed() {
     let agent = agent_of(&image);
     fs::remove_file(&agent).unwrap();
     let port = ReservedPort::new();
-    assert_eq!(
-        boots(image.launch("web").connect(port.number)),
-        [format!(
-            "[backplane] No agent for this process: there is none at {}. \
-             The build went on without it; look for its warning, and build anew.",
+    assert_lines(
+        &boots(image.launch("web").connect(port.number)),
+        &[&format!(
+            "No agent for this process: {} is missing",
             agent.display()
-        )]
+        )],
     );
     let nothing: [&str; 0] = [];
     assert_eq!(boots(image.launch("worker").connect(port.number)), nothing);
@@ -50,7 +50,7 @@ fn that_cannot_be_run_is_told_with_the_cause() {
         (
             &for_another_processor(&program),
             0o755,
-            "it was built for another processor than this one",
+            "it was built for another processor architecture",
         ),
         (
             b"neither",
@@ -71,7 +71,7 @@ fn that_cannot_be_run_is_told_with_the_cause() {
         let _listener = port.listen();
         let mut running = launch.start();
 
-        running.wait_for_stderr(&format!("[backplane] The agent cannot be run: {cause}"));
+        running.wait_for_stderr(&format!("[backplane] The agent cannot run: {cause}"));
         running.close_stdin();
         assert_eq!(running.wait().code(), Some(APPS_STATUS), "{cause}");
         running.wait_for_nothing_left();

@@ -239,7 +239,7 @@ fn second_shell_in_a_dyno_starts_no_second_agent() {
         shell.wait_for_nothing_left();
         let lines = shell.our_lines();
         let expected = format!(
-            "[backplane] No second agent for this process: another supervisor looks after localhost:{number} already."
+            "[backplane] No second agent: another supervisor already runs one for localhost:{number}."
         );
         let told = lines.iter().filter(|line| line.starts_with(&expected));
         assert_eq!(told.count(), 1, "{lines:?}");

@@ -72,7 +72,7 @@ fn wrong_token_is_refused_and_the_app_goes_on(front_end: FrontEnd) {
     let running = launch.start();
 
     running.wait_for_stderr(
-        "The agent has now ended 5 times in a row soon after its start. Usually BACKPLANE_TOKEN",
+        "The agent has exited 5 times in a row soon after its start. Usually BACKPLANE_TOKEN",
     );
     assert_eq!(edge.get(ENDPOINT, "/"), 503);
     assert!(running.app().is_alive());

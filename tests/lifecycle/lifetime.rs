@@ -62,7 +62,7 @@ fn agent_comes_back_after_it_was_killed() {
 
     let second = running.wait_for_agent_after(&first);
     assert!(second.is_alive());
-    running.wait_for_stderr("[backplane] The agent was ended by SIGKILL. It is started again in ");
+    running.wait_for_stderr("[backplane] The agent was terminated by SIGKILL. Restarting it in ");
     assert_eq!(running.agents().len(), 1);
     assert_eq!(
         zombies_of(running.wait_for_supervisor().id()),
@@ -79,11 +79,11 @@ fn agent_that_exits_at_once_is_tried_ever_more_rarely_and_explained() {
     let _listener = port.listen();
     let mut running = launch.start();
 
-    running.wait_for_stderr("The agent has now ended 5 times in a row soon after its start.");
+    running.wait_for_stderr("The agent has exited 5 times in a row soon after its start.");
     let lines = running.our_lines();
     let exits = lines
         .iter()
-        .filter(|line| line.contains("ended with status 3."))
+        .filter(|line| line.contains("exited with status 3."))
         .count();
     assert!((4..=5).contains(&exits), "{lines:?}");
     running.close_stdin();
@@ -130,9 +130,7 @@ fn stubborn_agent_is_gone_after_the_app() {
     running.wait();
     let time = running.wait_for_nothing_left();
     assert!(time < LEFT_AFTER_APP, "{time:?}");
-    running.wait_for_stderr(
-        "[backplane] The agent has not ended in time after SIGTERM and is killed.",
-    );
+    running.wait_for_stderr("[backplane] The agent did not exit in time");
 }
 
 /// An agent that finishes its work on SIGTERM is given the time to do so, and so are the processes that it started.
@@ -178,11 +176,11 @@ fn supervisor_goes_on_after_sigterm_while_the_app_does() {
     let agent = running.wait_for_agent();
     let supervisor = running.wait_for_supervisor();
     supervisor.signal(Signal::TERM);
-    running.wait_for_stderr("[backplane] Told to end (SIGTERM): the agent goes on while the app does, but is not started again.");
+    running.wait_for_stderr("[backplane] Received SIGTERM.");
     assert!(agent.is_alive());
 
     agent.signal(Signal::KILL);
-    running.wait_for_stderr("[backplane] The agent was ended by SIGKILL.\n");
+    running.wait_for_stderr("[backplane] The agent was terminated by SIGKILL.\n");
     // Longer than the pause before a first restart.
     never_within(Duration::from_secs(1), "an agent after SIGTERM", || {
         !running.agents().is_empty()
@@ -215,7 +213,7 @@ fn second_process_gets_no_second_agent() {
     let second = launch().start();
     second.wait_for_stdout(APPS_OUTPUT);
     second.wait_for_stderr(&format!(
-        "[backplane] No second agent for this process: another supervisor looks after localhost:{number} already. This one stands by"
+        "[backplane] No second agent: another supervisor already runs one for localhost:{number}."
     ));
     // Longer than the pauses between its attempts.
     never_within(Duration::from_secs(2), "a second agent", || {

@@ -26,9 +26,10 @@ fn no_request_is_lost_while_apps_are_restarted_one_by_one() {
             wait_for_answer(&load, app);
             let mut last = last_request_of(&replicas, app);
             replicas.get(index).running.signal(Signal::TERM);
-            replicas.get(index).running.wait_for_stderr(
-                "The agent is asked to finish its requests and end (BACKPLANE_DRAIN=stop).",
-            );
+            replicas
+                .get(index)
+                .running
+                .wait_for_stderr("Asking the agent to finish its requests");
             let mut rest = String::new();
             last.read_to_string(&mut rest).unwrap();
             assert!(rest.contains("10/10\n"), "{rest}");

@@ -1,5 +1,6 @@
 //! Limits that are reached, in exec.d or later.
 
+use crate::stage::assert_lines;
 use crate::subjects::{SCRIPT_AGENT, boots, image_with_agent, serves};
 use crate::support::{DEADLINE, Image, Process, ReservedPort, Running, eventually};
 use rustix::process::{Pid, Resource, Rlimit, Signal, prlimit};
@@ -22,18 +23,12 @@ fn app_boots_where_exec_d_has_no_processes_or_files_left() {
     ] {
         let port = ReservedPort::new();
         let image = image_with_limit(limit);
-        assert_eq!(
-            boots(
-                image
-                    .launch("web")
-                    .connect(port.number)
-                    .env("BACKPLANE_PROCESS_TYPE", "web")
-            ),
-            [format!(
-                "[backplane] No agent for this process: its supervisor could not be started ({words}). \
-                 The app goes on without it."
+        let launch = image.launch("web").connect(port.number);
+        assert_lines(
+            &boots(launch.env("BACKPLANE_PROCESS_TYPE", "web")),
+            &[&format!(
+                "No agent for this process: unable to start its supervisor ({words})"
             )],
-            "{limit}"
         );
     }
 }
@@ -69,7 +64,7 @@ impl Limited {
         let listener = port.listen();
         let running = image.launch("web").connect(number).start();
         running.wait_for_agent();
-        running.wait_for_stderr("The agent is started");
+        running.wait_for_stderr("The agent started");
         let supervisor = running.wait_for_supervisor();
         let limit = match resource {
             Resource::Nofile => supervisor.descriptors().len(),
@@ -116,9 +111,7 @@ fn agent_comes_back_when_processes_or_files_are_free_again() {
         let mut limited = Limited::to_what_it_has_of(resource);
         limited.running.wait_for_agent().signal(Signal::KILL);
         // It is said, and tried again.
-        let line = format!(
-            "[backplane] The agent could not be started ({words}). It is started again in "
-        );
+        let line = format!("[backplane] The agent did not start ({words}). Restarting it in ");
         eventually(DEADLINE, format!("two times {line}"), || {
             let lines = limited.running.our_lines();
             (lines.iter().filter(|said| said.starts_with(&line)).count() >= 2).then_some(())

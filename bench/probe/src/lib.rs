@@ -151,7 +151,7 @@ mod tests {
     fn other_lines_are_no_stamps() {
         for line in [
             "",
-            "[backplane] The agent is started",
+            "[backplane] The agent started",
             "stamp agent 1 2",
             "stamp agent 1 2 3 4",
             "stamp edge 1 2 3",

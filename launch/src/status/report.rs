@@ -21,7 +21,7 @@ pub(crate) enum Condition {
     Pausing,
     /// It has ended and is not started again.
     Resting,
-    /// The app has ended, and the agent is being ended.
+    /// The app has exited, and the agent is being stopped.
     Stopping,
     /// The supervisor does not answer.
     Unknown,
@@ -31,28 +31,28 @@ const CONDITIONS: [(Condition, &str, &str); 7] = [
     (
         Condition::Waiting,
         "waiting",
-        "The agent waits for the app to listen",
+        "The agent is waiting for the app to listen",
     ),
-    (Condition::Running, "running", "The agent runs"),
+    (Condition::Running, "running", "The agent is running"),
     (
         Condition::Draining,
         "draining",
-        "The agent finishes its requests, as the app no longer listens",
+        "The agent is finishing its requests, because the app no longer listens",
     ),
     (
         Condition::Pausing,
         "restarting",
-        "The agent has ended and is started again soon",
+        "The agent has exited and restarts soon",
     ),
     (
         Condition::Resting,
         "ended",
-        "The agent has ended and is not started again",
+        "The agent has exited and will not be restarted",
     ),
     (
         Condition::Stopping,
         "stopping",
-        "The agent is being stopped, as the app has ended",
+        "The agent is being stopped, because the app has exited",
     ),
     (
         Condition::Unknown,
@@ -252,7 +252,7 @@ impl Display for Report {
         }
         write!(f, " Restarts: {}.", self.restarts)?;
         if let Some(exit) = &self.last_exit {
-            write!(f, " The last time it {}.", log::plain(exit))?;
+            write!(f, " Last time it {}.", log::plain(exit))?;
         }
         write!(
             f,
@@ -279,7 +279,7 @@ mod tests {
             condition: Condition::Pausing,
             for_seconds: 3,
             restarts: 7,
-            last_exit: Some("ended with status 1".to_owned()),
+            last_exit: Some("exited with status 1".to_owned()),
             next_try_seconds: Some(4),
             process_type: "web".to_owned(),
             labels: "app=shop".to_owned(),
@@ -338,7 +338,7 @@ mod tests {
     fn json_has_stable_fields() {
         assert_eq!(
             report().to_json(),
-            "{\"state\":\"restarting\",\"for_seconds\":3,\"restarts\":7,\"last_exit\":\"ended with status 1\",\
+            "{\"state\":\"restarting\",\"for_seconds\":3,\"restarts\":7,\"last_exit\":\"exited with status 1\",\
              \"next_try_seconds\":4,\"process_type\":\"web\",\"labels\":\"app=shop\",\"target\":\"port 8080\",\
              \"agent_sha256\":\"0a1b\",\"agent_pid\":null,\"supervisor_pid\":12}"
         );
@@ -360,8 +360,8 @@ mod tests {
         for (report, expected) in [
             (
                 report(),
-                "The agent has ended and is started again soon (3 s). Next try in 4 s. Restarts: 7. The last time it ended with \
-                 status 1. Process type web, labels app=shop, target port 8080. The agent's SHA-256 checksum: 0a1b.",
+                "The agent has exited and restarts soon (3 s). Next try in 4 s. Restarts: 7. Last time it exited with status 1. \
+                 Process type web, labels app=shop, target port 8080. The agent's SHA-256 checksum: 0a1b.",
             ),
             (
                 Report {
@@ -372,7 +372,7 @@ mod tests {
                     agent_sha256: None,
                     ..report()
                 },
-                "The agent runs (3 s). Restarts: 0. Process type web, labels app=shop, target port 8080.",
+                "The agent is running (3 s). Restarts: 0. Process type web, labels app=shop, target port 8080.",
             ),
             (
                 Report::unanswered("localhost:8080"),

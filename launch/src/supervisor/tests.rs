@@ -5,7 +5,6 @@ mod standing_by;
 mod transitions;
 
 use super::*;
-use crate::log::Level;
 use crate::messages::AgentFault;
 use std::ffi::OsStr;
 use std::time::Duration;
@@ -96,7 +95,7 @@ impl Script {
         self
     }
 
-    /// What the supervisor answers, each action in a few words; lines in full, after their level.
+    /// What the supervisor answers, each action in a few words; a message by its level and its name, as its text is not the matter here.
     fn tell(&mut self, event: Event) -> Vec<String> {
         let actions = self
             .supervisor
@@ -104,11 +103,9 @@ impl Script {
         actions
             .into_iter()
             .map(|action| match action {
-                Action::Say(note) => match note.level {
-                    Level::Warning => format!("warning: {}", note.message),
-                    Level::Info => format!("info: {}", note.message),
-                    Level::Debug => format!("debug: {}", note.message),
-                },
+                Action::Say(note) => {
+                    format!("{:?} {:?}", note.level, note.message).replace('"', "")
+                }
                 Action::TryLock => "try lock".to_owned(),
                 Action::ReleaseLock => "release lock".to_owned(),
                 Action::Start(loopback) => format!("start {loopback:?}"),
@@ -165,7 +162,7 @@ fn start_is_told() {
     let url = "http://u:p@127.0.0.1:8080".to_owned();
     assert_eq!(
         script.tell(Event::AgentStarted { url }),
-        ["info: The agent is started: a=b to http://***@127.0.0.1:8080."]
+        ["Info AgentStarted { labels: a=b, url: http://***@127.0.0.1:8080 }"]
     );
 }
 
@@ -181,16 +178,15 @@ fn looks_come_every_20_ms_during_the_boot_and_every_200_ms_later() {
 
 #[test]
 fn app_that_never_listens_is_told_within_a_minute_and_a_slow_boot_is_not() {
-    let late = "The app still does not listen on port 8080, so no agent runs. A Unix socket, another port or another address does \
-                not count: let the app listen there, or set PORT or BACKPLANE_PROXY_URL to where it listens.";
+    let late = "AppIsLate { target: port 8080 }";
     // Nobody waits for the agent of a worker that has a port by chance.
     for is_expected in [true, false] {
         let mut script = Script::of_type(true, Drain::Stop, is_expected);
-        let told = [format!("warning: {late}")];
+        let told = [format!("Warning {late}")];
         let told = if is_expected { &told[..] } else { &[] };
         for _ in 0..2 {
             assert_eq!(script.after(9_999).tell(SILENT), [""; 0]);
-            assert_eq!(script.after(1).tell(SILENT), [format!("debug: {late}")]);
+            assert_eq!(script.after(1).tell(SILENT), [format!("Debug {late}")]);
             assert_eq!(script.after(35_000).tell(SILENT), [""; 0]);
             assert_eq!(script.after(10_000).tell(SILENT), told);
             assert_eq!(script.after(60_000).tell(SILENT), [""; 0], "once");
@@ -228,13 +224,13 @@ fn agent_that_is_well_again_after_many_quick_exits_is_told_once() {
         assert_eq!(script.after(29_999).tell(Event::TimeIsUp), [""; 0]);
         assert_eq!(
             script.after(1).tell(Event::TimeIsUp),
-            ["info: The agent is well again: it has run for 30 s, after 6 quick exits in a row."]
+            ["Info AgentRecovered { ran_for: 30s, exits: 6 }"]
         );
         assert_eq!(script.wake().1, None);
         assert_eq!(script.after(1).tell(Event::TimeIsUp), [""; 0]);
         // And so is its next exit.
         let told = script.tell(exited(1));
-        assert!(told[2].starts_with("warning: The agent ended"), "{told:?}");
+        assert!(told[2].starts_with("Warning AgentExited"), "{told:?}");
     }
 }
 
@@ -253,11 +249,11 @@ fn agent_is_started_at_once_and_nobody_looks_without_waiting_for_the_app() {
 #[test]
 fn exit_is_told_with_its_status_and_pause_which_doubles() {
     let mut script = Script::running(Drain::Keep);
-    for (status, pause) in [(1, "250 ms"), (0, "500 ms"), (127, "1.0 s"), (3, "2.0 s")] {
+    for (status, pause) in [(1, "250ms"), (0, "500ms"), (127, "1s"), (3, "2s")] {
         assert_eq!(
             script.crash(10, exited(status)),
             [format!(
-                "warning: The agent ended with status {status}. It is started again in {pause}."
+                "Warning AgentExited {{ exit: Status({status}), pause: Some({pause}) }}"
             )]
         );
     }
@@ -271,7 +267,7 @@ fn restart_waits_for_its_pause_and_for_the_app() {
     assert_eq!(script.after(249).tell(LISTENS), [""; 0], "too early");
     assert_eq!(
         script.after(1).tell(SILENT),
-        ["debug: The agent starts when the app listens on port 8080."]
+        ["Debug Waiting { target: port 8080 }"]
     );
     assert_eq!(script.wake(), (Some(20), None));
     assert_eq!(script.after(20).tell(LISTENS), ["start V4"]);
@@ -286,18 +282,15 @@ fn fifth_quick_exit_is_explained_and_later_ones_are_told_once_a_minute() {
     let mut last_told = script.now + 10;
     let fifth = script.crash(10, exited(1));
     assert_eq!(fifth.len(), 2);
-    assert!(
-        fifth[1].starts_with("warning: The agent has now ended 5 times in a row"),
-        "{fifth:?}"
-    );
-    assert!(fifth[1].contains("BACKPLANE_TOKEN"));
+    assert!(fifth[1].starts_with("Warning ManyQuickExits"), "{fifth:?}");
+    assert!(fifth[1].contains("Refusal"), "{fifth:?}");
 
     let mut told = 0;
     for _ in 0..50 {
         let before = script.now + 10;
         let lines = script.crash(10, exited(1));
         let url = "http://127.0.0.1:8080".to_owned();
-        assert!(script.tell(Event::AgentStarted { url })[0].starts_with("debug: "));
+        assert!(script.tell(Event::AgentStarted { url })[0].starts_with("Debug "));
         assert!(lines.len() <= 1);
         if !lines.is_empty() {
             assert!(before - last_told >= 60_000, "{lines:?}");
@@ -321,7 +314,7 @@ fn agent_that_is_killed_again_and_again_is_explained_once_however_long_it_runs()
             assert_eq!(script.crash(lived, killed()).len(), 1);
         }
         let fifth = script.crash(lived, killed());
-        assert!(fifth[1].contains("memory"), "{fifth:?}");
+        assert!(fifth[1].contains("Memory"), "{fifth:?}");
         for _ in 0..10 {
             let lines = script.crash(lived, killed());
             assert!(lines.len() <= 1, "{lines:?}");
@@ -329,7 +322,7 @@ fn agent_that_is_killed_again_and_again_is_explained_once_however_long_it_runs()
         script.crash(3_600_000, exited(1));
         let again: Vec<_> = (0..5).flat_map(|_| script.crash(lived, killed())).collect();
         assert!(
-            again.iter().any(|line| line.contains("memory")),
+            again.iter().any(|line| line.contains("Memory")),
             "{again:?}"
         );
     }
@@ -349,21 +342,21 @@ fn agent_that_is_killed_again_and_again_is_explained_once_however_long_it_runs()
         .into_iter()
         .flat_map(|end| script.crash(10, end))
         .collect();
-    let explained = lines.iter().filter(|line| line.contains("in a row"));
+    let explained = lines.iter().filter(|line| line.contains("ManyQuickExits"));
     assert_eq!(explained.count(), 1, "{lines:?}");
     assert!(
-        lines.iter().any(|line| line.contains("memory")),
+        lines.iter().any(|line| line.contains("Memory")),
         "{lines:?}"
     );
 
     // A wrapper script's word for it.
     let mut script = Script::running(Drain::Keep);
     let lines: Vec<_> = (0..5).flat_map(|_| script.crash(10, exited(137))).collect();
-    assert!(lines[5].contains("memory"), "{lines:?}");
+    assert!(lines[5].contains("Memory"), "{lines:?}");
     // But not every status above 128.
     let mut script = Script::running(Drain::Keep);
     let lines: Vec<_> = (0..5).flat_map(|_| script.crash(10, exited(255))).collect();
-    assert!(lines[5].contains("BACKPLANE_TOKEN"), "{lines:?}");
+    assert!(lines[5].contains("Refusal"), "{lines:?}");
 }
 
 #[test]
@@ -376,7 +369,7 @@ fn minute_of_health_forgives_earlier_exits() {
     let lines = script.crash(60_000, exited(1));
     assert_eq!(
         lines,
-        ["warning: The agent ended with status 1. It is started again in 250 ms."]
+        ["Warning AgentExited { exit: Status(1), pause: Some(250ms) }"]
     );
     for _ in 2..5 {
         assert_eq!(script.crash(10, exited(1)).len(), 1);
@@ -394,13 +387,11 @@ fn agent_that_cannot_be_run_is_told_once_a_minute_and_not_blamed_on_the_token() 
     let first = script.crash(1, not_run());
     assert_eq!(
         first,
-        [
-            "warning: The agent cannot be run: its file is not executable for this user. It is started again in 250 ms."
-        ]
+        ["Warning AgentExited { exit: NotRun(NotExecutable), pause: Some(250ms) }"]
     );
     let lines: Vec<String> = (0..8).flat_map(|_| script.crash(1, not_run())).collect();
     assert_eq!(lines.len(), 1, "{lines:?}");
-    assert!(lines[0].contains("cannot be run"));
+    assert!(lines[0].contains("NotRun"));
 }
 
 #[test]
@@ -417,9 +408,7 @@ fn agent_that_could_not_be_started_is_not_blamed_on_the_token() {
     assert!(lines.len() >= 5, "{lines:?}");
     for line in lines {
         assert!(
-            line.starts_with(
-                "warning: The agent could not be started (no memory). It is started again in "
-            ),
+            line.starts_with("Warning AgentExited { exit: NotStarted(no memory), "),
             "{line}"
         );
     }
@@ -441,14 +430,16 @@ fn app_that_no_longer_listens_is_told_after_two_looks() {
         match drain {
             Drain::Keep => assert_eq!(
                 told,
-                [
-                    "info: The app no longer listens on port 8080. The agent keeps running as long as the app's main process, because \
-                     requests may be in flight and the app may listen again. If the app has crashed below that process, restart it."
-                ]
+                ["Info AppStoppedListening { target: port 8080, stops_agent: false }"]
             ),
             Drain::Stop => {
-                assert!(told[0].starts_with("info: The app no longer listens on port 8080."));
-                assert_eq!(told[1..], ["terminate"]);
+                assert_eq!(
+                    told,
+                    [
+                        "Info AppStoppedListening { target: port 8080, stops_agent: true }",
+                        "terminate"
+                    ]
+                );
             }
         }
         let next_look = match drain {
@@ -466,7 +457,7 @@ fn keep_goes_on_when_the_app_listens_again() {
     for _ in 0..5 {
         script.after(1000).tell(SILENT);
     }
-    let again = ["info: The app listens on port 8080 again."];
+    let again = ["Info AppListensAgain { target: port 8080 }"];
     assert_eq!(script.after(1000).tell(LISTENS), again);
     assert_eq!(script.after(1000).tell(LISTENS), [""; 0]);
 }
@@ -479,11 +470,7 @@ fn keep_starts_an_agent_that_ended_meanwhile_only_when_the_app_listens_again() {
     }
     assert_eq!(
         script.after(10).tell(exited(1)),
-        [
-            "kill",
-            "reap",
-            "warning: The agent ended with status 1. It is started again when the app listens again."
-        ]
+        ["kill", "reap", "Warning AgentDrained { exit: Status(1) }"]
     );
     assert_eq!(script.after(250).tell(SILENT).len(), 1);
     assert_eq!(script.after(20).tell(LISTENS), ["start V4"]);
@@ -491,9 +478,8 @@ fn keep_starts_an_agent_that_ended_meanwhile_only_when_the_app_listens_again() {
 
 #[test]
 fn stop_starts_the_agent_again_when_the_app_listens_again() {
-    let drained =
-        "info: The agent ended with status 0. It is started again when the app listens again.";
-    let waiting = "debug: The agent starts when the app listens on port 8080.";
+    let drained = "Info AgentDrained { exit: Status(0) }";
+    let waiting = "Debug Waiting { target: port 8080 }";
     let draining = || {
         let mut script = Script::running(Drain::Stop);
         script.after(1000).tell(SILENT);
@@ -547,7 +533,7 @@ fn draining_is_no_quick_exit() {
     let first = script.crash(10, exited(1));
     assert_eq!(
         first,
-        ["warning: The agent ended with status 1. It is started again in 250 ms."]
+        ["Warning AgentExited { exit: Status(1), pause: Some(250ms) }"]
     );
 }
 
@@ -575,7 +561,7 @@ fn report_tells_the_state_and_its_age() {
     script.after(1_000);
     assert_eq!(report(&script), (Condition::Pausing, 1, 4, Some(3)));
     let exit = script.supervisor.report(Moment::ZERO).last_exit;
-    assert_eq!(exit.as_deref(), Some("ended with status 1"));
+    assert_eq!(exit.as_deref(), Some("exited with status 1"));
     script.after(3_000).tell(LISTENS);
     assert_eq!(report(&script), (Condition::Running, 0, 5, None));
     script.tell(SILENT);

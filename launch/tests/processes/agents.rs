@@ -17,7 +17,7 @@ fn agent_starts_when_the_app_listens_and_not_before() {
     let port = free_port();
     let layer = Layer::new(PATIENT_AGENT, port);
     let app = layer.launch();
-    app.log_has("The agent starts when the app listens");
+    app.log_has("Waiting for the app to listen");
     // Nothing to wait for: that it never starts cannot be seen, but that it had 30 looks' time can.
     let supervisor = app.supervisor();
     let looks = || -> u64 {
@@ -181,7 +181,7 @@ fn agent_comes_back_after_it_was_killed() {
     let app = layer.launch();
     support::signal(app.agent(1), "KILL");
     app.agent(2);
-    app.log_has("[backplane] The agent was ended by SIGKILL. It is started again in ");
+    app.log_has("[backplane] The agent was terminated by SIGKILL. Restarting it in ");
     app.finish();
 }
 
@@ -190,10 +190,10 @@ fn agent_that_keeps_ending_is_explained() {
     let (_listener, port) = listen("127.0.0.1");
     let layer = Layer::new("#!/bin/sh\nexit 3\n", port);
     let app = layer.launch();
-    app.log_has("The agent has now ended 5 times in a row");
+    app.log_has("The agent has exited 5 times in a row");
     let log = layer.log();
     assert_eq!(
-        log.matches("The agent ended with status 3.").count(),
+        log.matches("The agent exited with status 3.").count(),
         5,
         "{log}"
     );
@@ -226,7 +226,7 @@ fn trouble_that_lasts_and_its_end_are_told() {
     support::within(minute, "the agent is well again", || {
         recovering
             .log()
-            .contains("The agent is well again")
+            .contains("The agent has recovered")
             .then_some(())
     });
     assert_eq!(recovering.agents().len(), 7);
@@ -293,8 +293,8 @@ fn agent_that_keeps_crashing_is_not_blamed_on_the_token() {
 fn explanation_names_the_variable_that_shows_the_agents_lines_where_they_are_dropped() {
     for (verbosity, expected) in [
         ("quiet", "BACKPLANE_LOG=info"),
-        ("info", "see the agent's own lines above"),
-        ("debug", "see the agent's own lines above"),
+        ("info", "See the agent's own lines above"),
+        ("debug", "See the agent's own lines above"),
     ] {
         let (_listener, port) = listen("127.0.0.1");
         let mut layer = Layer::new("#!/bin/sh\necho no such token\nexit 3\n", port);
@@ -318,7 +318,7 @@ fn agent_comes_back_although_sigchld_is_ignored() {
     let app = layer.launch();
     support::signal(app.agent(1), "KILL");
     app.agent(2);
-    app.log_has("[backplane] The agent ended. It is started again in ");
+    app.log_has("[backplane] The agent exited. Restarting it in ");
     app.finish();
 }
 
@@ -352,7 +352,7 @@ fn agents_exit_statuses_126_and_127_are_its_own_where_its_file_is_sound() {
         let (_listener, port) = listen("127.0.0.1");
         let layer = Layer::new(&format!("#!/bin/sh\nexit {status}\n"), port);
         let app = layer.launch();
-        app.log_has(&format!("The agent ended with status {status}."));
+        app.log_has(&format!("The agent exited with status {status}."));
         app.finish();
     }
 }
@@ -390,7 +390,7 @@ fn agent_is_stopped_while_the_app_does_not_listen_if_so_wanted() {
     app.agent(1);
     drop(listener);
     app.log_has("The app no longer listens on port");
-    app.log_has("It is started again when the app listens again.");
+    app.log_has("It restarts when the app listens again.");
     assert!(layer.notes().ends_with("drained\n"), "{}", layer.notes());
     let listener = TcpListener::bind(("127.0.0.1", port)).unwrap();
     app.agent(2);
@@ -474,7 +474,7 @@ fn what_is_no_regular_file_keeps_nobody_waiting() {
         replaced(&layer, &layer.agent(), how);
         support::signal(agent, "KILL");
         eventually(how, || {
-            let cause = "cannot be run: its file cannot be read (it is not a regular file)";
+            let cause = "cannot run: its file is not readable";
             status().contains(cause).then_some(())
         });
         replaced(&layer, &layer.agent(), ":");

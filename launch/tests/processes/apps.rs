@@ -113,7 +113,7 @@ fn stubborn_agent_and_its_children_are_killed() {
     });
     ends_soon(&mut app, |app| drop(app.child.stdin.take()));
     assert_eq!(offspring(&layer), [] as [u32; 0]);
-    app.log_has("has not ended in time");
+    app.log_has("did not exit in time");
 }
 
 /// Ways to leave processes behind, as parts of an agent's script, and how many processes each makes.
@@ -205,7 +205,7 @@ fn nothing_of_a_drained_agent_is_alive_afterwards() {
     let first = app.agent(1);
     leavings_of(&layer, first);
     drop(listener);
-    app.log_has("It is started again when the app listens again.");
+    app.log_has("It restarts when the app listens again.");
     eventually("all of it is gone", || {
         offspring(&layer).is_empty().then_some(())
     });
@@ -316,7 +316,7 @@ fn app_that_is_started_again_at_once_has_an_agent_again() {
     app.agent(1);
     drop(app.child.stdin.take());
     app.wait();
-    app.log_has("The app has ended");
+    app.log_has("The app exited");
     // The first one's agent is being given its two seconds now.
     let second = Layer::new(PATIENT_AGENT, port);
     let next = second.launch();

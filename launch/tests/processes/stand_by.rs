@@ -74,7 +74,7 @@ fn process_that_stands_by_has_an_agent_soon_after_the_holders_end() {
         let holder = layers[0].launch();
         let first = holder.agent(1);
         let other = layers[1].launch();
-        other.log_has("This one stands by");
+        other.log_has("This supervisor stands by");
         assert_eq!(layers[1].log().lines().count(), 1, "{}", layers[1].log());
         let ended = Instant::now();
         if ends_supervisor {
@@ -120,7 +120,7 @@ fn process_that_listens_has_the_agent_whichever_was_started_first() {
             });
             let web = layer_of("web", port);
             let app = launch_with_socket(&web, &socket);
-            app.log_has("This one stands by");
+            app.log_has("This supervisor stands by");
             rustix::net::listen(&socket, 1).unwrap();
             let agent = within(SOON, "web has the agent", || web.agents().first().copied());
             assert_eq!(

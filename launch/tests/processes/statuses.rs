@@ -49,7 +49,7 @@ fn status_follows_the_agent() {
     );
     let words = layer.status().output().unwrap();
     assert!(
-        text(&words).starts_with("The agent runs ("),
+        text(&words).starts_with("The agent is running ("),
         "{}",
         text(&words)
     );
@@ -57,7 +57,10 @@ fn status_follows_the_agent() {
 
     support::signal(agent, "KILL");
     let second = app.agent(2);
-    status_is(0, "\"restarts\":1,\"last_exit\":\"was ended by SIGKILL\"");
+    status_is(
+        0,
+        "\"restarts\":1,\"last_exit\":\"was terminated by SIGKILL\"",
+    );
     support::signal(supervisor, "TERM");
     support::signal(second, "KILL");
     status_is(1, "\"state\":\"ended\"");

@@ -63,10 +63,10 @@ fn sigterm_is_not_passed_on_and_nothing_is_restarted_after_it() {
     let agent = app.agent(1);
     let supervisor = app.supervisor();
     support::signal(supervisor, "TERM");
-    app.log_has("Told to end (SIGTERM)");
+    app.log_has("Received SIGTERM");
     assert!(is_alive(agent));
     support::signal(agent, "TERM");
-    app.log_has("[backplane] The agent was ended by SIGTERM.\n");
+    app.log_has("[backplane] The agent was terminated by SIGTERM.\n");
     assert!(
         is_alive(supervisor),
         "it stays, as an app that is PID 1 would not reap it"
@@ -99,7 +99,7 @@ fn second_process_of_the_same_target_gets_no_second_agent() {
             &target.replace("PORT", &port.to_string()),
         );
         let shell = other.launch();
-        shell.log_has("No second agent for this process");
+        shell.log_has("No second agent");
         // The supervisor stands by, and ends with its own process.
         shell.supervisor();
         shell.finish();
@@ -171,7 +171,7 @@ fn apps_on_the_same_port_of_other_loopback_addresses_have_an_agent_each() {
     for host in ["localhost", "0.0.0.0", "[::1]"] {
         let layer = layer_of(host);
         let app = layer.launch();
-        app.log_has("another supervisor looks after");
+        app.log_has("another supervisor already runs");
         app.finish();
     }
     for app in apps {

@@ -4,10 +4,8 @@ use super::*;
 
 #[test]
 fn nothing_is_started_after_sigterm() {
-    let told = [
-        "debug: Told to end (SIGTERM): the agent goes on while the app does, but is not started again.",
-    ];
-    let app_ended = ["debug: The app has ended.", "finish"];
+    let told = ["Debug ToldToEnd"];
+    let app_ended = ["Debug AppEnded { agent_runs: false }", "finish"];
 
     // While nothing runs: the app may still listen, but no agent comes.
     let mut waiting = Script::keep();
@@ -29,7 +27,11 @@ fn nothing_is_started_after_sigterm() {
     assert_eq!(script.wake(), (Some(1000), None));
     assert_eq!(
         script.after(10).tell(exited(0)),
-        ["kill", "reap", "info: The agent ended with status 0."]
+        [
+            "kill",
+            "reap",
+            "Info AgentExited { exit: Status(0), pause: None }"
+        ]
     );
     assert_eq!(script.wake(), (None, None));
     assert_eq!(script.after(10).tell(LISTENS), [""; 0]);
@@ -43,14 +45,18 @@ fn nothing_is_started_after_sigterm() {
     script.tell(LISTENS);
     assert_eq!(
         script.tell(exited(0)),
-        ["kill", "reap", "info: The agent ended with status 0."]
+        [
+            "kill",
+            "reap",
+            "Info AgentExited { exit: Status(0), pause: None }"
+        ]
     );
     assert_eq!(script.wake(), (None, None));
 }
 
 #[test]
 fn app_that_ends_before_an_agent_runs_ends_the_supervisor() {
-    let app_ended = ["debug: The app has ended.", "finish"];
+    let app_ended = ["Debug AppEnded { agent_runs: false }", "finish"];
     assert_eq!(Script::keep().tell(Event::AppEnded), app_ended);
     assert_eq!(
         Script::new(false, Drain::Keep).tell(Event::AppEnded),
@@ -72,10 +78,7 @@ fn agent_ends_with_the_app() {
         script.after(5000);
         assert_eq!(
             script.tell(Event::AppEnded),
-            [
-                "info: The app has ended; the agent is stopped.",
-                "terminate"
-            ]
+            ["Info AppEnded { agent_runs: true }", "terminate"]
         );
         assert_eq!(script.wake(), (None, Some(2000)));
         assert_eq!(script.tell(LISTENS), [""; 0], "another app may have come");
@@ -85,7 +88,7 @@ fn agent_ends_with_the_app() {
             [
                 "kill",
                 "reap",
-                "debug: The agent ended with status 0.",
+                "Debug AgentExited { exit: Status(0), pause: None }",
                 "finish"
             ]
         );
@@ -99,10 +102,7 @@ fn agent_that_ignores_sigterm_is_killed_after_two_seconds() {
     script.tell(Event::AppEnded);
     assert_eq!(
         script.after(2000).tell(Event::TimeIsUp),
-        [
-            "warning: The agent has not ended in time after SIGTERM and is killed.",
-            "kill"
-        ]
+        ["Warning AgentKilled", "kill"]
     );
     assert_eq!(script.wake(), (None, Some(500)));
     assert_eq!(script.after(1).tell(exited(0)).last().unwrap(), "finish");
@@ -158,8 +158,7 @@ fn what_a_crashed_agent_leaves_behind_is_killed_before_it_is_reaped() {
 #[test]
 fn supervisor_gets_out_of_the_way_of_an_app_that_waits_for_it() {
     const WAITS: Event = Event::AppProbed(APP_WAITS);
-    let line = "info: The app waits for its child processes to end, and only this supervisor is left. It stops the agent and ends, so \
-                that the app can. If the app continues, it has no agent: to keep one, run an init such as tini as process 1.";
+    let line = "Info AppWaitsForSupervisor";
     let next_probe = |script: &Script| script.supervisor.wake().next_probe;
     let milliseconds = |number| Some(Duration::from_millis(number));
 

@@ -35,14 +35,12 @@ fn agent_is_started_after_the_lock_is_taken_as_without_a_wait_for_it() {
         let mut script = Script::of_type(true, Drain::Keep, is_expected);
         script.supervisor = script.supervisor.standing_by();
         script.after(50).tell(Event::TimeIsUp);
-        let level = if is_expected { "info" } else { "debug" };
+        let level = if is_expected { "Info" } else { "Debug" };
         assert_eq!(
             script.tell(TAKEN),
             [
-                format!(
-                    "{level}: No other supervisor looks after port 8080 any more, so this one does."
-                ),
-                "debug: The agent starts when the app listens on port 8080.".to_owned()
+                format!("{level} TookOver {{ target: port 8080 }}"),
+                "Debug Waiting { target: port 8080 }".to_owned()
             ]
         );
         assert_eq!(script.wake(), (Some(0), None));
@@ -79,10 +77,7 @@ fn lock_is_left_to_others_while_another_process_listens_but_not_for_long() {
     let mut script = Script::keep();
     assert!(script.supervisor.may_yield());
     let told = script.tell(Event::AnotherListens);
-    assert!(
-        told[0].starts_with("info: This supervisor stands by"),
-        "{told:?}"
-    );
+    assert!(told[0].starts_with("Info AnotherListens"), "{told:?}");
     assert_eq!(told[1..], ["release lock"]);
     assert_eq!(until_try(&script), 2_000);
 
