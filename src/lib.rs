@@ -2,14 +2,7 @@
 //!
 //! This is the table of contents of the build side. It flows in one direction: environment → `settings` →
 //! `release` → `download` → `archive` → `layers`, with `sbom` and labels at the end. What happens at launch
-//! is in the crate `backplane-launch`. `classic` is the front end for Heroku's older buildpack API, over all of the same.
-#![cfg_attr(
-    test,
-    expect(
-        unused_crate_dependencies,
-        reason = "the lint looks at each target alone, and some dev-dependencies are the integration tests'"
-    )
-)]
+//! is in the crates `backplane-launch` and `sidecar`. `classic` is the front end for Heroku's older buildpack API, over all of the same.
 
 mod archive;
 mod cache;

@@ -1,9 +1,8 @@
 //! A service binding: credentials in files, as Kubernetes and `pack` mount them.
 //!
 //! <https://github.com/buildpacks/spec/blob/main/extensions/bindings.md> and <https://servicebinding.io/spec/core/1.0.0/>: each
-//! folder below the root is a binding, its files are its entries. Kubernetes makes those files links to `..data/…`.
+//! directory below the root is a binding, its files are its entries. Kubernetes makes those files links to `..data/…`.
 
-use crate::file;
 use std::ffi::{OsStr, OsString};
 use std::io::{self, Read as _};
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
@@ -12,7 +11,7 @@ use std::path::{Path, PathBuf};
 /// Where bindings are when `SERVICE_BINDING_ROOT` does not say.
 pub(crate) const DEFAULT_ROOT: &str = "/bindings";
 
-/// What the first binding of type `backplane`, by its folder's name, holds.
+/// What the first binding of type `backplane`, by its directory's name, holds.
 #[derive(Debug, Default)]
 pub(crate) struct Binding {
     pub(crate) token: Option<OsString>,
@@ -21,7 +20,7 @@ pub(crate) struct Binding {
     pub(crate) unreadable: Vec<Unreadable>,
 }
 
-/// A file or folder that is there but cannot be read.
+/// A file or directory that is there but cannot be read.
 #[derive(Debug)]
 pub(crate) struct Unreadable {
     pub(crate) path: PathBuf,
@@ -29,13 +28,13 @@ pub(crate) struct Unreadable {
 }
 
 /// The longest entry in bytes that is read; the others are no credentials.
-const LONGEST_ENTRY: u64 = 64 * 1024;
+const MAX_ENTRY: u64 = 64 * 1024;
 
-/// Reads the binding of type `backplane` below `root`. No such folder, or none with that type, is an empty binding.
+/// Reads the binding of type `backplane` below `root`. No such directory, or none with that type, is an empty binding.
 pub(crate) fn read(root: &Path) -> Binding {
     let mut binding = Binding::default();
-    let mut folders = match folders_in(root) {
-        Ok(folders) => folders,
+    let mut directories = match directories_in(root) {
+        Ok(directories) => directories,
         Err(error) => {
             binding.unreadable.push(Unreadable {
                 path: root.to_owned(),
@@ -44,16 +43,16 @@ pub(crate) fn read(root: &Path) -> Binding {
             return binding;
         }
     };
-    folders.sort();
-    for folder in folders {
-        let kind = binding.entry(folder.join("type"));
+    directories.sort();
+    for directory in directories {
+        let kind = binding.entry(directory.join("type"));
         if kind.is_some_and(|kind| {
             kind.as_bytes()
                 .trim_ascii()
                 .eq_ignore_ascii_case(b"backplane")
         }) {
-            binding.token = binding.entry(folder.join("token"));
-            binding.labels = binding.entry(folder.join("labels"));
+            binding.token = binding.entry(directory.join("token"));
+            binding.labels = binding.entry(directory.join("labels"));
             break;
         }
     }
@@ -77,21 +76,21 @@ impl Binding {
     }
 }
 
-/// The folders below `root`, links to folders included; hidden ones are Kubernetes' own.
-fn folders_in(root: &Path) -> io::Result<Vec<PathBuf>> {
+/// The directories below `root`, links to directories included; hidden ones are Kubernetes' own.
+fn directories_in(root: &Path) -> io::Result<Vec<PathBuf>> {
     let entries = match root.read_dir() {
         Ok(entries) => entries,
         Err(error) if is_absent(&error) => return Ok(Vec::new()),
         Err(error) => return Err(error),
     };
-    let mut folders = Vec::new();
+    let mut directories = Vec::new();
     for entry in entries {
         let entry = entry?;
         if !is_hidden(&entry.file_name()) && entry.path().is_dir() {
-            folders.push(entry.path());
+            directories.push(entry.path());
         }
     }
-    Ok(folders)
+    Ok(directories)
 }
 
 fn is_hidden(name: &OsStr) -> bool {
@@ -106,12 +105,12 @@ fn is_absent(error: &io::Error) -> bool {
 }
 
 fn read_entry(path: &Path) -> io::Result<Vec<u8>> {
-    let file = file::open_regular(path)?;
+    let file = sidecar::open_regular(path)?;
     let mut content = Vec::new();
-    file.take(LONGEST_ENTRY + 1).read_to_end(&mut content)?;
-    if content.len() as u64 > LONGEST_ENTRY {
+    file.take(MAX_ENTRY + 1).read_to_end(&mut content)?;
+    if content.len() as u64 > MAX_ENTRY {
         return Err(io::Error::other(format!(
-            "it is longer than {LONGEST_ENTRY} bytes"
+            "it is longer than {MAX_ENTRY} bytes"
         )));
     }
     if content.trim_ascii().contains(&0) {

@@ -1,31 +1,28 @@
 //! Whether an agent is started beside this process, and why not: rules that are tried in their order, of which the first that
-//! fits wins.
+//! applies wins.
 
+use crate::agent_environment;
 use crate::binding::Binding;
-use crate::environment::Environment;
 use crate::labels::{self, Labels, LabelsError};
-use crate::log::{Level, Verbosity};
-use crate::messages::{Message, Note};
+use crate::messages::{LogEntry, Message};
 use crate::process_type;
-use crate::settings::{Drain, Settings};
-use crate::target::{self, Target};
+use crate::settings::Settings;
+use sidecar::{Drain, Environment, Level, Upstream, Verbosity};
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
 /// Everything that the decision depends on.
-pub(crate) struct Facts<'a> {
+pub(crate) struct Inputs<'a> {
     pub(crate) environment: &'a Environment,
-    /// The parent's argv\[0\], read while the parent still is the launcher.
-    pub(crate) parent_argv0: Option<&'a OsStr>,
-    /// Whether the image has a process of that name.
-    pub(crate) process_exists: &'a dyn Fn(&str) -> bool,
-    /// Whether the parent, which becomes the app, is the first process of its container, or one that this started as an init does.
-    pub(crate) app_is_main: bool,
-    /// Whether somebody sits at a terminal.
+    /// The process type by the name of the launcher.
+    pub(crate) launcher_type: Option<&'a str>,
+    /// Whether the process is the first of its container, or one that the first started as an init does.
+    pub(crate) is_main: bool,
+    /// Whether a person at a terminal started it.
     pub(crate) has_terminal: bool,
-    /// Reads the service binding below this folder. Called only where the variables do not suffice.
+    /// Reads the service binding below this directory. Called only if the variables do not suffice.
     pub(crate) read_binding: &'a dyn Fn(&Path) -> Binding,
-    /// Where the agent would be; none where this program cannot tell.
+    /// Where the agent would be. `None` if this program cannot tell.
     pub(crate) agent: Option<&'a Path>,
     /// Whether there is a file.
     pub(crate) is_file: &'a dyn Fn(&Path) -> bool,
@@ -34,21 +31,21 @@ pub(crate) struct Facts<'a> {
 /// What is decided.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Decision {
-    /// None: no agent for this process.
+    /// `None`: no agent for this process.
     pub(crate) plan: Option<Plan>,
-    /// What there is to say, in its order.
-    pub(crate) notes: Vec<Note>,
+    /// What to log, in this order.
+    pub(crate) log: Vec<LogEntry>,
     pub(crate) verbosity: Verbosity,
 }
 
-/// An agent to start and how to look after it.
+/// An agent to start, and how to supervise it.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Plan {
     pub(crate) process_type: String,
-    /// Whether the user most likely waits for the agent of this type of process, and so wants to read why there is none.
+    /// Whether the user most likely expects an agent for this type of process, and so wants to read why there is none.
     pub(crate) is_expected: bool,
     pub(crate) labels: String,
-    pub(crate) target: Target,
+    pub(crate) upstream: Upstream,
     pub(crate) agent: PathBuf,
     pub(crate) wait_for_app: bool,
     pub(crate) drain: Drain,
@@ -57,114 +54,116 @@ pub(crate) struct Plan {
 }
 
 /// Decides by the rules.
-pub(crate) fn decide(facts: &Facts) -> Decision {
-    let (settings, problems) = Settings::read(facts.environment);
-    let mut notes: Vec<Note> = problems.into_iter().map(Note::warning).collect();
-    let plan = match plan(facts, &settings, &mut notes) {
+pub(crate) fn decide(inputs: &Inputs) -> Decision {
+    let (settings, problems) = Settings::read(inputs.environment);
+    let mut log: Vec<LogEntry> = problems.into_iter().map(LogEntry::warning).collect();
+    let plan = match plan(inputs, &settings, &mut log) {
         Ok(plan) => Some(plan),
-        Err(Skip { reason, quietly }) => {
-            if quietly {
-                // Nobody who runs a one-off command wants to read about the agent that the web process has.
-                for note in &mut notes {
-                    note.level = Level::Debug;
+        Err(Skip { reason, is_silent }) => {
+            if is_silent {
+                // A user who runs a one-off command does not want to read about the agent of the web process.
+                for entry in &mut log {
+                    entry.level = Level::Debug;
                 }
             }
-            notes.push(reason);
+            log.push(reason);
             None
         }
     };
     Decision {
         plan,
-        notes,
+        log,
         verbosity: settings.verbosity,
     }
 }
 
 /// Why no agent is started.
 struct Skip {
-    reason: Note,
+    reason: LogEntry,
     /// Whether problems found on the way are of no interest either.
-    quietly: bool,
+    is_silent: bool,
 }
 
-fn quietly(message: Message) -> Skip {
+fn skip_silently(message: Message) -> Skip {
     Skip {
-        reason: Note::debug(message),
-        quietly: true,
+        reason: LogEntry::debug(message),
+        is_silent: true,
     }
 }
 
-fn because(reason: Note) -> Skip {
+fn skip(reason: LogEntry) -> Skip {
     Skip {
         reason,
-        quietly: false,
+        is_silent: false,
     }
 }
 
-fn plan(facts: &Facts, settings: &Settings, notes: &mut Vec<Note>) -> Result<Plan, Skip> {
+fn plan(inputs: &Inputs, settings: &Settings, log: &mut Vec<LogEntry>) -> Result<Plan, Skip> {
     if settings.disabled {
-        return Err(quietly(Message::Disabled));
+        return Err(skip_silently(Message::Disabled));
     }
-    let mut credentials = Credentials::new(facts, settings);
-    let process_type = process_type::determine(settings, facts.parent_argv0, facts.process_exists);
-    let process_type = serving_type(facts, settings, process_type, &mut credentials)?;
+    let mut credentials = Credentials::new(inputs, settings);
+    let process_type = process_type::determine(settings, inputs.launcher_type);
+    let process_type = serving_type(inputs, settings, process_type, &mut credentials)?;
 
-    // A worker without a token or a port is nothing unusual; nobody wants to read of it at each of its boots.
+    // A worker without a token or a port is usual: a line at each of its boots would be noise.
     let is_expected = ["web", "www"].contains(&process_type.as_str())
         || settings
             .allowed_types
             .as_ref()
             .is_some_and(|allowed| allowed.contains(&process_type));
-    let lacking = |message| {
-        because(if is_expected {
-            Note::warning(message)
+    let missing = |message| {
+        skip(if is_expected {
+            LogEntry::warning(message)
         } else {
-            Note::debug(message)
+            LogEntry::debug(message)
         })
     };
 
     let token = credentials.token();
     let labels = token.as_ref().and_then(|_| credentials.labels());
-    notes.extend(credentials.problems());
-    let token = token.ok_or_else(|| lacking(Message::NoToken))?;
-    let labels = checked_labels(facts, settings, &process_type, labels.as_deref())?;
+    log.extend(credentials.problems());
+    let token = token.ok_or_else(|| missing(Message::NoToken))?;
+    let labels = checked_labels(inputs, settings, &process_type, labels.as_deref())?;
     let Some(labels) = labels else {
         let variable_of_type = labels::variable_of_type(&process_type);
-        return Err(lacking(Message::NoLabels { variable_of_type }));
+        return Err(missing(Message::NoLabels { variable_of_type }));
     };
     for label in labels.without_value {
-        notes.push(Note::warning(Message::LabelWithoutValue { label }));
+        log.push(LogEntry::warning(Message::LabelWithoutValue { label }));
     }
-    let target = checked_target(settings)?.ok_or_else(|| lacking(Message::NoTarget))?;
-    let agent = facts.agent.ok_or_else(|| lacking(Message::UnknownLayer))?;
-    if !(facts.is_file)(agent) {
+    let upstream = settings
+        .upstream()
+        .ok_or_else(|| missing(Message::NoUpstream))?
+        .map_err(|message| skip(LogEntry::warning(message)))?;
+    let agent = inputs.agent.ok_or_else(|| missing(Message::UnknownLayer))?;
+    if !(inputs.is_file)(agent) {
         let path = agent.to_owned();
-        return Err(lacking(Message::NoAgent { path }));
+        return Err(missing(Message::NoAgent { path }));
     }
 
-    notes.push(Note::debug(Message::Starting {
+    log.push(LogEntry::debug(Message::Starting {
         process_type: process_type.clone(),
         labels: labels.joined.clone(),
-        target: target.to_string(),
+        upstream: upstream.to_string(),
     }));
-    let folder = agent.parent().unwrap_or(Path::new("/"));
+    let directory = agent.parent().unwrap_or(Path::new("/"));
+    let extra = &settings.agent_variables;
     Ok(Plan {
         process_type,
         is_expected,
         labels: labels.joined,
-        target,
+        upstream,
         agent: agent.to_owned(),
         wait_for_app: settings.wait_for_app,
         drain: settings.drain,
-        environment: facts
-            .environment
-            .for_agent(folder, &settings.agent_variables, &token),
+        environment: agent_environment::of_agent(inputs.environment, directory, extra, &token),
     })
 }
 
 /// The process type, if it is one that an agent is for.
 fn serving_type(
-    facts: &Facts,
+    inputs: &Inputs,
     settings: &Settings,
     process_type: Option<String>,
     credentials: &mut Credentials,
@@ -173,52 +172,52 @@ fn serving_type(
         && settings.ignored_types.contains(process_type)
     {
         let process_type = process_type.clone();
-        return Err(quietly(Message::IgnoredType { process_type }));
+        return Err(skip_silently(Message::IgnoredType { process_type }));
     }
     if let Some(allowed) = &settings.allowed_types {
         return process_type
             .clone()
             .filter(|process_type| allowed.contains(process_type))
-            .ok_or_else(|| quietly(Message::NotAllowedType { process_type }));
+            .ok_or_else(|| skip_silently(Message::NotAllowedType { process_type }));
     }
     if settings.is_test_run {
-        return Err(quietly(Message::TestRun));
+        return Err(skip_silently(Message::TestRun));
     }
     match process_type {
         Some(process_type) if process_type::is_one_off(&process_type) => {
-            Err(quietly(Message::OneOff {
+            Err(skip_silently(Message::OneOff {
                 process_type: Some(process_type),
             }))
         }
         Some(process_type) => Ok(process_type),
         // Most likely a container whose entry point hides the process type; `docker run -it IMAGE bash` has a terminal, and a job
         // has no port.
-        None if facts.app_is_main
-            && !facts.has_terminal
+        None if inputs.is_main
+            && !inputs.has_terminal
             && (settings.port.is_some() || settings.proxy_url.is_some())
             && credentials.token().is_some() =>
         {
             Err(Skip {
-                reason: Note::info(Message::UnknownType),
-                quietly: true,
+                reason: LogEntry::info(Message::UnknownType),
+                is_silent: true,
             })
         }
-        None => Err(quietly(Message::OneOff { process_type: None })),
+        None => Err(skip_silently(Message::OneOff { process_type: None })),
     }
 }
 
 /// Token and common labels, by variable or else by service binding, which is read when first needed.
 struct Credentials<'a> {
-    facts: &'a Facts<'a>,
+    inputs: &'a Inputs<'a>,
     settings: &'a Settings,
     binding: Option<Binding>,
 }
 
 impl<'a> Credentials<'a> {
-    fn new(facts: &'a Facts<'a>, settings: &'a Settings) -> Self {
+    fn new(inputs: &'a Inputs<'a>, settings: &'a Settings) -> Self {
         let binding = None;
         Self {
-            facts,
+            inputs,
             settings,
             binding,
         }
@@ -240,20 +239,20 @@ impl<'a> Credentials<'a> {
 
     fn binding(&mut self) -> &Binding {
         self.binding.get_or_insert_with(|| {
-            let root = self.facts.environment.get("SERVICE_BINDING_ROOT");
-            (self.facts.read_binding)(Path::new(
+            let root = self.inputs.environment.get("SERVICE_BINDING_ROOT");
+            (self.inputs.read_binding)(Path::new(
                 root.unwrap_or(OsStr::new(crate::binding::DEFAULT_ROOT)),
             ))
         })
     }
 
-    fn problems(self) -> impl Iterator<Item = Note> {
+    fn problems(self) -> impl Iterator<Item = LogEntry> {
         let unreadable = self
             .binding
             .into_iter()
             .flat_map(|binding| binding.unreadable);
         unreadable.map(|entry| {
-            Note::warning(Message::BindingUnreadable {
+            LogEntry::warning(Message::BindingUnreadable {
                 path: entry.path,
                 error: entry.error.to_string(),
             })
@@ -262,39 +261,21 @@ impl<'a> Credentials<'a> {
 }
 
 fn checked_labels(
-    facts: &Facts,
+    inputs: &Inputs,
     settings: &Settings,
     process_type: &str,
     common: Option<&OsStr>,
 ) -> Result<Option<Labels>, Skip> {
-    let of_type = facts
+    let of_type = inputs
         .environment
         .get(labels::variable_of_type(process_type));
     labels::join(&[common, of_type], settings.dyno.is_some()).map_err(|error| {
-        because(Note::warning(match error {
+        skip(LogEntry::warning(match error {
             LabelsError::StartsWithDash(label) => Message::LabelStartsWithDash { label },
             LabelsError::ControlCharacter(label) => Message::LabelWithControlCharacter { label },
             LabelsError::NotUtf8(label) => Message::LabelNotUtf8 { label },
         }))
     })
-}
-
-fn checked_target(settings: &Settings) -> Result<Option<Target>, Skip> {
-    if let Some(url) = &settings.proxy_url {
-        let target = Target::from_url(url).map_err(|error| {
-            let url = target::redacted(&url.to_string_lossy());
-            because(Note::warning(Message::MalformedProxyUrl { url, error }))
-        });
-        return target.map(Some);
-    }
-    let Some(port) = &settings.port else {
-        return Ok(None);
-    };
-    let target = Target::from_port(port).map_err(|_| {
-        let value = port.to_string_lossy().into_owned();
-        because(Note::warning(Message::MalformedPort { value }))
-    });
-    target.map(Some)
 }
 
 #[cfg(test)]

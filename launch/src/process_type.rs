@@ -1,8 +1,6 @@
 //! Which process of the app this is: `web`, `worker`, a one-off command, …
 
 use crate::settings::Settings;
-use std::ffi::OsStr;
-use std::os::unix::ffi::OsStrExt as _;
 
 /// Names that Heroku gives to one-off dynos.
 const ONE_OFF_TYPES: [&str; 3] = ["run", "release", "scheduler"];
@@ -13,19 +11,12 @@ pub(crate) fn is_one_off(process_type: &str) -> bool {
 }
 
 /// The process type: what the user states, else what Heroku says, else the name by which the CNB launcher was started.
-///
-/// `parent_argv0` is the launcher's argv\[0\] and has to be read before the launcher becomes the app; `process_exists` tells whether
-/// the image has a process of that name.
-pub(crate) fn determine(
-    settings: &Settings,
-    parent_argv0: Option<&OsStr>,
-    process_exists: &dyn Fn(&str) -> bool,
-) -> Option<String> {
+pub(crate) fn determine(settings: &Settings, launcher_type: Option<&str>) -> Option<String> {
     settings
         .process_type
         .clone()
         .or_else(|| settings.dyno.as_deref().and_then(from_dyno))
-        .or_else(|| parent_argv0.and_then(|argv0| from_argv0(argv0, process_exists)))
+        .or_else(|| launcher_type.map(str::to_owned))
 }
 
 /// The type in Heroku's `DYNO`: `web.1` on Cedar, `web-12a34b56d-e78f9` (the type, a hash of the release, a random part) on Fir.
@@ -63,33 +54,14 @@ fn is_fir_part(text: &str) -> bool {
             .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit())
 }
 
-/// The type in the launcher's argv\[0\]: `/cnb/process/web`, as the image's entry point, or a bare `web` found on the PATH, as by
-/// `--entrypoint web` (<https://github.com/buildpacks/spec/blob/main/platform.md#launcher>).
-///
-/// The folder may be anywhere, not at the root only: the launcher too goes by the name of the link alone.
-fn from_argv0(argv0: &OsStr, process_exists: &dyn Fn(&str) -> bool) -> Option<String> {
-    let name = if argv0.as_bytes().contains(&b'/') {
-        let (folder, name) = argv0.to_str()?.rsplit_once('/')?;
-        (folder.starts_with('/') && folder.ends_with("/cnb/process")).then_some(name)?
-    } else {
-        let name = argv0.to_str()?;
-        process_exists(name).then_some(name)?
-    };
-    (!name.is_empty()).then(|| name.to_owned())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::environment::Environment;
-    use std::ffi::OsString;
-    use std::os::unix::ffi::OsStringExt as _;
+    use crate::testing::environment;
 
-    fn determine_from(variables: &[(&str, &str)], argv0: Option<&str>) -> Option<String> {
-        let (settings, _) = Settings::read(&Environment::of(variables));
-        determine(&settings, argv0.map(OsStr::new), &|name| {
-            ["web", "worker"].contains(&name)
-        })
+    fn determine_from(variables: &[(&str, &str)], launcher_type: Option<&str>) -> Option<String> {
+        let (settings, _) = Settings::read(&environment(variables));
+        determine(&settings, launcher_type)
     }
 
     #[test]
@@ -129,36 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn argv0_of_the_launcher_tells_the_type() {
-        for (argv0, expected) in [
-            ("/cnb/process/web", Some("web")),
-            ("/cnb/process/any-thing", Some("any-thing")),
-            ("/tmp/x/cnb/process/web", Some("web")),
-            ("web", Some("web")),
-            ("worker", Some("worker")),
-            ("bash", None),
-            ("launcher", None),
-            ("/cnb/lifecycle/launcher", None),
-            ("/usr/bin/web", None),
-            ("/cnb/process/", None),
-            ("cnb/process/web", None),
-            ("./web", None),
-            ("", None),
-        ] {
-            assert_eq!(
-                determine_from(&[], Some(argv0)).as_deref(),
-                expected,
-                "{argv0}"
-            );
-        }
-        let (settings, _) = Settings::read(&Environment::of(&[]));
-        let not_text = OsString::from_vec(b"/cnb/process/\xff".to_vec());
-        assert_eq!(determine(&settings, Some(&not_text), &|_| true), None);
-        assert_eq!(determine(&settings, None, &|_| true), None);
-    }
-
-    #[test]
-    fn stated_type_wins_over_dyno_and_dyno_over_argv0() {
+    fn stated_type_wins_over_dyno_and_dyno_over_the_launchers() {
         let all = [("BACKPLANE_PROCESS_TYPE", "stated"), ("DYNO", "dyno.1")];
         assert_eq!(determine_from(&all, Some("web")).as_deref(), Some("stated"));
         assert_eq!(

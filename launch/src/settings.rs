@@ -1,21 +1,10 @@
 //! What the launch environment asks for, parsed once. A malformed value is named, and its default taken: nothing here may
 //! keep an app from booting.
 
-use crate::environment::Environment;
-use crate::log::Verbosity;
 use crate::messages::Message;
+use sidecar::{Drain, Environment, Upstream, Verbosity};
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
-
-/// What to do while the app lives but no longer listens: `BACKPLANE_DRAIN`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) enum Drain {
-    /// Leave the agent alone, so that requests in flight finish.
-    #[default]
-    Keep,
-    /// Send the agent SIGTERM, for agents that drain by themselves.
-    Stop,
-}
 
 /// The variables of ours that a launch reads, besides `BACKPLANE_LABELS_<TYPE>`.
 pub const VARIABLES: [&str; 11] = [
@@ -39,7 +28,7 @@ pub(crate) struct Settings {
     pub(crate) token: Option<OsString>,
     pub(crate) labels: Option<OsString>,
     pub(crate) ignored_types: Vec<String>,
-    /// None: no allow list.
+    /// `None`: no allow list.
     pub(crate) allowed_types: Option<Vec<String>>,
     pub(crate) process_type: Option<String>,
     pub(crate) proxy_url: Option<OsString>,
@@ -69,9 +58,9 @@ impl Settings {
             ),
             token: environment.get("BACKPLANE_TOKEN").map(OsStr::to_owned),
             labels: environment.get("BACKPLANE_LABELS").map(OsStr::to_owned),
-            ignored_types: words(environment.get("BACKPLANE_IGNORE_PROCESS_TYPE"))
+            ignored_types: parse_list(environment.get("BACKPLANE_IGNORE_PROCESS_TYPE"))
                 .unwrap_or_default(),
-            allowed_types: words(environment.get("BACKPLANE_PROCESS_ALLOW")),
+            allowed_types: parse_list(environment.get("BACKPLANE_PROCESS_ALLOW")),
             process_type: text(environment.get("BACKPLANE_PROCESS_TYPE")),
             proxy_url: environment.get("BACKPLANE_PROXY_URL").map(OsStr::to_owned),
             port: environment.get("PORT").map(OsStr::to_owned),
@@ -108,6 +97,21 @@ impl Settings {
             is_test_run: environment.get("HEROKU_TEST_RUN_ID").is_some(),
         };
         (settings, problems)
+    }
+
+    /// The address of the app, by `BACKPLANE_PROXY_URL` or else by `PORT`. `None` if neither is set.
+    pub(crate) fn upstream(&self) -> Option<Result<Upstream, Message>> {
+        if let Some(url) = &self.proxy_url {
+            return Some(Upstream::from_url(url).map_err(|error| {
+                let url = sidecar::redacted(&url.to_string_lossy());
+                Message::MalformedProxyUrl { url, error }
+            }));
+        }
+        let port = self.port.as_ref()?;
+        Some(Upstream::from_port(port).map_err(|_| {
+            let value = port.to_string_lossy().into_owned();
+            Message::MalformedPort { value }
+        }))
     }
 }
 
@@ -156,7 +160,7 @@ fn text(value: Option<&OsStr>) -> Option<String> {
 }
 
 /// The words of a list, which commas and white space separate; none where the variable is unset or holds no word.
-fn words(value: Option<&OsStr>) -> Option<Vec<String>> {
+fn parse_list(value: Option<&OsStr>) -> Option<Vec<String>> {
     let words: Vec<String> = text(value)?
         .split(is_separator)
         .filter(|word| !word.is_empty())
@@ -182,9 +186,10 @@ fn variable_names(value: &OsStr) -> Vec<OsString> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing::{WithBytes as _, environment};
 
     fn read(variables: &[(&str, &str)]) -> Settings {
-        let (settings, problems) = Settings::read(&Environment::of(variables));
+        let (settings, problems) = Settings::read(&environment(variables));
         assert_eq!(problems, []);
         settings
     }

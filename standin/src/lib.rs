@@ -3,10 +3,6 @@
 //!
 //! It is not for production, and what edge and agent say to one another is not Backplane's wire protocol: it copies
 //! what a user of Backplane sees and nothing beneath that. The module `wire` says what they do say.
-#![expect(
-    unused_crate_dependencies,
-    reason = "the lint looks at each target alone, and some dependencies are those of the programs and of the tests"
-)]
 
 pub mod agent;
 pub mod edge;

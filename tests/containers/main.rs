@@ -3,10 +3,6 @@
 //! They are ignored by a plain `cargo test`. `script/test` runs them, and `script/engine run cargo test --test containers --
 //! --include-ignored NAME` one of them.
 #![expect(
-    unused_crate_dependencies,
-    reason = "the lint looks at each target alone, and most dependencies are the library's"
-)]
-#![expect(
     clippy::unwrap_used,
     reason = "all of this is test code, which clippy only sees of what is inside of a test function"
 )]

@@ -2,8 +2,7 @@
 
 use crate::stage::assert_lines;
 use crate::subjects::{
-    APPS_OUTPUT, APPS_STATUS, LEFT_AFTER_APP, PATIENT_AGENT, SCRIPT_AGENT, boots, image_with_agent,
-    serves,
+    LEFT_AFTER_APP, PATIENT_AGENT, SCRIPT_AGENT, boots, image_with_agent, serves,
 };
 use crate::support::{DEADLINE, Image, ReservedPort, Running, eventually, workshop};
 use std::net::TcpListener;
@@ -85,16 +84,16 @@ fn listener_is_seen_without_netlink() {
         ),
         (
             &["socket(16)=EACCES"],
-            "refuses to be asked by netlink (Permission denied (os error 13)).",
+            "Netlink is unavailable (Permission denied (os error 13))",
         ),
         (
             &["socket(16)=EAFNOSUPPORT"],
-            "refuses to be asked by netlink (Address family not supported by protocol (os error 97)).",
+            "Netlink is unavailable (Address family not supported by protocol (os error 97))",
         ),
         // Some let the socket be made, and nothing be sent.
         (
             &["sendto=EPERM"],
-            "refuses to be asked by netlink (Operation not permitted (os error 1)).",
+            "Netlink is unavailable (Operation not permitted (os error 1))",
         ),
     ]);
 }
@@ -123,11 +122,7 @@ fn v6_listener_is_seen_without_netlink() {
         assert_eq!(agent.arguments().last(), Some(&url));
         running.close_stdin();
         running.wait_for_nothing_left();
-        assert!(
-            running
-                .stderr()
-                .contains("Looking for the app's listener in /proc/net/tcp")
-        );
+        assert!(running.stderr().contains("checking /proc/net/tcp"));
     }
 }
 
@@ -166,7 +161,7 @@ fn agent_runs_without_a_lock_and_without_status() {
     let (status, text) = image.status(number);
     assert_eq!(status.code(), Some(2), "{text}");
     assert!(
-        text.starts_with("Nothing supervises a Backplane agent here."),
+        text.starts_with("No supervisor runs an agent here."),
         "{text}"
     );
 
@@ -178,20 +173,8 @@ fn agent_runs_without_a_lock_and_without_status() {
 
 #[test]
 #[ignore = "tier 2: needs the CNB lifecycle; script/test runs it"]
-fn processes_are_started_without_clone3() {
-    serves_under(&[
-        (&["clone3=ENOSYS"], ""),
-        // As container engines did that were older than the call: https://github.com/moby/moby/issues/42680.
-        (&["clone3=EPERM"], ""),
-    ]);
-}
-
-#[test]
-#[ignore = "tier 2: needs the CNB lifecycle; script/test runs it"]
 fn newer_system_calls_are_done_without() {
     serves_under(&[
-        (&["faccessat2=ENOSYS"], ""),
-        (&["faccessat2=EPERM"], ""),
         (&["statx=ENOSYS"], ""),
         (&["statx=EPERM"], ""),
         (&["pwritev2=ENOSYS"], ""),
@@ -215,28 +198,35 @@ fn supervisor_does_what_it_may_to_detach_itself() {
 
 #[test]
 #[ignore = "tier 2: needs the CNB lifecycle; script/test runs it"]
-fn agent_is_looked_after_without_signalfd() {
-    serves_under(&[
+fn all_that_may_be_missing_at_once_is_done_without() {
+    serves_under(&[(
+        &["pidfd_open=EPERM", NO_NETLINK, NO_UNIX],
+        "pidfd is unavailable",
+    )]);
+}
+
+#[test]
+#[ignore = "tier 2: needs the CNB lifecycle; script/test runs it"]
+fn app_boots_where_it_cannot_be_watched_or_supervised() {
+    let image = image_with_agent(PATIENT_AGENT);
+    for (rules, line) in [
         (
-            &["signalfd4=ENOSYS"],
-            "signalfd is unavailable (Function not implemented (os error 38))",
+            &["unreadable=/proc", "pidfd_open=EPERM"][..],
+            "No agent for this process: unable to watch the app's process",
         ),
         (
             &["signalfd4=EPERM"],
-            "(Operation not permitted (os error 1)).",
+            "The supervisor cannot continue (Operation not permitted (os error 1))",
         ),
-        // All that may be missing at once.
-        (
-            &[
-                "signalfd4=EPERM",
-                "pidfd_open=EPERM",
-                NO_NETLINK,
-                NO_UNIX,
-                "clone3=EPERM",
-            ],
-            "noticed up to half a second late",
-        ),
-    ]);
+    ] {
+        let port = ReservedPort::new();
+        let launch = image
+            .launch("web")
+            .connect(port.number)
+            .env("BACKPLANE_PROCESS_TYPE", "web")
+            .refusing(rules);
+        assert_lines(&boots(launch), &[line]);
+    }
 }
 
 /// An agent's children that do not end with it are killed even by a supervisor that cannot become their parent.
@@ -305,26 +295,4 @@ fn unreadable_proc_leaves_the_type_to_the_environment() {
     for (name, value) in [("BACKPLANE_PROCESS_TYPE", "web"), ("DYNO", "web.1")] {
         serves(&mut launch().env(name, value).start());
     }
-}
-
-/// Nothing tells then a zombie from a living process; but an app that is reaped is gone.
-#[test]
-#[ignore = "tier 2: needs the CNB lifecycle; script/test runs it"]
-fn agent_ends_with_an_app_that_is_known_by_its_number_only() {
-    let image = image_with_agent(SCRIPT_AGENT);
-    let port = ReservedPort::new();
-    let number = port.number;
-    let _listener = port.listen();
-    let mut running = image
-        .launch("web")
-        .connect(number)
-        .env("BACKPLANE_PROCESS_TYPE", "web")
-        .refusing(&["unreadable=/proc", "pidfd_open=EPERM"])
-        .start();
-    running.wait_for_stdout(APPS_OUTPUT);
-    running.wait_for_agent();
-    running.close_stdin();
-    assert_eq!(running.wait().code(), Some(APPS_STATUS));
-    let time = running.wait_for_nothing_left();
-    assert!(time < LEFT_AFTER_APP, "{time:?}");
 }

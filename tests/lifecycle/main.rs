@@ -3,10 +3,6 @@
 //! One test program, so that its tests run side by side. They are ignored by a plain `cargo test`, which stays quick and needs no tools;
 //! `script/test` runs them.
 #![expect(
-    unused_crate_dependencies,
-    reason = "the lint looks at each target alone, and most dependencies are the library's"
-)]
-#![expect(
     clippy::unwrap_used,
     reason = "all of this is test code, which clippy only sees of what is inside of a test function"
 )]

@@ -2,10 +2,6 @@
 //!
 //! They are ignored by a plain `cargo test`. `script/test` runs them for every architecture that it can package for.
 #![expect(
-    unused_crate_dependencies,
-    reason = "the lint looks at each target alone, and most dependencies are the library's"
-)]
-#![expect(
     clippy::unwrap_used,
     reason = "all of this is test code, which clippy only sees of what is inside of a test function"
 )]

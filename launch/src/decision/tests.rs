@@ -1,16 +1,17 @@
-//! The rules of the decision, each as a table: variables and facts, and what comes of them.
+//! The rules of the decision, each as a table: variables and inputs, and what comes of them.
 
 mod bindings;
 mod needs;
 
 use super::*;
 use crate::settings::VARIABLES;
+use crate::testing::{WithBytes as _, environment};
 use std::os::unix::ffi::OsStrExt as _;
 
 /// A process for which every rule says yes, changed case by case.
 struct Case {
     environment: Environment,
-    argv0: Option<&'static str>,
+    launcher_type: Option<&'static str>,
     is_main: bool,
     has_terminal: bool,
     binding: fn() -> Binding,
@@ -31,8 +32,8 @@ fn with(changes: &[(&str, &str)]) -> Case {
     variables.retain(|(name, _)| changes.iter().all(|(changed, _)| changed != name));
     variables.extend(changes.iter().filter(|(_, value)| !value.is_empty()));
     Case {
-        environment: Environment::of(&variables),
-        argv0: None,
+        environment: environment(&variables),
+        launcher_type: None,
         is_main: false,
         has_terminal: false,
         binding: Binding::default,
@@ -43,11 +44,10 @@ fn with(changes: &[(&str, &str)]) -> Case {
 
 impl Case {
     fn decide(&self) -> Decision {
-        decide(&Facts {
+        decide(&Inputs {
             environment: &self.environment,
-            parent_argv0: self.argv0.map(OsStr::new),
-            process_exists: &|name| name == "web",
-            app_is_main: self.is_main,
+            launcher_type: self.launcher_type,
+            is_main: self.is_main,
             has_terminal: self.has_terminal,
             read_binding: &|_| (self.binding)(),
             agent: self.agent.map(Path::new),
@@ -56,32 +56,30 @@ impl Case {
     }
 
     /// The notes of a case that must be skipped.
-    fn skipped(&self) -> Vec<Note> {
+    fn skipped(&self) -> Vec<LogEntry> {
         let decision = self.decide();
         assert_eq!(
             decision.plan, None,
             "an agent is started with {:?}",
             self.environment
         );
-        decision.notes
+        decision.log
     }
 
     /// The plan of a case that must be started, and what is said beyond a debug line.
-    fn started(&self) -> (Plan, Vec<Note>) {
-        let Decision {
-            plan, mut notes, ..
-        } = self.decide();
-        let plan = plan.unwrap_or_else(|| panic!("no agent is started: {notes:?}"));
-        notes.retain(|note| note.level < Level::Debug);
-        (plan, notes)
+    fn started(&self) -> (Plan, Vec<LogEntry>) {
+        let Decision { plan, mut log, .. } = self.decide();
+        let plan = plan.unwrap_or_else(|| panic!("no agent is started: {log:?}"));
+        log.retain(|entry| entry.level < Level::Debug);
+        (plan, log)
     }
 
     fn labels(&self) -> String {
         self.started().0.labels
     }
 
-    fn target(&self) -> String {
-        self.started().0.target.url(crate::target::Loopback::V4)
+    fn upstream(&self) -> String {
+        self.started().0.upstream.to_string()
     }
 }
 
@@ -98,15 +96,12 @@ fn web_process_with_token_labels_and_port_is_started() {
             process_type: "web".to_owned(),
             is_expected: true,
             labels: "app=shop".to_owned(),
-            target: Target::from_port(OsStr::new("8080")).unwrap(),
+            upstream: Upstream::from_port(OsStr::new("8080")).unwrap(),
             agent: PathBuf::from("/layers/agent/libexec/backplane"),
             wait_for_app: true,
             drain: Drain::Keep,
-            environment: Environment::of(&[
-                ("BACKPLANE_LABELS", "app=shop"),
-                ("BACKPLANE_PROCESS_TYPE", "web"),
-            ])
-            .for_agent(
+            environment: agent_environment::of_agent(
+                &environment(&BOOTABLE[1..3]),
                 Path::new("/layers/agent/libexec"),
                 &[],
                 OsStr::new("sesame")
@@ -157,7 +152,7 @@ fn rule_1_disabled_wins_over_everything_and_is_silent() {
             ("BACKPLANE_DRAIN", "nonsense"),
         ])
         .skipped();
-        assert_eq!(notes.last(), Some(&Note::debug(Message::Disabled)));
+        assert_eq!(notes.last(), Some(&LogEntry::debug(Message::Disabled)));
         assert!(
             notes.iter().all(|note| note.level == Level::Debug),
             "{notes:?}"
@@ -169,7 +164,7 @@ fn rule_1_disabled_wins_over_everything_and_is_silent() {
     let (_, notes) = with(&[("BACKPLANE_DISABLED", "ture")]).started();
     assert!(matches!(
         &notes[..],
-        [Note {
+        [LogEntry {
             level: Level::Warning,
             message: Message::MalformedSetting {
                 name: "BACKPLANE_DISABLED",
@@ -182,37 +177,30 @@ fn rule_1_disabled_wins_over_everything_and_is_silent() {
 #[test]
 fn rule_2_process_type_is_the_stated_one_else_the_dynos_else_the_launchers() {
     let type_unset = ("BACKPLANE_PROCESS_TYPE", "");
-    for (changes, argv0, expected) in [
+    for (changes, launcher_type, expected) in [
         (
             &[("BACKPLANE_PROCESS_TYPE", "a"), ("DYNO", "b.1")][..],
-            Some("/cnb/process/c"),
+            Some("c"),
             "a",
         ),
-        (&[type_unset, ("DYNO", "b.1")], Some("/cnb/process/c"), "b"),
+        (&[type_unset, ("DYNO", "b.1")], Some("c"), "b"),
         (
             &[type_unset, ("DYNO", "my-b-12a34b56d-e78f9")],
             None,
             "my-b",
         ),
-        (&[type_unset], Some("/cnb/process/c"), "c"),
-        (&[type_unset], Some("web"), "web"),
+        (&[type_unset], Some("c"), "c"),
     ] {
         let case = Case {
-            argv0,
+            launcher_type,
             ..with(changes)
         };
         assert_eq!(case.started().0.process_type, expected);
     }
-    for argv0 in [None, Some("bash"), Some("launcher")] {
-        let case = Case {
-            argv0,
-            ..with(&[type_unset])
-        };
-        assert_eq!(
-            case.skipped(),
-            [Note::debug(Message::OneOff { process_type: None })]
-        );
-    }
+    assert_eq!(
+        with(&[type_unset]).skipped(),
+        [LogEntry::debug(Message::OneOff { process_type: None })]
+    );
 }
 
 #[test]
@@ -222,7 +210,7 @@ fn rule_3_ignored_type_is_skipped_by_whole_word() {
         let process_type = "web".to_owned();
         assert_eq!(
             ignored(list).skipped(),
-            [Note::debug(Message::IgnoredType { process_type })],
+            [LogEntry::debug(Message::IgnoredType { process_type })],
             "{list}"
         );
     }
@@ -251,10 +239,13 @@ fn rule_4_allow_list_lets_only_its_types_through_and_ignore_wins() {
         let reason = Message::NotAllowedType {
             process_type: Some(process_type.to_owned()),
         };
-        assert_eq!(allowed(list, process_type).skipped(), [Note::debug(reason)]);
+        assert_eq!(
+            allowed(list, process_type).skipped(),
+            [LogEntry::debug(reason)]
+        );
     }
     let reason = Message::NotAllowedType { process_type: None };
-    assert_eq!(allowed("web", "").skipped(), [Note::debug(reason)]);
+    assert_eq!(allowed("web", "").skipped(), [LogEntry::debug(reason)]);
     let both = [
         ("BACKPLANE_PROCESS_ALLOW", "web"),
         ("BACKPLANE_IGNORE_PROCESS_TYPE", "web"),
@@ -262,7 +253,7 @@ fn rule_4_allow_list_lets_only_its_types_through_and_ignore_wins() {
     let process_type = "web".to_owned();
     assert_eq!(
         with(&both).skipped(),
-        [Note::debug(Message::IgnoredType { process_type })]
+        [LogEntry::debug(Message::IgnoredType { process_type })]
     );
 }
 
@@ -278,7 +269,7 @@ fn rule_5_one_off_is_skipped_silently() {
         let reason = Message::OneOff {
             process_type: Some(process_type.to_owned()),
         };
-        assert_eq!(notes.last(), Some(&Note::debug(reason)));
+        assert_eq!(notes.last(), Some(&LogEntry::debug(reason)));
         assert!(
             notes.iter().all(|note| note.level == Level::Debug),
             "{notes:?}"
@@ -286,7 +277,7 @@ fn rule_5_one_off_is_skipped_silently() {
     }
     assert_eq!(
         with(&[("HEROKU_TEST_RUN_ID", "x")]).skipped(),
-        [Note::debug(Message::TestRun)]
+        [LogEntry::debug(Message::TestRun)]
     );
     with(&[
         ("HEROKU_TEST_RUN_ID", "x"),
@@ -311,8 +302,8 @@ fn rule_5_unknown_type_is_told_once_it_looks_like_a_server() {
         };
         case.skipped()
     };
-    let told = [Note::info(Message::UnknownType)];
-    let silent = [Note::debug(Message::OneOff { process_type: None })];
+    let told = [LogEntry::info(Message::UnknownType)];
+    let silent = [LogEntry::debug(Message::OneOff { process_type: None })];
     let no_token = ("BACKPLANE_TOKEN", "");
     let bound: fn() -> Binding = || Binding {
         token: Some("T".into()),
@@ -349,9 +340,9 @@ fn skips_warn_for_web_www_and_types_on_the_allow_list_only() {
         ];
         let (plan, _) = with(&kind).started();
         assert_eq!(plan.is_expected, expected == Level::Warning);
-        for lacking in ["BACKPLANE_TOKEN", "BACKPLANE_LABELS", "PORT"] {
-            let notes = with(&[kind[0], kind[1], (lacking, "")]).skipped();
-            assert_eq!(notes[0].level, expected, "{process_type} without {lacking}");
+        for missing in ["BACKPLANE_TOKEN", "BACKPLANE_LABELS", "PORT"] {
+            let notes = with(&[kind[0], kind[1], (missing, "")]).skipped();
+            assert_eq!(notes[0].level, expected, "{process_type} without {missing}");
         }
         let notes = Case {
             agent_is_installed: false,
@@ -381,7 +372,7 @@ fn rules_are_tried_in_their_order() {
         |message| matches!(message, Message::TestRun),
         |message| matches!(message, Message::NoToken),
         |message| matches!(message, Message::NoLabels { .. }),
-        |message| matches!(message, Message::NoTarget),
+        |message| matches!(message, Message::NoUpstream),
         |message| matches!(message, Message::NoAgent { .. }),
     ];
     for (repaired, is_expected) in expected.iter().enumerate() {
@@ -420,8 +411,8 @@ fn no_bytes_in_any_variable_make_it_panic() {
             let mut case = with(&[(name, "")]);
             case.environment = case.environment.with_bytes(name.as_bytes(), value);
             let decision = case.decide();
-            for note in decision.notes {
-                assert!(!note.message.to_string().contains("sesame"));
+            for entry in decision.log {
+                assert!(!entry.message.to_string().contains("sesame"));
             }
         }
     }
@@ -431,7 +422,7 @@ fn no_bytes_in_any_variable_make_it_panic() {
     }
     let mut case = with(&[]);
     case.environment = all;
-    case.argv0 = Some("/cnb/process/web");
+    case.launcher_type = Some("web");
     case.decide();
 }
 

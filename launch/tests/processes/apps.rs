@@ -180,22 +180,6 @@ fn nothing_of_a_crashed_agent_is_alive_when_the_next_one_starts() {
     }
 }
 
-/// Without a list of processes, those that were adopted are found by asking for each number.
-#[test]
-fn nothing_of_a_crashed_agent_is_alive_when_the_next_one_starts_where_proc_is_empty() {
-    let (_listener, port) = listen("127.0.0.1");
-    let mut layer = Layer::new(&forgetful("wait"), port);
-    layer.runner = "unshare -rm sh -c 'mount -t tmpfs none /proc && exec \"$0\" \"$@\"'".to_owned();
-    let app = layer.launch();
-    let first = app.agent(1);
-    leavings_of(&layer, first);
-    support::signal(first, "KILL");
-    app.agent(2);
-    assert_eq!(offspring_of(&layer, first), [] as [u32; 0]);
-    app.finish();
-    assert_eq!(offspring(&layer), [] as [u32; 0]);
-}
-
 #[test]
 fn nothing_of_a_drained_agent_is_alive_afterwards() {
     let (listener, port) = listen("127.0.0.1");

@@ -1,10 +1,6 @@
 //! The launch program as real processes: a shell plays the CNB launcher (it runs the exec.d program and then becomes the app), a
 //! script plays the agent, and the test itself listens on the app's port.
 #![expect(clippy::unwrap_used, reason = "all of this is tests and their helpers")]
-#![expect(
-    unused_crate_dependencies,
-    reason = "the lint looks at each target alone, and the dependencies are the library's"
-)]
 
 mod agents;
 mod apps;

@@ -1,8 +1,4 @@
 //! The stand-in edge.
-#![expect(
-    unused_crate_dependencies,
-    reason = "the lint looks at each target alone, and the other dependencies are the library's"
-)]
 
 use backplane_standin::edge::{self, Edge, EdgeConfig, EdgeLimits};
 use backplane_standin::{log, signals};

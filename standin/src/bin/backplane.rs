@@ -1,8 +1,4 @@
 //! The stand-in agent, with the real one's command line.
-#![expect(
-    unused_crate_dependencies,
-    reason = "the lint looks at each target alone, and the other dependencies are the library's"
-)]
 
 use backplane_standin::agent::{self, AgentConfig, AgentLimits, Target};
 use backplane_standin::endpoint::Endpoint;

@@ -1,8 +1,4 @@
 //! The server that the demo and the tests fetch the agent from.
-#![expect(
-    unused_crate_dependencies,
-    reason = "the lint looks at each target alone, and the other dependencies are the library's"
-)]
 
 use backplane_standin::release_server::{self, ReleaseServer};
 use backplane_standin::{log, signals};

@@ -1,8 +1,4 @@
 //! The app of the demo and the tests.
-#![expect(
-    unused_crate_dependencies,
-    reason = "the lint looks at each target alone, and the other dependencies are the library's"
-)]
 
 use backplane_standin::log;
 use backplane_standin::sample_app::{self, WebConfig};

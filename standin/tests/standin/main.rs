@@ -3,10 +3,6 @@
     clippy::unwrap_used,
     reason = "clippy.toml allows it in tests, which clippy takes for the test functions alone"
 )]
-#![expect(
-    unused_crate_dependencies,
-    reason = "the lint looks at each target alone, and the other dependencies are the library's"
-)]
 
 mod apps;
 mod drain;

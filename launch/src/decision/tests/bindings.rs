@@ -58,11 +58,10 @@ fn binding_is_read_only_where_needed_and_from_the_stated_root() {
     ] {
         let read = Cell::new(None);
         let case = with(changes);
-        decide(&Facts {
+        decide(&Inputs {
             environment: &case.environment,
-            parent_argv0: None,
-            process_exists: &|_| false,
-            app_is_main: false,
+            launcher_type: None,
+            is_main: false,
             has_terminal: false,
             read_binding: &|root| {
                 assert_eq!(read.replace(Some(root.to_owned())), None, "it is read once");
@@ -85,7 +84,7 @@ fn unreadable_binding_is_a_warning_of_its_own() {
         ..Binding::default()
     };
     let no_token = ("BACKPLANE_TOKEN", "");
-    let expected = Note::warning(Message::BindingUnreadable {
+    let expected = LogEntry::warning(Message::BindingUnreadable {
         path: PathBuf::from("/bindings/b/token"),
         error: "permission denied".to_owned(),
     });
@@ -95,11 +94,14 @@ fn unreadable_binding_is_a_warning_of_its_own() {
     };
     assert_eq!(
         case.skipped(),
-        [expected.clone(), Note::warning(Message::NoToken)]
+        [expected.clone(), LogEntry::warning(Message::NoToken)]
     );
     let case = Case {
         binding: unreadable,
         ..with(&[no_token, WORKER])
     };
-    assert_eq!(case.skipped(), [expected, Note::debug(Message::NoToken)]);
+    assert_eq!(
+        case.skipped(),
+        [expected, LogEntry::debug(Message::NoToken)]
+    );
 }

@@ -1,22 +1,22 @@
 //! Rules 6 to 9: what an agent needs to start.
 
 use super::*;
-use crate::target::ProxyUrlError;
+use sidecar::UrlError;
 
 #[test]
 fn rule_6_no_token_is_skipped() {
     let no_token = ("BACKPLANE_TOKEN", "");
     assert_eq!(
         with(&[no_token]).skipped(),
-        [Note::warning(Message::NoToken)]
+        [LogEntry::warning(Message::NoToken)]
     );
     assert_eq!(
         with(&[("BACKPLANE_TOKEN", " \n")]).skipped(),
-        [Note::warning(Message::NoToken)]
+        [LogEntry::warning(Message::NoToken)]
     );
     assert_eq!(
         with(&[no_token, WORKER]).skipped(),
-        [Note::debug(Message::NoToken)]
+        [LogEntry::debug(Message::NoToken)]
     );
 }
 
@@ -33,11 +33,11 @@ fn rule_7_no_labels_is_skipped() {
     ] {
         assert_eq!(
             with(changes).skipped(),
-            [Note::warning(reason("BACKPLANE_LABELS_WEB"))]
+            [LogEntry::warning(reason("BACKPLANE_LABELS_WEB"))]
         );
     }
     let notes = with(&[no_labels, WORKER, ("BACKPLANE_LABELS_WEB", "a=b")]).skipped();
-    assert_eq!(notes, [Note::debug(reason("BACKPLANE_LABELS_WORKER"))]);
+    assert_eq!(notes, [LogEntry::debug(reason("BACKPLANE_LABELS_WORKER"))]);
 }
 
 #[test]
@@ -82,7 +82,7 @@ fn rule_7_labels_that_an_agent_could_misread_are_warned_of_and_skipped() {
         for process_type in ["web", "worker"] {
             for variable in ["BACKPLANE_LABELS", &labels::variable_of_type(process_type)] {
                 let case = with(&[("BACKPLANE_PROCESS_TYPE", process_type), (variable, labels)]);
-                assert_eq!(case.skipped(), [Note::warning(expected.clone())]);
+                assert_eq!(case.skipped(), [LogEntry::warning(expected.clone())]);
             }
         }
     }
@@ -91,19 +91,22 @@ fn rule_7_labels_that_an_agent_could_misread_are_warned_of_and_skipped() {
     let label = "\u{fffd}=b".to_owned();
     assert_eq!(
         case.skipped(),
-        [Note::warning(Message::LabelNotUtf8 { label })]
+        [LogEntry::warning(Message::LabelNotUtf8 { label })]
     );
 
     let (plan, notes) = with(&[("BACKPLANE_LABELS", "blue,a=b")]).started();
     assert_eq!(plan.labels, "blue,a=b");
     let label = "blue".to_owned();
-    assert_eq!(notes, [Note::warning(Message::LabelWithoutValue { label })]);
+    assert_eq!(
+        notes,
+        [LogEntry::warning(Message::LabelWithoutValue { label })]
+    );
 }
 
 #[test]
-fn rule_8_target_is_the_url_else_the_port() {
+fn rule_8_upstream_is_the_url_else_the_port() {
     for (changes, expected) in [
-        (&[][..], "http://127.0.0.1:8080"),
+        (&[][..], "port 8080"),
         (
             &[("BACKPLANE_PROXY_URL", "http://app:1/x")],
             "http://app:1/x",
@@ -112,38 +115,35 @@ fn rule_8_target_is_the_url_else_the_port() {
             &[("BACKPLANE_PROXY_URL", "https://app"), ("PORT", "nonsense")],
             "https://app",
         ),
-        (
-            &[("BACKPLANE_PROXY_URL", ""), ("PORT", "1")],
-            "http://127.0.0.1:1",
-        ),
+        (&[("BACKPLANE_PROXY_URL", ""), ("PORT", "1")], "port 1"),
     ] {
-        assert_eq!(with(changes).target(), expected, "{changes:?}");
+        assert_eq!(with(changes).upstream(), expected, "{changes:?}");
     }
     assert_eq!(
         with(&[("PORT", "")]).skipped(),
-        [Note::warning(Message::NoTarget)]
+        [LogEntry::warning(Message::NoUpstream)]
     );
     assert_eq!(
         with(&[("PORT", ""), WORKER]).skipped(),
-        [Note::debug(Message::NoTarget)]
+        [LogEntry::debug(Message::NoUpstream)]
     );
 }
 
 #[test]
-fn rule_8_malformed_target_is_warned_of_and_skipped_for_every_type() {
+fn rule_8_malformed_upstream_is_warned_of_and_skipped_for_every_type() {
     for process_type in ["web", "worker"] {
         let process_type = ("BACKPLANE_PROCESS_TYPE", process_type);
         let value = "80 80".to_owned();
         let notes = with(&[process_type, ("PORT", &value)]).skipped();
-        assert_eq!(notes, [Note::warning(Message::MalformedPort { value })]);
+        assert_eq!(notes, [LogEntry::warning(Message::MalformedPort { value })]);
 
         let url = "ftp://me:secret@app".to_owned();
         let notes = with(&[process_type, ("BACKPLANE_PROXY_URL", &url)]).skipped();
         let expected = Message::MalformedProxyUrl {
             url: "ftp://***@app".to_owned(),
-            error: ProxyUrlError::Scheme,
+            error: UrlError::Scheme,
         };
-        assert_eq!(notes, [Note::warning(expected)]);
+        assert_eq!(notes, [LogEntry::warning(expected)]);
     }
 }
 
@@ -155,11 +155,14 @@ fn rule_9_no_installed_agent_is_skipped() {
     };
     let path = PathBuf::from("/layers/agent/libexec/backplane");
     let reason = Message::NoAgent { path };
-    assert_eq!(missing(&[]).skipped(), [Note::warning(reason.clone())]);
-    assert_eq!(missing(&[WORKER]).skipped(), [Note::debug(reason)]);
+    assert_eq!(missing(&[]).skipped(), [LogEntry::warning(reason.clone())]);
+    assert_eq!(missing(&[WORKER]).skipped(), [LogEntry::debug(reason)]);
     let nowhere = Case {
         agent: None,
         ..with(&[])
     };
-    assert_eq!(nowhere.skipped(), [Note::warning(Message::UnknownLayer)]);
+    assert_eq!(
+        nowhere.skipped(),
+        [LogEntry::warning(Message::UnknownLayer)]
+    );
 }

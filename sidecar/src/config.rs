@@ -1,0 +1,298 @@
+//! The configuration of a supervisor, which the exec.d program passes as arguments: they can be read in `ps`, so nothing
+//! secret is among them.
+
+use crate::app::AppId;
+use crate::definition::{Arg, Drain};
+use crate::log::Verbosity;
+use crate::upstream::Upstream;
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::PathBuf;
+
+/// What a supervisor has to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct SupervisorConfig {
+    /// This very program, through which the agent is started.
+    pub(crate) program: PathBuf,
+    pub(crate) agent: PathBuf,
+    pub(crate) args: Vec<Arg>,
+    pub(crate) upstream: Upstream,
+    /// What the log calls the agent.
+    pub(crate) title: String,
+    /// Whether the user most likely expects an agent for this process.
+    pub(crate) is_expected: bool,
+    /// Whether the agent starts only when the app listens, which can be seen on this host only.
+    pub(crate) wait_for_app: bool,
+    pub(crate) drain: Drain,
+    pub(crate) verbosity: Verbosity,
+    pub(crate) app: AppId,
+    /// What standard input is.
+    pub(crate) lock: Lock,
+    /// Further fields of the status report.
+    pub(crate) info: Vec<(String, Option<String>)>,
+}
+
+/// The part of a supervisor among those with the same upstream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Lock {
+    /// Standard input is the lock.
+    Held,
+    /// Another supervisor holds it, and this one stands by. Standard input is its mark.
+    StandBy,
+    /// The kernel refuses to make one.
+    Unavailable,
+}
+
+/// An argument that the supervisor does not understand. Only a mix of two versions of this program can be the cause.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ConfigError {
+    pub(crate) name: &'static str,
+}
+
+const AGENT_ARG: &str = "agent-arg";
+/// The agent's argument that is the URL of the app.
+const AGENT_URL: &str = "agent-url";
+const INFO: &str = "info";
+/// A field of the status report without a value.
+const INFO_NULL: &str = "info-null";
+
+impl SupervisorConfig {
+    /// The arguments, each `name=value`.
+    pub(crate) fn to_arguments(&self) -> Vec<OsString> {
+        let argument = |name: &str, value: &OsStr| {
+            let mut argument = OsString::from(name);
+            argument.push("=");
+            argument.push(value);
+            argument
+        };
+        let texts = [
+            ("upstream", self.upstream.to_setting()),
+            ("title", self.title.clone()),
+            ("expected", keyword(&YES_OR_NO, self.is_expected)),
+            ("wait-for-app", keyword(&YES_OR_NO, self.wait_for_app)),
+            ("drain", keyword(&DRAINS, self.drain)),
+            ("log", keyword(&VERBOSITIES, self.verbosity)),
+            ("app", self.app.to_string()),
+            ("lock", keyword(&LOCKS, self.lock)),
+        ];
+        let paths = [("program", &self.program), ("agent", &self.agent)];
+        let args = self.args.iter().map(|arg| match arg {
+            Arg::Text(text) => argument(AGENT_ARG, text),
+            Arg::AppUrl => argument(AGENT_URL, OsStr::new("")),
+        });
+        let info = self.info.iter().map(|(name, value)| match value {
+            Some(value) => argument(INFO, OsStr::new(&format!("{name}={value}"))),
+            None => argument(INFO_NULL, OsStr::new(name)),
+        });
+        let texts = texts
+            .iter()
+            .map(|(name, text)| argument(name, OsStr::new(text)));
+        let paths = paths
+            .iter()
+            .map(|(name, path)| argument(name, path.as_os_str()));
+        paths.chain(texts).chain(args).chain(info).collect()
+    }
+
+    /// Reads the arguments that [`SupervisorConfig::to_arguments`] wrote.
+    pub(crate) fn from_arguments(arguments: &[OsString]) -> Result<Self, ConfigError> {
+        let pairs: Vec<(&[u8], &OsStr)> = arguments
+            .iter()
+            .filter_map(|argument| {
+                let bytes = argument.as_bytes();
+                let end = bytes.iter().position(|byte| *byte == b'=')?;
+                Some((bytes.get(..end)?, OsStr::from_bytes(bytes.get(end + 1..)?)))
+            })
+            .collect();
+        let value = |name: &'static str| {
+            pairs
+                .iter()
+                .find(|(other, _)| *other == name.as_bytes())
+                .map(|(_, value)| *value)
+                .ok_or(ConfigError { name })
+        };
+        let text = |name| value(name)?.to_str().ok_or(ConfigError { name });
+        let args = pairs.iter().filter_map(|(name, value)| match name {
+            name if *name == AGENT_ARG.as_bytes() => Some(Arg::Text((*value).to_owned())),
+            name if *name == AGENT_URL.as_bytes() => Some(Arg::AppUrl),
+            _ => None,
+        });
+        let info = pairs.iter().filter_map(|(name, value)| {
+            let value = value.to_str()?;
+            match name {
+                name if *name == INFO.as_bytes() => {
+                    let (name, value) = value.split_once('=')?;
+                    Some((name.to_owned(), Some(value.to_owned())))
+                }
+                name if *name == INFO_NULL.as_bytes() => Some((value.to_owned(), None)),
+                _ => None,
+            }
+        });
+        Ok(Self {
+            program: PathBuf::from(value("program")?),
+            agent: PathBuf::from(value("agent")?),
+            args: args.collect(),
+            upstream: Upstream::from_setting(value("upstream")?)
+                .ok_or(ConfigError { name: "upstream" })?,
+            title: text("title")?.to_owned(),
+            is_expected: choice(&YES_OR_NO, "expected", text("expected")?)?,
+            wait_for_app: choice(&YES_OR_NO, "wait-for-app", text("wait-for-app")?)?,
+            drain: choice(&DRAINS, "drain", text("drain")?)?,
+            verbosity: choice(&VERBOSITIES, "log", text("log")?)?,
+            app: AppId::parse(text("app")?).ok_or(ConfigError { name: "app" })?,
+            lock: choice(&LOCKS, "lock", text("lock")?)?,
+            info: info.collect(),
+        })
+    }
+
+    /// The agent's arguments, for an app at this URL.
+    pub(crate) fn agent_args<'a>(&'a self, url: &'a str) -> impl Iterator<Item = &'a OsStr> {
+        self.args.iter().map(move |arg| match arg {
+            Arg::Text(text) => text.as_os_str(),
+            Arg::AppUrl => OsStr::new(url),
+        })
+    }
+}
+
+const YES_OR_NO: [(&str, bool); 2] = [("yes", true), ("no", false)];
+
+const LOCKS: [(&str, Lock); 3] = [
+    ("held", Lock::Held),
+    ("stand-by", Lock::StandBy),
+    ("unavailable", Lock::Unavailable),
+];
+
+const DRAINS: [(&str, Drain); 2] = [("keep", Drain::Keep), ("stop", Drain::Stop)];
+
+const VERBOSITIES: [(&str, Verbosity); 3] = [
+    ("quiet", Verbosity::Quiet),
+    ("info", Verbosity::Info),
+    ("debug", Verbosity::Debug),
+];
+
+fn keyword<T: Copy + PartialEq>(keywords: &[(&str, T)], value: T) -> String {
+    keywords
+        .iter()
+        .find(|(_, other)| *other == value)
+        .map(|(keyword, _)| (*keyword).to_owned())
+        .expect("each value has its keyword in the table")
+}
+
+fn choice<T: Copy>(
+    keywords: &[(&str, T)],
+    name: &'static str,
+    keyword: &str,
+) -> Result<T, ConfigError> {
+    keywords
+        .iter()
+        .find(|(other, _)| *other == keyword)
+        .map(|(_, value)| *value)
+        .ok_or(ConfigError { name })
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use std::num::NonZeroI32;
+    use std::os::unix::ffi::OsStringExt as _;
+
+    pub(crate) fn config() -> SupervisorConfig {
+        SupervisorConfig {
+            program: PathBuf::from("/layers/agent/exec.d/launch"),
+            agent: PathBuf::from(OsString::from_vec(b"/odd\xff/=/agent".to_vec())),
+            args: vec![
+                Arg::Text("connect".into()),
+                Arg::Text(OsString::from_vec(b"a=\xff".to_vec())),
+                Arg::AppUrl,
+                Arg::Text(OsString::new()),
+            ],
+            upstream: Upstream::from_port(OsStr::new("8080")).unwrap(),
+            title: "app=shop".to_owned(),
+            is_expected: true,
+            wait_for_app: true,
+            drain: Drain::Keep,
+            verbosity: Verbosity::Info,
+            app: AppId::Pidfd {
+                pid: NonZeroI32::new(4711).unwrap(),
+            },
+            lock: Lock::Held,
+            info: vec![
+                ("process_type".to_owned(), Some("an odd=type".to_owned())),
+                ("checksum".to_owned(), None),
+            ],
+        }
+    }
+
+    #[test]
+    fn arguments_are_read_back_as_they_were_meant() {
+        let pid = NonZeroI32::new(4711).unwrap();
+        let url = |url: &str| Upstream::from_url(OsStr::new(url)).unwrap();
+        for config in [
+            config(),
+            SupervisorConfig {
+                upstream: url("http://[::1]:3000/a=b?c#d"),
+                ..config()
+            },
+            SupervisorConfig {
+                is_expected: false,
+                wait_for_app: false,
+                drain: Drain::Stop,
+                verbosity: Verbosity::Debug,
+                lock: Lock::Unavailable,
+                args: Vec::new(),
+                info: Vec::new(),
+                ..config()
+            },
+            SupervisorConfig {
+                verbosity: Verbosity::Quiet,
+                lock: Lock::StandBy,
+                app: AppId::Pid {
+                    pid,
+                    start_time: 123_456,
+                },
+                ..config()
+            },
+        ] {
+            let arguments = config.to_arguments();
+            assert_eq!(SupervisorConfig::from_arguments(&arguments), Ok(config));
+        }
+    }
+
+    #[test]
+    fn missing_or_malformed_argument_is_named() {
+        let complete = SupervisorConfig {
+            args: Vec::new(),
+            info: Vec::new(),
+            ..config()
+        }
+        .to_arguments();
+        for missing in 0..complete.len() {
+            let mut arguments = complete.clone();
+            let argument = arguments.remove(missing).into_vec();
+            let name = SupervisorConfig::from_arguments(&arguments)
+                .unwrap_err()
+                .name;
+            assert!(argument.starts_with(name.as_bytes()), "{name}");
+        }
+        for malformed in [
+            &b"upstream=x"[..],
+            b"expected=",
+            b"wait-for-app=maybe",
+            b"drain=",
+            b"log=loud",
+            b"app=0",
+            b"app=1@x",
+            b"app=1",
+            b"app=pidfd",
+            b"app=pidfd@0",
+            b"lock=",
+            b"title=\xff",
+        ] {
+            let malformed = OsString::from_vec(malformed.to_vec());
+            let text = malformed.to_string_lossy().into_owned();
+            let mut arguments = vec![malformed];
+            arguments.extend(complete.clone());
+            let error = SupervisorConfig::from_arguments(&arguments).unwrap_err();
+            assert_eq!(Some(error.name), text.split('=').next(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,244 @@
+//! Detection of an app that waits for all its children to end, of which the supervisor is one.
+//!
+//! An app that is process 1 of its container, or adopts orphans, has the supervisor for its child. If it then waits until no child is
+//! left, it waits for the supervisor, which waits for the app. No process can stand in for the supervisor there, as every one would be
+//! a child of the app in the end.
+
+use crate::limits::{Limits, Moment};
+use crate::procfs::{self, Stat};
+use rustix::process::{self, Pid};
+use std::fs;
+use std::time::Duration;
+
+/// What the app does, as far as it matters here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Activity {
+    /// It has other children than the supervisor.
+    HasOthers,
+    /// It has none, and its first thread sleeps in wait(2).
+    Waits {
+        is_only_thread: bool,
+        /// How often the thread went to sleep.
+        sleeps: u64,
+    },
+    /// It has none, and its only thread sleeps until something happens: it may wait for SIGCHLD.
+    Sleeps { sleeps: u64 },
+    /// Anything else, or `/proc` does not tell.
+    Other,
+}
+
+/// Checks what the app does. It is expected to be the supervisor's parent.
+pub(crate) fn check(app: Pid) -> Activity {
+    try_check(app).unwrap_or(Activity::Other)
+}
+
+/// Cheap things first: for most apps, this is one file of `/proc` a second.
+fn try_check(app: Pid) -> Option<Activity> {
+    let own = process::getpid();
+    if children(app, app)?.iter().any(|child| *child != own) {
+        return Some(Activity::HasOthers);
+    }
+    // Empty or 0 if the kernel does not tell, which it does for processes of the same user.
+    let wait_channel = fs::read_to_string(format!("/proc/{app}/wchan")).unwrap_or_default();
+    let stat = Stat::of(app).ok()?;
+    if !stat.is_asleep() {
+        return None;
+    }
+    let waits = wait_channel.starts_with("do_wait");
+    let is_only_thread = stat.threads == 1;
+    // An app that has slept enough goes on by itself.
+    if !waits && (!is_only_thread || wait_channel.contains("nanosleep")) {
+        return None;
+    }
+    // The list that came first is of the first thread's children, and may have had none because another child was just made.
+    let others = fs::read_dir(format!("/proc/{app}/task"))
+        .ok()?
+        .map(|thread| {
+            let thread = Pid::from_raw(thread.ok()?.file_name().to_str()?.parse().ok()?)?;
+            children(app, thread)
+        })
+        .collect::<Option<Vec<_>>>()?
+        .concat();
+    // A supervisor that is missing was read from a list of another PID namespace.
+    if others != [own] {
+        return None;
+    }
+    let sleeps = procfs::voluntary_switches(app)?;
+    Some(if waits {
+        Activity::Waits {
+            is_only_thread,
+            sleeps,
+        }
+    } else {
+        Activity::Sleeps { sleeps }
+    })
+}
+
+/// The children that a thread has made or adopted, zombies included.
+fn children(app: Pid, thread: Pid) -> Option<Vec<Pid>> {
+    fs::read_to_string(format!("/proc/{app}/task/{thread}/children"))
+        .ok()?
+        .split_ascii_whitespace()
+        .map(|pid| Pid::from_raw(pid.parse().ok()?))
+        .collect()
+}
+
+/// What speaks for a deadlock so far.
+#[derive(Debug, Default)]
+pub(crate) struct Deadlock {
+    /// Whether it listened at the last probe.
+    listens: bool,
+    /// Whether the app has ever had other children.
+    had_others: bool,
+    /// Whether it had some when it listened the last time.
+    had_others_when_it_listened: bool,
+    suspicion: Option<(Activity, Moment)>,
+}
+
+impl Deadlock {
+    /// Takes in whether the app listens.
+    pub(crate) fn probed(&mut self, listens: bool) {
+        self.listens = listens;
+    }
+
+    /// Takes in what the app does, and returns whether it waits for the supervisor.
+    pub(crate) fn observe(&mut self, activity: Activity, now: Moment, limits: &Limits) -> bool {
+        let has_others = activity == Activity::HasOthers;
+        self.had_others |= has_others;
+        if self.listens {
+            self.had_others_when_it_listened = has_others;
+        }
+        let Some(needed) = self.needed(activity, limits) else {
+            self.suspicion = None;
+            return false;
+        };
+        let since = match self.suspicion {
+            Some((earlier, since)) if earlier == activity => since,
+            _ => now,
+        };
+        self.suspicion = Some((activity, since));
+        now.saturating_sub(since) >= needed
+    }
+
+    /// For how long this has to last. `None` if it does not speak for a deadlock.
+    fn needed(&self, activity: Activity, limits: &Limits) -> Option<Duration> {
+        match activity {
+            // A thread that sleeps in wait(2) has no other child to wait for. Other threads may be what the app is there for.
+            Activity::Waits { is_only_thread, .. } if is_only_thread || self.had_others => {
+                Some(limits.app_wait_threshold)
+            }
+            // It may as well finish a request, or wait to start other children.
+            Activity::Sleeps { .. } if self.had_others_when_it_listened && !self.listens => {
+                Some(limits.app_sleep_threshold)
+            }
+            _ => None,
+        }
+    }
+
+    pub(crate) fn is_suspected(&self) -> bool {
+        self.suspicion.is_some()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const WAITS: Activity = Activity::Waits {
+        is_only_thread: true,
+        sleeps: 7,
+    };
+    const ONE_OF_MANY_WAITS: Activity = Activity::Waits {
+        is_only_thread: false,
+        sleeps: 7,
+    };
+    const SLEEPS: Activity = Activity::Sleeps { sleeps: 7 };
+
+    /// Whether a deadlock is found after these observations, each with the seconds since the first one.
+    fn found(observations: &[(u64, Activity, bool)]) -> bool {
+        let limits = Limits {
+            app_wait_threshold: Duration::from_secs(1),
+            app_sleep_threshold: Duration::from_secs(2),
+            ..Limits::default()
+        };
+        let mut deadlock = Deadlock::default();
+        let answers: Vec<bool> = observations
+            .iter()
+            .map(|(second, activity, listens)| {
+                deadlock.probed(*listens);
+                deadlock.observe(*activity, Duration::from_secs(*second), &limits)
+            })
+            .collect();
+        let (last, earlier) = answers.split_last().unwrap();
+        assert!(!earlier.contains(&true), "only the last one decides");
+        *last
+    }
+
+    #[test]
+    fn app_that_sleeps_in_wait_waits_for_the_supervisor() {
+        for (listens, observations) in [(true, [WAITS; 2]), (false, [WAITS; 2])] {
+            let observations = observations.map(|activity| (activity, listens));
+            let at = |second, (activity, listens)| (second, activity, listens);
+            assert!(found(&[at(0, observations[0]), at(1, observations[1])]));
+        }
+        // Others serve, and it may only reap what comes.
+        assert!(!found(&[
+            (0, ONE_OF_MANY_WAITS, false),
+            (9, ONE_OF_MANY_WAITS, false)
+        ]));
+        assert!(found(&[
+            (0, Activity::HasOthers, false),
+            (1, ONE_OF_MANY_WAITS, true),
+            (2, ONE_OF_MANY_WAITS, true),
+        ]));
+    }
+
+    #[test]
+    fn app_that_sleeps_waits_for_the_supervisor_only_if_what_served_is_gone() {
+        let served = (0, Activity::HasOthers, true);
+        assert!(found(&[served, (1, SLEEPS, false), (3, SLEEPS, false)]));
+        // Not long enough, still listening, never listening, or alone when it listened the last time.
+        assert!(!found(&[served, (1, SLEEPS, false), (2, SLEEPS, false)]));
+        assert!(!found(&[served, (1, SLEEPS, true), (3, SLEEPS, true)]));
+        let never_served = (0, Activity::HasOthers, false);
+        assert!(!found(&[
+            never_served,
+            (1, SLEEPS, false),
+            (9, SLEEPS, false)
+        ]));
+        let alone = (1, SLEEPS, true);
+        assert!(!found(&[
+            served,
+            alone,
+            (2, SLEEPS, false),
+            (9, SLEEPS, false)
+        ]));
+    }
+
+    #[test]
+    fn app_that_does_anything_meanwhile_does_not_wait_for_the_supervisor() {
+        let served = (0, Activity::HasOthers, true);
+        let woken = Activity::Sleeps { sleeps: 8 };
+        for interruption in [Activity::Other, Activity::HasOthers, woken] {
+            assert!(!found(&[
+                served,
+                (1, SLEEPS, false),
+                (2, interruption, false),
+                (3, SLEEPS, false),
+                (4, SLEEPS, false),
+            ]));
+        }
+    }
+
+    #[test]
+    fn process_that_is_not_the_parent_is_not_suspected() {
+        let mut child = std::process::Command::new("cat")
+            .stdin(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        assert_eq!(check(Pid::from_child(&child)), Activity::Other);
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert_eq!(check(Pid::from_child(&child)), Activity::Other);
+    }
+}

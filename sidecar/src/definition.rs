@@ -1,0 +1,130 @@
+//! The interface between this crate and a buildpack: what the buildpack says of its agent, and what it is asked.
+
+use crate::environment::Environment;
+use crate::log::{LogEntry, Verbosity};
+use crate::upstream::Upstream;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+/// A process that a buildpack runs beside the app.
+pub trait Sidecar {
+    /// A short name in lower case: what log lines start with, what the lock is named for, and the first part of the
+    /// name of the status program.
+    const NAME: &'static str;
+
+    /// What a user can do about trouble with this agent.
+    const HINTS: Hints = Hints::GENERAL;
+
+    /// Decides whether the process of the app that is about to start gets an agent. The boot of the app waits for it: it
+    /// must not block.
+    fn decide(&self, process: &Process<'_>) -> Decision;
+
+    /// The address of the app in a process with this environment, for the status program. `None` if the environment
+    /// does not say.
+    fn upstream(&self, environment: &Environment) -> Option<Upstream>;
+}
+
+/// A process of the app that is about to start.
+#[derive(Debug, Clone, Copy)]
+pub struct Process<'a> {
+    /// The environment that it will have.
+    pub environment: &'a Environment,
+    /// The process type by the name of the launcher. `None` if the launcher was called by its own name, such as for a
+    /// one-off command, or `/proc` is not readable.
+    pub launcher_type: Option<&'a str>,
+    /// The directory of the layer that the exec.d program is in. `None` if the program cannot find out.
+    pub layer: Option<&'a Path>,
+    /// Whether the process is the first of its container, or one that the first started as an init does.
+    pub is_main: bool,
+    /// Whether a person at a terminal started it.
+    pub has_terminal: bool,
+}
+
+/// What a buildpack decides for a process.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Decision {
+    /// What to log, in this order.
+    pub log: Vec<LogEntry>,
+    /// How much to log.
+    pub verbosity: Verbosity,
+    /// The agent to start, if any.
+    pub start: Option<Spec>,
+}
+
+/// An agent, and how to supervise it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Spec {
+    /// The full path of the agent's program.
+    pub program: PathBuf,
+    /// Its arguments. Every user of the machine can read them: no secret belongs in them.
+    pub args: Vec<Arg>,
+    /// Its whole environment.
+    pub environment: Environment,
+    /// The address of the app. There is one agent for each address in a network namespace.
+    pub upstream: Upstream,
+    /// What the log calls this agent beside the address of the app, such as its labels.
+    pub title: String,
+    /// Whether the agent starts only when the app listens. An agent for an app on another host starts at once in any case.
+    pub wait_for_app: bool,
+    /// What to do with the agent while a living app does not listen.
+    pub drain: Drain,
+    /// Whether the user most likely expects an agent, and so wants to read in the log why there is none.
+    pub is_expected: bool,
+    /// Further fields of the status report. A value of `None` is `null` in JSON.
+    pub info: Vec<(String, Option<String>)>,
+}
+
+/// An argument of the agent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Arg {
+    /// The argument itself.
+    Text(OsString),
+    /// The URL of the app, by the loopback address that the app listens on.
+    AppUrl,
+}
+
+/// What to do with the agent while the app is alive but does not listen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Drain {
+    /// Leave the agent alone, so that requests in flight finish.
+    #[default]
+    Keep,
+    /// Send the agent SIGTERM, for agents that finish their requests and exit then.
+    Stop,
+}
+
+/// What a user can do about trouble, in sentences without a full stop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Hints {
+    /// Why an agent usually exits soon after its start, again and again.
+    pub quick_exits: &'static str,
+    /// How to see the agent's own output where [`Verbosity::Quiet`] drops it.
+    pub show_output: &'static str,
+    /// How to change the address at which the app is expected.
+    pub upstream: &'static str,
+}
+
+impl Hints {
+    /// Hints that fit any agent.
+    pub const GENERAL: Self = Self {
+        quick_exits: "Usually its settings are wrong, or its server cannot be reached",
+        show_output: "To see the agent's own lines, raise the log level",
+        upstream: "change the agent's settings",
+    };
+}
+
+/// What is fixed for all processes of a sidecar.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Definition {
+    pub(crate) name: &'static str,
+    pub(crate) hints: Hints,
+}
+
+impl Definition {
+    pub(crate) fn of<S: Sidecar>() -> Self {
+        Self {
+            name: S::NAME,
+            hints: S::HINTS,
+        }
+    }
+}

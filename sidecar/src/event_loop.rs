@@ -1,0 +1,377 @@
+//! The supervisor's one thread: it waits for what happens, passes it to the state machine, and does what that answers.
+
+use crate::agent_tree::AgentTree;
+use crate::app::{self, AppId};
+use crate::config::{Lock, SupervisorConfig};
+use crate::deadlock;
+use crate::definition::Definition;
+use crate::exit::Exit;
+use crate::limits::{Limits, Moment};
+use crate::lock::{self, LockName};
+use crate::log::{Level, Log};
+use crate::messages::{Message, NoticeText};
+use crate::ownership;
+use crate::probe::PortProbe;
+use crate::signals::Signals;
+use crate::state_machine::{Action, Event, Jitter, StateMachine};
+use crate::status::Report;
+use crate::status::clients::Clients;
+use crate::upstream::Loopback;
+use rustix::event::{PollFd, PollFlags, Timespec};
+use rustix::io::Errno;
+use rustix::process::{self, Pid, Signal};
+use std::mem;
+use std::os::fd::AsFd as _;
+use std::time::{Duration, Instant};
+
+/// A supervisor at work.
+pub(crate) struct EventLoop {
+    definition: Definition,
+    config: SupervisorConfig,
+    limits: Limits,
+    log: Log,
+    state: StateMachine,
+    started: Instant,
+    signals: Signals,
+    probe: PortProbe,
+    last_probe: Option<Moment>,
+    agent: AgentTree,
+    /// SIGTERM came while the agent was started.
+    shutdown_is_pending: bool,
+    app_has_exited: bool,
+    clients: Clients,
+    is_finished: bool,
+}
+
+impl EventLoop {
+    /// # Errors
+    ///
+    /// The one of signalfd(2).
+    pub(crate) fn new(
+        definition: Definition,
+        config: SupervisorConfig,
+        limits: Limits,
+        log: Log,
+    ) -> Result<Self, Errno> {
+        let signals = Signals::take().map_err(|error| Errno::from_raw_os_error(error as i32))?;
+        let (probe, problem) = PortProbe::open();
+        if let Some(problem) = problem.filter(|_| config.wait_for_app) {
+            log.log(Level::Debug, &problem);
+        }
+        let state = StateMachine::new(
+            limits.clone(),
+            config.wait_for_app,
+            config.drain,
+            config.is_expected,
+        );
+        Ok(Self {
+            state: match config.lock {
+                Lock::StandBy => state.standing_by(),
+                Lock::Held | Lock::Unavailable => state,
+            },
+            clients: Clients::of_lock(config.lock == Lock::Held),
+            definition,
+            config,
+            limits,
+            log,
+            started: Instant::now(),
+            signals,
+            probe,
+            last_probe: None,
+            agent: AgentTree::default(),
+            shutdown_is_pending: false,
+            app_has_exited: false,
+            is_finished: false,
+        })
+    }
+
+    /// Runs until the app has exited and the agent with it.
+    ///
+    /// # Errors
+    ///
+    /// The one of poll(2).
+    pub(crate) fn run(mut self) -> Result<(), Errno> {
+        if let Some(notice) = self.state.first_notice() {
+            self.dispatch_action(Action::Log(Level::Debug, notice));
+        }
+        let result = self.run_turns();
+        if result.is_err() {
+            self.agent.signal(Signal::KILL);
+        }
+        self.agent.reap();
+        self.agent.adopt_all();
+        self.end_orphans();
+        result
+    }
+
+    fn run_turns(&mut self) -> Result<(), Errno> {
+        while !self.is_finished {
+            self.wait()?;
+            if self.signals.read() || mem::take(&mut self.shutdown_is_pending) {
+                self.dispatch(Event::ShutdownRequested);
+            }
+            // At every wake, not only after SIGCHLD, which is not sent where it was ignored before this process was started.
+            self.check_agent();
+            self.check_app();
+            self.run_timers();
+            // Last, because anyone can connect, and as often as they like.
+            self.serve_status();
+        }
+        Ok(())
+    }
+
+    fn now(&self) -> Moment {
+        self.started.elapsed()
+    }
+
+    /// Passes an event to the state machine, and does what it answers.
+    fn dispatch(&mut self, event: Event) {
+        let mut next = Some(event);
+        while let Some(event) = next.take() {
+            for action in self.state.handle(event, self.now()) {
+                next = self.dispatch_action(action).or(next);
+            }
+        }
+    }
+
+    /// Does one thing, and returns what came of it. No list of actions has two of those that something comes of.
+    fn dispatch_action(&mut self, action: Action) -> Option<Event> {
+        match action {
+            Action::Log(level, notice) => {
+                let text = NoticeText {
+                    notice: &notice,
+                    config: &self.config,
+                    hints: self.definition.hints,
+                };
+                self.log.log(level, &text);
+            }
+            Action::TryLock => return Some(self.try_lock()),
+            Action::ReleaseLock => self.clients.release_lock(lock::mark(&self.lock_name())),
+            Action::Start(loopback) => return Some(self.start(loopback)),
+            Action::Terminate => self.agent.signal(Signal::TERM),
+            Action::Kill => self.agent.signal(Signal::KILL),
+            Action::Reap => self.agent.reap(),
+            Action::Finish => self.is_finished = true,
+        }
+        None
+    }
+
+    fn lock_name(&self) -> LockName {
+        LockName {
+            sidecar: self.definition.name,
+            address: self.config.upstream.address(),
+        }
+    }
+
+    fn try_lock(&mut self) -> Event {
+        let lock = lock::acquire(&self.lock_name());
+        let is_taken = lock.is_ok_and(|lock| self.clients.take_lock(&lock));
+        Event::LockTried { is_taken }
+    }
+
+    fn start(&mut self, loopback: Loopback) -> Event {
+        self.end_orphans();
+        let url = self.config.upstream.url(loopback);
+        match self.agent.start(&self.config, &url) {
+            Ok(()) => Event::AgentStarted(loopback),
+            Err(error) => Event::AgentExited {
+                exit: Exit::NotStarted(error.to_string()),
+                others_live: false,
+                jitter: Jitter::draw(),
+            },
+        }
+    }
+
+    /// Waits until nothing of an earlier agent is left, zombies included, but not for what the kernel does not let go of.
+    fn end_orphans(&mut self) {
+        const INTERVAL: Timespec = Timespec {
+            tv_sec: 0,
+            tv_nsec: 10_000_000,
+        };
+        let deadline = Instant::now() + self.limits.kill_timeout;
+        while self.agent.kill_orphans() && Instant::now() < deadline {
+            let mut descriptors = [PollFd::from_borrowed_fd(
+                self.signals.as_fd(),
+                PollFlags::IN,
+            )];
+            // Until a child exits, or a moment later: those that lost their parents by the kill are children of this process next.
+            let _ = rustix::event::poll(&mut descriptors, Some(&INTERVAL));
+            self.shutdown_is_pending |= self.signals.read();
+        }
+    }
+
+    /// Sleeps until something happens or the time of the next probe or timer has come.
+    fn wait(&mut self) -> Result<(), Errno> {
+        let timeout = self.next_wake().map(|moment| {
+            let left = moment.saturating_sub(self.now());
+            Timespec::try_from(left).unwrap_or(Timespec {
+                tv_sec: 60,
+                tv_nsec: 0,
+            })
+        });
+        let app = (!self.app_has_exited && self.has_pidfd()).then(rustix::stdio::stdout);
+        let mut descriptors: Vec<PollFd<'_>> =
+            [Some(self.signals.as_fd()), self.clients.descriptor(), app]
+                .into_iter()
+                .flatten()
+                .map(|descriptor| PollFd::from_borrowed_fd(descriptor, PollFlags::IN))
+                .collect();
+        match rustix::event::poll(&mut descriptors, timeout.as_ref()) {
+            Ok(_) | Err(Errno::INTR) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn next_wake(&self) -> Option<Moment> {
+        let wake = self.state.wake();
+        let probe_at = wake.probe.map(|at| self.earliest_probe(at));
+        let poll_at = (!self.app_has_exited && !self.has_pidfd())
+            .then(|| self.now() + self.limits.poll_interval);
+        // Until exec.d has exited, the supervisor is still its child.
+        let may_be_child_of_app =
+            self.app_as_parent().is_some() || self.now() < self.limits.app_check_interval;
+        let check_at = wake.check.filter(|_| may_be_child_of_app);
+        [probe_at, wake.timer, check_at, self.clients.wake(), poll_at]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+
+    fn has_pidfd(&self) -> bool {
+        matches!(self.config.app, AppId::Pidfd { .. })
+    }
+
+    /// The app, if the supervisor is its child: when exec.d exits, the kernel makes process 1 or another process that adopts orphans
+    /// the parent.
+    fn app_as_parent(&self) -> Option<Pid> {
+        process::getppid().filter(|parent| self.config.app.pid() == Some(*parent))
+    }
+
+    /// Earliest time for the next probe; expensive probes are rate-limited.
+    fn earliest_probe(&self, wanted: Moment) -> Moment {
+        let interval = match self.probe {
+            PortProbe::ProcNet => self.limits.proc_net_interval,
+            PortProbe::Netlink(_) | PortProbe::Unavailable => Duration::ZERO,
+        };
+        self.last_probe
+            .map_or(wanted, |last| wanted.max(last + interval))
+    }
+
+    fn run_timers(&mut self) {
+        if self.is_finished {
+            return;
+        }
+        let wake = self.state.wake();
+        if wake.timer.is_some_and(|at| self.now() >= at) {
+            self.dispatch(Event::TimerExpired);
+        }
+        if wake
+            .probe
+            .is_some_and(|at| self.now() >= self.earliest_probe(at))
+        {
+            self.probe();
+        }
+        self.check_app_waits();
+    }
+
+    /// Checks whether the app waits for the supervisor, together with a probe where both are due.
+    fn check_app_waits(&mut self) {
+        const SLACK: Duration = Duration::from_millis(20);
+        let due = self.state.wake().check;
+        if due.is_some_and(|at| self.now() + SLACK >= at)
+            && let Some(app) = self.app_as_parent()
+        {
+            self.dispatch(Event::AppChecked(deadlock::check(app)));
+        }
+    }
+
+    fn probe(&mut self) {
+        self.last_probe = Some(self.now());
+        let (host, port) = (self.config.upstream.host(), self.config.upstream.port());
+        let found = self.probe.probe(host, port);
+        for problem in found.problems {
+            let level = match problem {
+                Message::ProbeUnavailable { .. } => Level::Warning,
+                _ => Level::Debug,
+            };
+            self.log.log(level, &problem);
+        }
+        let may_yield = self.state.may_yield() && self.config.lock != Lock::Unavailable;
+        let another_listens = match found.loopback {
+            Some(loopback) if may_yield && lock::is_marked(&self.lock_name()) => {
+                let host = self.config.upstream.host();
+                is_foreign(&self.probe.inodes(host, loopback, port), self.config.app)
+            }
+            _ => false,
+        };
+        self.dispatch(if another_listens {
+            Event::AnotherListens
+        } else {
+            Event::Probed(found.loopback)
+        });
+    }
+
+    fn check_agent(&mut self) {
+        if let Some(exit) = self.agent.exit(&self.config.agent) {
+            let others_live = self.agent.others_live();
+            self.dispatch(Event::AgentExited {
+                exit,
+                others_live,
+                jitter: Jitter::draw(),
+            });
+        }
+        self.agent.kill_orphans();
+    }
+
+    fn check_app(&mut self) {
+        if self.app_has_exited {
+            return;
+        }
+        self.app_has_exited = app::has_exited(self.config.app);
+        if self.app_has_exited {
+            // The lock is kept until the agent has exited: a supervisor that stands by would start another one beside it.
+            self.dispatch(Event::AppExited);
+        }
+    }
+
+    /// Reports to a bounded number of clients. The next turn comes after signals, the app and timers have had theirs.
+    fn serve_status(&mut self) {
+        if self.is_finished {
+            return;
+        }
+        let mut report = None;
+        for _ in 0..self.limits.clients_per_turn {
+            let Some(client) = self.clients.next(self.now(), self.limits.poll_interval) else {
+                return;
+            };
+            if lock::peer(&client).is_some_and(lock::is_trusted) {
+                let report = report.get_or_insert_with(|| self.report().render());
+                let _ = rustix::io::write(client, report.as_bytes()); // It may have left.
+            }
+        }
+        let next_turn = self.now() + self.limits.clients_interval;
+        self.clients.pause_until(next_turn);
+    }
+
+    fn report(&self) -> Report<'_> {
+        let now = self.now();
+        Report {
+            state: self.state.state(),
+            for_seconds: now.saturating_sub(self.state.since()).as_secs(),
+            restarts: self.state.restarts(),
+            last_exit: self.state.last_exit().map(ToString::to_string),
+            next_try_seconds: self
+                .state
+                .restarts_at()
+                .map(|at| at.saturating_sub(now).as_secs()),
+            upstream: self.config.upstream.to_string(),
+            info: &self.config.info,
+            agent_pid: self.agent.pid(),
+        }
+    }
+}
+
+/// Whether these sockets are certainly of no process of the app.
+fn is_foreign(inodes: &[u64], app: AppId) -> bool {
+    app.pid().and_then(|app| ownership::has_any(app, inodes)) == Some(false)
+}

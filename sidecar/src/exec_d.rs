@@ -1,0 +1,225 @@
+//! The exec.d program: decides, and starts the supervisor. It runs before every process of the image, with the app's boot
+//! waiting for it, and must not fail.
+//!
+//! <https://github.com/buildpacks/spec/blob/main/buildpack.md#execd>
+
+use crate::app::{self, AppHandle};
+use crate::config::{Lock, SupervisorConfig};
+use crate::definition::{Decision, Definition, Process, Sidecar, Spec};
+use crate::environment::Environment;
+use crate::launcher;
+use crate::lock::{self, LockError, LockName};
+use crate::log::{Level, Log};
+use crate::messages::Message;
+use crate::signals;
+use crate::stderr;
+use nix::sys::signal::SigSet;
+use rustix::process;
+use std::env;
+use std::ffi::OsString;
+use std::fs;
+use std::io::{self, IsTerminal as _};
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStringExt as _;
+use std::panic::{self, AssertUnwindSafe};
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode, Stdio};
+
+/// Where the lifecycle puts a link to the launcher for each process of the image.
+const PROCESSES: &str = "/cnb/process";
+
+/// Plays the role. It succeeds whatever happens: any other exit status would abort the app's boot.
+pub(crate) fn main<S: Sidecar>(sidecar: &S) -> ExitCode {
+    // A line to a log that has reached a file size limit is a SIGXFSZ, and would end the boot; a Ctrl-C is meant for the app. The
+    // supervisor inherits the mask, and the agent starts without it.
+    signals::block(&SigSet::all());
+    // The launcher waits until no process can write to descriptor 3 any more, and takes what was written as variables for the app.
+    // Nothing has been opened yet, so the number is the launcher's or unused.
+    let _ = nix::unistd::close(3);
+    stderr::take_own_description();
+    catch_panics(|| run(sidecar));
+    ExitCode::SUCCESS
+}
+
+/// Runs what may panic, which the panic hook reports.
+fn catch_panics(role: impl FnOnce()) {
+    let _ = panic::catch_unwind(AssertUnwindSafe(role));
+}
+
+fn run<S: Sidecar>(sidecar: &S) {
+    let environment = Environment::of_process();
+    let program = own_path(env::args_os().next());
+    let parent = process::getppid();
+    let argv0 = parent.and_then(argv0_of);
+    let launcher_type = argv0.as_deref().and_then(|argv0| {
+        launcher::process_type(argv0, &|name| Path::new(PROCESSES).join(name).exists())
+    });
+    let decision = sidecar.decide(&Process {
+        environment: &environment,
+        launcher_type: launcher_type.as_deref(),
+        layer: program.as_deref().and_then(layer_of),
+        is_main: parent.is_some_and(app::is_main),
+        has_terminal: io::stderr().is_terminal() || io::stdin().is_terminal(),
+    });
+    let Decision {
+        log: entries,
+        verbosity,
+        start,
+    } = decision;
+    let log = Log::new(S::NAME, verbosity);
+    for entry in &entries {
+        log.log(entry.level, &entry.text);
+    }
+    if let (Some(spec), Some(program)) = (start, program)
+        && let Err(message) = start_supervisor(Definition::of::<S>(), spec, program, log)
+    {
+        log.log(Level::Warning, &message);
+    }
+}
+
+/// This program's full path: what the launcher called it by, or else what the kernel says.
+fn own_path(argv0: Option<OsString>) -> Option<PathBuf> {
+    argv0
+        .map(PathBuf::from)
+        .filter(|path| path.is_absolute())
+        .or_else(|| fs::read_link("/proc/self/exe").ok())
+}
+
+/// The layer of this program, which is `<layer>/exec.d/<program>`.
+fn layer_of(program: &Path) -> Option<&Path> {
+    program.parent()?.parent()
+}
+
+/// The argv\[0\] of a process, if `/proc` tells.
+fn argv0_of(process: process::Pid) -> Option<OsString> {
+    let mut arguments = fs::read(format!("/proc/{process}/cmdline")).ok()?;
+    let end = arguments.iter().position(|byte| *byte == 0)?;
+    arguments.truncate(end);
+    Some(OsString::from_vec(arguments))
+}
+
+/// Takes the lock and opens the app, and hands both to a supervisor. Where another one holds the lock, the supervisor stands by.
+fn start_supervisor(
+    definition: Definition,
+    spec: Spec,
+    program: PathBuf,
+    log: Log,
+) -> Result<(), Message> {
+    let name = LockName {
+        sidecar: definition.name,
+        address: spec.upstream.address(),
+    };
+    let (lock, stdin) = take_lock(name, spec.is_expected, log);
+    let AppHandle {
+        id,
+        pidfd,
+        pidfd_error,
+    } = app::open_parent().map_err(|error| {
+        let error = error.to_string();
+        Message::AppUnwatchable { error }
+    })?;
+    if let Some(error) = pidfd_error {
+        let error = error.to_string();
+        log.log(Level::Debug, &Message::PidfdUnavailable { error });
+    }
+    let config = SupervisorConfig {
+        program,
+        agent: spec.program,
+        args: spec.args,
+        wait_for_app: spec.wait_for_app && !spec.upstream.is_remote(),
+        upstream: spec.upstream,
+        title: spec.title,
+        is_expected: spec.is_expected,
+        drain: spec.drain,
+        verbosity: log.verbosity(),
+        app: id,
+        lock,
+        info: spec.info,
+    };
+    Command::new(&config.program)
+        .arg(crate::supervise::ROLE)
+        .args(config.to_arguments())
+        .env_clear()
+        .envs(spec.environment.iter())
+        .stdin(stdio(stdin))
+        .stdout(stdio(pidfd))
+        .spawn()
+        .map(drop)
+        .map_err(|error| {
+            let error = error.to_string();
+            Message::SupervisorNotStarted { error }
+        })
+}
+
+/// The supervisor's part, and what its standard input will be.
+fn take_lock(name: LockName, is_expected: bool, log: Log) -> (Lock, Option<OwnedFd>) {
+    match lock::acquire(&name) {
+        Ok(lock) => (Lock::Held, Some(lock)),
+        Err(LockError::Held) => {
+            // Before the app listens, so that the holder knows of this one when it does.
+            let mark = lock::mark(&name);
+            let level = if is_expected {
+                Level::Info
+            } else {
+                Level::Debug
+            };
+            let address = name.address;
+            log.log(level, &Message::AlreadySupervised { address });
+            (Lock::StandBy, mark)
+        }
+        Err(LockError::Refused(error)) => {
+            let (address, error) = (name.address, error.to_string());
+            log.log(Level::Debug, &Message::LockUnavailable { address, error });
+            (Lock::Unavailable, None)
+        }
+    }
+}
+
+fn stdio(descriptor: Option<OwnedFd>) -> Stdio {
+    descriptor.map_or_else(Stdio::null, Stdio::from)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn own_path_is_what_the_launcher_said() {
+        let said = Some(OsString::from("/layers/agent/exec.d/launch"));
+        assert_eq!(
+            own_path(said),
+            Some(PathBuf::from("/layers/agent/exec.d/launch"))
+        );
+        for unusable in [Some("launch"), Some("./launch"), Some(""), None] {
+            assert_eq!(
+                own_path(unusable.map(OsString::from)),
+                env::current_exe().ok(),
+                "{unusable:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn layer_is_two_levels_above_the_program() {
+        for (program, expected) in [
+            ("/layers/agent/exec.d/launch", Some("/layers/agent")),
+            ("/app/.agent/exec.d/launch", Some("/app/.agent")),
+            ("/launch", None),
+            ("/", None),
+        ] {
+            assert_eq!(layer_of(Path::new(program)), expected.map(Path::new));
+        }
+    }
+
+    #[test]
+    fn panic_does_not_abort_the_boot() {
+        catch_panics(|| panic!("this is meant to be seen"));
+    }
+
+    #[test]
+    fn argv0_of_a_process_is_read() {
+        let own = env::args_os().next();
+        assert_eq!(argv0_of(process::getpid()), own);
+        assert_eq!(argv0_of(process::Pid::from_raw(i32::MAX).unwrap()), None);
+    }
+}

@@ -1,0 +1,56 @@
+//! Files that others may have replaced by something that keeps its reader waiting.
+
+use rustix::fs::{Mode, OFlags};
+use std::fs::File;
+use std::io;
+use std::path::Path;
+
+/// Opens a regular file, or a link to one, for reading, without ever waiting.
+///
+/// # Errors
+///
+/// The one of open(2), and one of its own for what is no regular file.
+pub fn open_regular(path: &Path) -> io::Result<File> {
+    // Without NONBLOCK, opening a named pipe waits for a writer, and without NOCTTY, a terminal becomes that of a session leader.
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    let file = File::from(rustix::fs::open(path, flags, Mode::empty())?);
+    if !file.metadata()?.is_file() {
+        return Err(io::Error::other("it is not a regular file"));
+    }
+    Ok(file)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rustix::fs::{CWD, FileType};
+    use std::fs;
+    use std::io::Read as _;
+    use std::os::unix::fs::symlink;
+    use std::os::unix::net::UnixListener;
+
+    #[test]
+    fn regular_files_and_links_to_them_alone_are_opened() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        fs::write(path("file"), "content").unwrap();
+        symlink("file", path("link")).unwrap();
+        for name in ["file", "link"] {
+            let mut content = String::new();
+            let mut file = open_regular(&path(name)).unwrap();
+            file.read_to_string(&mut content).unwrap();
+            assert_eq!(content, "content");
+        }
+
+        rustix::fs::mknodat(CWD, path("fifo"), FileType::Fifo, Mode::RWXU, 0).unwrap();
+        symlink("fifo", path("link to a fifo")).unwrap();
+        fs::create_dir(path("directory")).unwrap();
+        let _listener = UnixListener::bind(path("socket")).unwrap();
+        for name in ["fifo", "link to a fifo", "directory", "socket", "missing"] {
+            assert!(open_regular(&path(name)).is_err(), "{name}");
+        }
+        for device in ["/dev/null", "/dev/zero"] {
+            assert!(open_regular(Path::new(device)).is_err(), "{device}");
+        }
+    }
+}

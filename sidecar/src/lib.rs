@@ -1,0 +1,82 @@
+#![doc = include_str!("../README.md")]
+
+mod agent;
+mod agent_tree;
+mod app;
+mod children;
+mod config;
+mod deadlock;
+mod definition;
+mod environment;
+mod event_loop;
+mod exec_d;
+mod exit;
+mod file;
+mod launcher;
+mod limits;
+mod lock;
+mod log;
+mod messages;
+mod ownership;
+mod probe;
+mod procfs;
+mod random;
+mod signals;
+mod state_machine;
+mod status;
+mod stderr;
+mod supervise;
+mod trampoline;
+mod upstream;
+
+pub use crate::definition::{Arg, Decision, Drain, Hints, Process, Sidecar, Spec};
+pub use crate::environment::Environment;
+pub use crate::file::open_regular;
+pub use crate::log::{Level, LogEntry, Verbosity, plain};
+pub use crate::upstream::{PortError, Upstream, UrlError, redacted};
+
+use crate::definition::Definition;
+use crate::log::Log;
+use crate::messages::Message;
+use std::env;
+use std::ffi::{OsStr, OsString};
+use std::panic;
+use std::path::Path;
+use std::process::ExitCode;
+
+/// Runs the launch program of a buildpack: picks the role from the program's name and arguments.
+///
+/// | called | role |
+/// | --- | --- |
+/// | without arguments, by the launcher | the exec.d program: decides, and starts a supervisor |
+/// | by a link named `NAME-status` | asks the supervisor of this container how its agent is |
+/// | with arguments, by itself | the supervisor, and the step between the supervisor and the agent |
+///
+/// The exit status is the one of the process. The exec.d program always returns success, because any other status
+/// would end the app's boot.
+#[must_use = "it is the exit status of the process"]
+pub fn main<S: Sidecar>(sidecar: &S) -> ExitCode {
+    let definition = Definition::of::<S>();
+    panic::set_hook(Box::new(move |panicked| {
+        let details = panicked.to_string();
+        Log::new(definition.name, Verbosity::Info)
+            .log(Level::Warning, &Message::Panicked { details });
+    }));
+    let mut args = env::args_os();
+    let name = args.next().unwrap_or_default();
+    let args: Vec<OsString> = args.collect();
+    if Path::new(&name).file_name() == Some(OsStr::new(&status::client::program(definition))) {
+        return status::client::run(sidecar, &args);
+    }
+    match args.split_first() {
+        None => exec_d::main(sidecar),
+        Some((role, args)) if role == supervise::ROLE => supervise::run(definition, args),
+        Some((role, args)) if role == trampoline::ROLE => trampoline::run(args),
+        Some((role, _)) => {
+            let argument = role.to_string_lossy().into_owned();
+            Log::new(definition.name, Verbosity::Info)
+                .log(Level::Warning, &Message::UnknownArgument { argument });
+            ExitCode::FAILURE
+        }
+    }
+}

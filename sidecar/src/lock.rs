@@ -1,0 +1,189 @@
+//! The lock that makes one supervisor for each app: the one that holds it runs the agent. Each of the others, which stand by, has a
+//! mark.
+//!
+//! The lock is a listening abstract Unix socket (unix(7)): it ends with its last holder however that ends, needs no file system,
+//! and is as wide as the network namespace, as the app's port is.
+
+use crate::random;
+use nix::sys::socket::{self, sockopt::PeerCredentials};
+use rustix::io::Errno;
+use rustix::net::sockopt::{self, Timeout};
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
+use rustix::process::{self, Uid};
+use std::fs;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::linux::net::SocketAddrExt as _;
+use std::os::unix::net::{SocketAddr, UnixListener};
+use std::time::Duration;
+
+/// Why the lock was not taken.
+#[derive(Debug)]
+pub(crate) enum LockError {
+    /// Another supervisor has it.
+    Held,
+    /// The kernel refuses to make such a socket.
+    Refused(io::Error),
+}
+
+/// What a lock is for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct LockName {
+    /// The sidecar's.
+    pub(crate) sidecar: &'static str,
+    /// The app's, `host:port`.
+    pub(crate) address: String,
+}
+
+impl LockName {
+    fn socket(&self) -> String {
+        format!("{}/{}", self.sidecar, self.address)
+    }
+
+    /// Not the lock's own beginning: a supervisor that stands by answers no client.
+    fn mark_prefix(&self) -> String {
+        format!("{}-stand-by/{}/", self.sidecar, self.address)
+    }
+}
+
+/// Takes a lock.
+pub(crate) fn acquire(name: &LockName) -> Result<OwnedFd, LockError> {
+    let listener = SocketAddr::from_abstract_name(name.socket())
+        .and_then(|address| UnixListener::bind_addr(&address))
+        .map_err(|error| match error.kind() {
+            io::ErrorKind::AddrInUse => LockError::Held,
+            _ => LockError::Refused(error),
+        })?;
+    Ok(OwnedFd::from(listener))
+}
+
+/// Shows the holder of a lock that another supervisor waits for it: a socket with a name of its own. `None` if the kernel
+/// refuses to make one.
+pub(crate) fn mark(name: &LockName) -> Option<OwnedFd> {
+    let prefix = name.mark_prefix();
+    let mark = format!("{prefix}{}-{}", std::process::id(), random::draw());
+    let address = SocketAddr::from_abstract_name(mark).ok()?;
+    UnixListener::bind_addr(&address).ok().map(OwnedFd::from)
+}
+
+/// Whether a supervisor waits for a lock, as far as `/proc/net/unix` (`unix(7)`) tells.
+pub(crate) fn is_marked(name: &LockName) -> bool {
+    let prefix = format!("@{}", name.mark_prefix());
+    fs::read("/proc/net/unix").is_ok_and(|table| {
+        String::from_utf8_lossy(&table).lines().any(|line| {
+            let name = line.split_ascii_whitespace().nth(7);
+            name.is_some_and(|name| name.starts_with(&prefix))
+        })
+    })
+}
+
+/// Connects to the holder of a lock.
+///
+/// # Errors
+///
+/// `AGAIN` if the holder's queue of clients stays full until the timeout: connect(2) waits for room in it, no longer than
+/// `SO_SNDTIMEO`.
+pub(crate) fn connect(name: &LockName, timeout: Duration) -> Result<OwnedFd, Errno> {
+    let address = SocketAddrUnix::new_abstract_name(name.socket().as_bytes())?;
+    let flags = SocketFlags::CLOEXEC;
+    let socket = rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
+    sockopt::set_socket_timeout(&socket, Timeout::Send, Some(timeout))?;
+    rustix::net::connect(&socket, &address)?;
+    Ok(socket)
+}
+
+/// The user at the other end of a connection: the one who connected, or who took the lock. `None` if the kernel does not tell.
+pub(crate) fn peer(connection: impl AsFd) -> Option<Uid> {
+    // By nix, as rustix's credentials cannot be those of a process of another pid namespace, whose pid is 0 here.
+    let credentials = socket::getsockopt(&connection, PeerCredentials).ok()?;
+    Some(Uid::from_raw(credentials.uid()))
+}
+
+/// Whether this process believes a user, and tells that user what it knows: its own user and root.
+pub(crate) fn is_trusted(user: Uid) -> bool {
+    user == process::geteuid() || user.is_root()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn numbered(number: u32) -> LockName {
+        LockName {
+            sidecar: "sidecar-test",
+            address: format!("{}:{number}", std::process::id()),
+        }
+    }
+
+    #[test]
+    fn lock_has_one_holder_and_ends_with_it() {
+        let name = numbered(1);
+        let lock = acquire(&name).unwrap();
+        assert!(matches!(acquire(&name), Err(LockError::Held)));
+        let other = acquire(&numbered(10)).unwrap();
+        let copy = lock.try_clone().unwrap();
+        drop(lock);
+        assert!(
+            matches!(acquire(&name), Err(LockError::Held)),
+            "its copy still holds it"
+        );
+        drop(copy);
+        drop(acquire(&name).unwrap());
+        drop(other);
+    }
+
+    #[test]
+    fn marks_are_seen_at_their_place_as_long_as_they_are_there() {
+        let name = numbered(4);
+        assert!(!is_marked(&name));
+        let first = mark(&name).unwrap();
+        let second = mark(&name).unwrap();
+        assert!(is_marked(&name));
+        assert!(!is_marked(&numbered(10)));
+        drop(first);
+        assert!(is_marked(&name));
+        drop(second);
+        assert!(!is_marked(&name));
+        // The lock's holder is none.
+        let _lock = acquire(&name).unwrap();
+        assert!(!is_marked(&name));
+    }
+
+    #[test]
+    fn place_that_the_kernel_cannot_name_is_refused() {
+        assert!(matches!(
+            acquire(&LockName {
+                address: "x".repeat(300),
+                ..numbered(0)
+            }),
+            Err(LockError::Refused(_))
+        ));
+    }
+
+    #[test]
+    fn own_user_and_root_are_trusted_and_no_other() {
+        let name = numbered(2);
+        let _lock = acquire(&name).unwrap();
+        let connection = connect(&name, Duration::from_secs(1)).unwrap();
+        let own = peer(&connection).unwrap();
+        assert_eq!(own, process::geteuid());
+        assert!(is_trusted(own) && is_trusted(Uid::ROOT));
+        assert!(!is_trusted(Uid::from_raw(own.as_raw() + 1)));
+    }
+
+    #[test]
+    fn connecting_waits_for_a_full_queue_no_longer_than_asked() {
+        let name = numbered(3);
+        let lock = acquire(&name).unwrap();
+        rustix::net::listen(&lock, 0).unwrap();
+        let timeout = Duration::from_millis(50);
+        let mut connections = Vec::new();
+        let error = loop {
+            match connect(&name, timeout) {
+                Ok(connection) => connections.push(connection),
+                Err(error) => break error,
+            }
+        };
+        assert_eq!(error, Errno::AGAIN);
+    }
+}

@@ -1,0 +1,106 @@
+//! What goes in and out of the state machine.
+
+use super::backoff::Jitter;
+use crate::deadlock::Activity;
+use crate::exit::{Cause, Exit};
+use crate::limits::Moment;
+use crate::log::Level;
+use crate::upstream::Loopback;
+use std::time::Duration;
+
+/// What happens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Event {
+    /// A probe found that the app listens, reachable by this address, or does not.
+    Probed(Option<Loopback>),
+    /// A probe found that another process than the app listens, whose supervisor may be one of those that stand by.
+    AnotherListens,
+    /// This supervisor has the lock now, or another one still holds it.
+    LockTried {
+        is_taken: bool,
+    },
+    /// The agent's process was made, for the app at this address.
+    AgentStarted(Loopback),
+    /// The agent has ended and is not reaped yet, or could not be started. It is repeated at each change of a child until the
+    /// answer is [`Action::Reap`].
+    AgentExited {
+        exit: Exit,
+        /// Whether processes are alive that it has started, or that those have.
+        others_live: bool,
+        jitter: Jitter,
+    },
+    /// SIGTERM to the supervisor.
+    ShutdownRequested,
+    AppExited,
+    /// What the app does, which has the supervisor for its child.
+    AppChecked(Activity),
+    /// The moment of [`Wake::timer`] has come.
+    TimerExpired,
+}
+
+/// What the event loop is to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Action {
+    Log(Level, Notice),
+    /// Try to take the lock. The answer is [`Event::LockTried`].
+    TryLock,
+    /// Let others have the lock.
+    ReleaseLock,
+    /// Start the agent, for the app at this address.
+    Start(Loopback),
+    /// Send SIGTERM to the agent and to every process below it.
+    Terminate,
+    /// Send SIGKILL to them.
+    Kill,
+    /// Reap the agent, and from then on kill and reap what it left behind until nothing is left.
+    Reap,
+    /// Exit: the app has exited, or waits for the supervisor to exit, and the agent is gone.
+    Finish,
+}
+
+/// What a user may want to know.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Notice {
+    WaitingForApp,
+    TookOver,
+    AnotherListens,
+    AppIsLate,
+    AgentStarted(Loopback),
+    AgentRecovered { ran_for: Duration, exits: u32 },
+    AgentExited { exit: Exit, delay: Option<Duration> },
+    CrashLoop { exits: u32, cause: Cause },
+    AppStoppedListening { stops_agent: bool },
+    AppListensAgain,
+    AgentDrained { exit: Exit },
+    ShutdownRequested,
+    AppExited { agent_runs: bool },
+    AppWaitsForSupervisor,
+    KillingAgent,
+}
+
+/// When the state machine wants the next event, if nothing happens before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Wake {
+    /// To probe whether the app listens. The answer is [`Event::Probed`].
+    pub(crate) probe: Option<Moment>,
+    /// For [`Event::TimerExpired`].
+    pub(crate) timer: Option<Moment>,
+    /// To check the app, if the supervisor is its child. The answer is [`Event::AppChecked`].
+    pub(crate) check: Option<Moment>,
+}
+
+/// The state of an agent, for users.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum AgentState {
+    /// The app does not listen yet, or no longer, and there is no agent.
+    Waiting,
+    Running,
+    /// It was asked to finish its requests and exit, because the app does not listen.
+    Draining,
+    /// It has exited and restarts soon.
+    Restarting,
+    /// It has exited and will not be restarted.
+    Ended,
+    /// It is being stopped, because the app has exited.
+    Stopping,
+}

@@ -1,0 +1,105 @@
+//! The agent's failures in a row: the delay before the restart after each, and what to log about it.
+
+use super::backoff::{self, Jitter};
+use crate::exit::{Cause, Exit};
+use crate::limits::{Limits, Moment};
+use std::time::Duration;
+
+/// Exits in a row of agents that had not run for long.
+#[derive(Debug, Default)]
+pub(super) struct Failures {
+    quick_exits: u32,
+    /// How many of them were by SIGKILL.
+    kills: u32,
+    /// How many of them were crashes.
+    crashes: u32,
+    /// Ends by SIGKILL in a row, however long the agent had run: memory may become short slowly.
+    kills_in_a_row: u32,
+    /// When the last line about one was logged.
+    last_line: Option<Moment>,
+}
+
+/// What follows from a failure.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Failure {
+    /// How long to wait before the agent is started again.
+    pub(super) delay: Duration,
+    /// Whether the log has a line about it.
+    pub(super) is_logged: bool,
+    /// How many exits in a row to explain, and by what, if it is time for that.
+    pub(super) explained: Option<(u32, Cause)>,
+}
+
+impl Failures {
+    /// Records that an agent ended at this moment after it had run for this long.
+    pub(super) fn record(
+        &mut self,
+        exit: &Exit,
+        ran_for: Duration,
+        now: Moment,
+        limits: &Limits,
+        jitter: Jitter,
+    ) -> Failure {
+        if ran_for >= limits.backoff_reset_after {
+            *self = Self {
+                kills_in_a_row: self.kills_in_a_row,
+                ..Self::default()
+            };
+        }
+        self.quick_exits = self.quick_exits.saturating_add(1);
+        if exit.is_kill() {
+            self.kills = self.kills.saturating_add(1);
+            self.kills_in_a_row = self.kills_in_a_row.saturating_add(1);
+        } else {
+            self.kills_in_a_row = 0;
+        }
+        if exit.is_crash() {
+            self.crashes = self.crashes.saturating_add(1);
+        }
+        // A file that cannot run does not mend itself: the second line would say the same as the first.
+        let cannot_run = matches!(exit, Exit::NotRun(_));
+        // Only an agent that has run can have been refused.
+        let has_run = !cannot_run && !matches!(exit, Exit::NotStarted(_));
+        let is_limited = self.quick_exits > limits.crash_loop_threshold || cannot_run;
+        let is_fresh = |last: Moment| now.saturating_sub(last) < limits.log_interval;
+        let is_logged = !(is_limited && self.last_line.is_some_and(is_fresh));
+        if is_logged {
+            self.last_line = Some(now);
+        }
+        Failure {
+            delay: backoff::delay(limits, self.quick_exits, jitter),
+            is_logged,
+            explained: self
+                .explanation(limits)
+                .filter(|_| has_run)
+                .map(|cause| (limits.crash_loop_threshold, cause)),
+        }
+    }
+
+    /// What explains the last exits, if there have just been enough of them for that.
+    fn explanation(&mut self, limits: &Limits) -> Option<Cause> {
+        let is_most = |exits: u32| exits > limits.crash_loop_threshold / 2;
+        let cause = match self.quick_exits == limits.crash_loop_threshold {
+            true if is_most(self.kills) => Cause::Memory,
+            true if is_most(self.crashes) => Cause::Crash,
+            true => Cause::Refusal,
+            false if self.kills_in_a_row == limits.crash_loop_threshold => Cause::Memory,
+            false => return None,
+        };
+        if cause == Cause::Memory {
+            // Those that follow in this row are explained already.
+            self.kills_in_a_row = self.kills_in_a_row.max(limits.crash_loop_threshold);
+        }
+        Some(cause)
+    }
+
+    /// Records that the log says that the agent has recovered: its next exit is news.
+    pub(super) fn recovered(&mut self) {
+        self.last_line = None;
+    }
+
+    /// How many have come in a row, if they are a crash loop, of which the log has a line now and then only.
+    pub(super) fn crash_loop(&self, limits: &Limits) -> Option<u32> {
+        (self.quick_exits >= limits.crash_loop_threshold).then_some(self.quick_exits)
+    }
+}

@@ -1,0 +1,214 @@
+//! The status of an agent: the supervisor's side, which renders it, for programs as JSON and for people.
+
+pub(crate) mod client;
+pub(crate) mod clients;
+
+use crate::log;
+use crate::state_machine::AgentState;
+use std::fmt::{self, Display, Formatter, Write as _};
+
+/// No report is longer, in bytes; its socket's buffer holds it whole, so that the supervisor never waits for its reader.
+pub(crate) const MAX_REPORT: usize = 64 * 1024;
+
+/// The longest text in a report. It stands in it twice, and in JSON some characters take two bytes.
+const MAX_TEXT: usize = 4 * 1024;
+
+/// What a supervisor reports.
+#[derive(Debug, Clone)]
+pub(crate) struct Report<'a> {
+    pub(crate) state: AgentState,
+    /// How long the agent has been in this state.
+    pub(crate) for_seconds: u64,
+    /// How often the agent was started again.
+    pub(crate) restarts: u32,
+    /// How it ended the last time.
+    pub(crate) last_exit: Option<String>,
+    /// When it is started again, if that is known.
+    pub(crate) next_try_seconds: Option<u64>,
+    /// Without credentials.
+    pub(crate) upstream: String,
+    pub(crate) info: &'a [(String, Option<String>)],
+    pub(crate) agent_pid: Option<u32>,
+}
+
+/// The name of each state in JSON, which stays as it is, and the words for people.
+fn words(state: AgentState) -> (&'static str, &'static str) {
+    match state {
+        AgentState::Waiting => ("waiting", "The agent is waiting for the app to listen"),
+        AgentState::Running => ("running", "The agent is running"),
+        AgentState::Draining => (
+            "draining",
+            "The agent is finishing its requests, because the app no longer listens",
+        ),
+        AgentState::Restarting => ("restarting", "The agent has exited and restarts soon"),
+        AgentState::Ended => ("ended", "The agent has exited and will not be restarted"),
+        AgentState::Stopping => (
+            "stopping",
+            "The agent is being stopped, because the app has exited",
+        ),
+    }
+}
+
+impl Report<'_> {
+    /// What a client gets: whether the agent runs, the JSON and the words for people, a line each. Nothing in a line ends it.
+    pub(crate) fn render(&self) -> String {
+        let is_running = self.state == AgentState::Running;
+        format!("{is_running}\n{}\n{self}\n", self.to_json())
+    }
+
+    /// A JSON object (RFC 8259) on one line.
+    fn to_json(&self) -> String {
+        let number = |number: Option<u64>| number.map_or_else(null, |number| number.to_string());
+        let text = |text: Option<&str>| text.map_or_else(null, json_text);
+        let fields = [
+            ("state", text(Some(words(self.state).0))),
+            ("for_seconds", self.for_seconds.to_string()),
+            ("restarts", self.restarts.to_string()),
+            ("last_exit", text(self.last_exit.as_deref())),
+            ("next_try_seconds", number(self.next_try_seconds)),
+            ("target", text(Some(&self.upstream))),
+            ("agent_pid", number(self.agent_pid.map(u64::from))),
+            ("supervisor_pid", std::process::id().to_string()),
+        ];
+        let info = self.info.iter();
+        let info = info.map(|(name, value)| (name.as_str(), text(value.as_deref())));
+        let members: Vec<String> = fields
+            .into_iter()
+            .chain(info)
+            .map(|(name, value)| format!("\"{name}\":{value}"))
+            .collect();
+        format!("{{{}}}", members.join(","))
+    }
+}
+
+fn null() -> String {
+    "null".to_owned()
+}
+
+fn json_text(text: &str) -> String {
+    let mut json = String::from('"');
+    for character in shortened(text).chars() {
+        if matches!(character, '"' | '\\') {
+            json.push('\\');
+        }
+        json.push(character);
+    }
+    json.push('"');
+    json
+}
+
+/// The text without control characters, at most [`MAX_TEXT`] bytes long, with a mark if it was cut.
+fn shortened(text: &str) -> String {
+    const MARK: &str = "…";
+    let mut text = log::plain(text);
+    if text.len() > MAX_TEXT {
+        text.truncate(text.floor_char_boundary(MAX_TEXT - MARK.len()));
+        text.push_str(MARK);
+    }
+    text
+}
+
+impl Display for Report<'_> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({} s).", words(self.state).1, self.for_seconds)?;
+        if let Some(seconds) = self.next_try_seconds {
+            write!(f, " Next try in {seconds} s.")?;
+        }
+        write!(f, " Restarts: {}.", self.restarts)?;
+        if let Some(exit) = &self.last_exit {
+            write!(f, " Last time it {}.", shortened(exit))?;
+        }
+        write!(f, " Target: {}", shortened(&self.upstream))?;
+        for (name, value) in self.info {
+            if let Some(value) = value {
+                write!(f, ", {}: {}", name.replace('_', " "), shortened(value))?;
+            }
+        }
+        f.write_char('.')
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn info(process_type: &str) -> [(String, Option<String>); 2] {
+        [
+            ("process_type".to_owned(), Some(process_type.to_owned())),
+            ("agent_sha256".to_owned(), None),
+        ]
+    }
+
+    fn report(info: &[(String, Option<String>)]) -> Report<'_> {
+        Report {
+            state: AgentState::Restarting,
+            for_seconds: 3,
+            restarts: 7,
+            last_exit: Some("exited with status 1".to_owned()),
+            next_try_seconds: Some(4),
+            upstream: "port 8080".to_owned(),
+            info,
+            agent_pid: None,
+        }
+    }
+
+    #[test]
+    fn report_is_json_and_words() {
+        let info = info("web");
+        let pid = std::process::id();
+        assert_eq!(
+            report(&info).render(),
+            format!(
+                "false\n\
+                 {{\"state\":\"restarting\",\"for_seconds\":3,\"restarts\":7,\"last_exit\":\"exited with status 1\",\
+                 \"next_try_seconds\":4,\"target\":\"port 8080\",\"agent_pid\":null,\"supervisor_pid\":{pid},\
+                 \"process_type\":\"web\",\"agent_sha256\":null}}\n\
+                 The agent has exited and restarts soon (3 s). Next try in 4 s. Restarts: 7. Last time it exited with status 1. \
+                 Target: port 8080, process type: web.\n"
+            )
+        );
+        let running = Report {
+            state: AgentState::Running,
+            last_exit: None,
+            next_try_seconds: None,
+            restarts: 0,
+            ..report(&info)
+        };
+        let text = running.render();
+        assert!(text.starts_with("true\n{\"state\":\"running\","), "{text}");
+        assert!(
+            text.ends_with(
+                "\nThe agent is running (3 s). Restarts: 0. Target: port 8080, process type: web.\n"
+            ),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn no_text_spoils_a_line() {
+        let info = info("a\"b\\c\nd\u{1b}[2J");
+        let text = report(&info).render();
+        assert_eq!(text.lines().count(), 3);
+        assert!(
+            text.contains(r#""process_type":"a\"b\\c\\nd\\u{1b}[2J""#),
+            "{text}"
+        );
+        assert!(text.lines().all(|line| line == log::plain(line)), "{text}");
+    }
+
+    #[test]
+    fn report_is_never_too_long() {
+        for unit in ["x", "ü", "\n", "\"", "\\"] {
+            let long = unit.repeat(MAX_REPORT);
+            let info = ["a", "b", "c"].map(|name| (name.to_owned(), Some(long.clone())));
+            let report = Report {
+                last_exit: Some(long.clone()),
+                upstream: long.clone(),
+                ..report(&info)
+            };
+            let text = report.render();
+            assert!(text.len() <= MAX_REPORT, "{}", text.len());
+            assert!(text.lines().skip(1).all(|line| line.contains('…')));
+        }
+    }
+}

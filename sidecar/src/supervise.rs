@@ -1,0 +1,68 @@
+//! The supervisor's start: detaches itself from what started it, then runs the event loop.
+
+use crate::app;
+use crate::config::{ConfigError, SupervisorConfig};
+use crate::definition::Definition;
+use crate::event_loop::EventLoop;
+use crate::limits::Limits;
+use crate::log::{Level, Log, Verbosity};
+use crate::messages::Message;
+use rustix::process;
+use std::ffi::OsString;
+use std::fs;
+use std::process::ExitCode;
+
+/// The role's name on the command line.
+pub(crate) const ROLE: &str = "supervise";
+
+/// The arguments after the role are a [`SupervisorConfig`].
+pub(crate) fn run(definition: Definition, arguments: &[OsString]) -> ExitCode {
+    close_inherited_descriptors();
+    let config = match SupervisorConfig::from_arguments(arguments) {
+        Ok(config) => config,
+        Err(ConfigError { name: argument }) => {
+            let log = Log::new(definition.name, Verbosity::Info);
+            log.log(Level::Warning, &Message::MalformedConfig { argument });
+            return ExitCode::FAILURE;
+        }
+    };
+    let log = Log::new(definition.name, config.verbosity);
+    detach();
+    let app = config.app;
+    let limits = Limits::default();
+    let result = EventLoop::new(definition, config, limits.clone(), log).and_then(EventLoop::run);
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let error = error.to_string();
+            log.log(Level::Warning, &Message::SupervisorFailed { error });
+            // An app that is process 1 of its container would not reap a supervisor that exits before it.
+            app::wait_for_exit(app, limits.poll_interval);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Leaves the terminal and the process group of the app, and its directory, which may be unmounted; adopts the agent's orphans.
+fn detach() {
+    // Each for itself: one that is refused does not keep the others from being done.
+    let _ = process::setsid();
+    let _ = process::set_child_subreaper(Some(process::getpid()));
+    let _ = process::chdir("/");
+}
+
+/// Closes everything but standard input, output and error: who started the app may have left something open in it, such as the
+/// write end of a pipe whose reader waits for its end.
+fn close_inherited_descriptors() {
+    const FIRST: i32 = 3;
+    let listed: Option<Vec<i32>> = fs::read_dir("/proc/self/fd").ok().map(|entries| {
+        entries
+            .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
+            .collect()
+    });
+    // Without /proc, the numbers that are likely.
+    let open = listed.unwrap_or_else(|| (FIRST..1024).collect());
+    for descriptor in open.into_iter().filter(|descriptor| *descriptor >= FIRST) {
+        let _ = nix::unistd::close(descriptor); // EBADF: the directory's own, closed since.
+    }
+}
