@@ -2,7 +2,8 @@
 # The CNB builder of the tests on a Docker engine, for script/engine. It is sourced, never run.
 #
 # Its base images are those of heroku/builder:24, or made here in their shape. Its buildpacks are the tests', and its lifecycle is the one
-# that tools/ pins. So all tests run on both, and none of them asks a network for what an app would need.
+# that tools/ pins. So all tests run on both, and none of them asks a network for what an app would need. A second
+# run image has servers of the distribution, such as nginx, for apps that are run by one.
 
 # All that is kept between runs.
 # shellcheck disable=SC2153 # lib.sh sets it
@@ -17,7 +18,8 @@ HEROKU_RUN_IMAGE=heroku/heroku:24
 # The users of heroku-24, by <https://github.com/heroku/base-images>: an image is built by one and run by another one.
 readonly GROUP_ID=1000 RUN_USER_ID=1001 BUILD_USER_ID=1002
 
-# choose_builder: decides which base images to use, with an engine that answers; a pull is only tried once.
+# choose_builder: decides which base images to use, with an engine that answers; a pull is only tried once. With heroku's
+# images it makes servers.tar, too, since only this engine is sure to have a network.
 choose_builder() {
   if has_image "$HEROKU_BUILDER" && has_image "$HEROKU_RUN_IMAGE"; then
     echo heroku >"$CHOICE"
@@ -30,6 +32,7 @@ choose_builder() {
       echo local >"$CHOICE"
     fi
   fi
+  [[ $(<"$CHOICE") == local ]] || make_servers install_with_docker
 }
 
 has_image() {
@@ -70,11 +73,83 @@ bootstrap_base() {
   mv "$STATE/base.tar.new" "$STATE/base.tar"
 }
 
-# make_builder: makes the builder of KEY and what goes with it, unless the engine has it. Sets BUILDER and RUN_IMAGE_WITHOUT_SHELL.
+# make_archives: makes base.tar and servers.tar, from which the base images are imported if heroku's cannot be pulled.
+make_archives() {
+  make_base
+  make_servers install_without_docker
+}
+
+# make_servers INSTALL: makes servers.tar, the file system of the run image with servers installed. INSTALL is install_with_docker or
+# install_without_docker.
+make_servers() {
+  if has_servers; then return; fi
+  say 'Installing servers into a run image (half a minute, once)'
+  "$1" "$(declare -f install_servers); install_servers" >"$STATE/servers.log" 2>&1 ||
+    die "the servers could not be installed; the reason is in ${STATE#"$ROOT/"}/servers.log"
+  rm -rf --one-file-system "$STATE/servers"
+  mv "$STATE/servers.tar.new" "$STATE/servers.tar"
+  servers_key >"$STATE/servers.key"
+}
+
+# has_servers: whether servers.tar exists and is up to date.
+has_servers() {
+  [[ -s $CHOICE && -e $STATE/servers.tar && $(<"$STATE/servers.key") == "$(servers_key)" ]]
+}
+
+servers_key() {
+  cat "$CHOICE"
+  [[ $(<"$CHOICE") != local ]] || cat "$STATE/base.key"
+  declare -f install_servers
+}
+
+# install_servers: installs them, as root in a copy of the run image. Packages start no service, since policy-rc.d forbids it.
+install_servers() {
+  set -euo pipefail
+  printf '#!/bin/sh\nexit 101\n' >/usr/sbin/policy-rc.d
+  chmod 755 /usr/sbin/policy-rc.d
+  export DEBIAN_FRONTEND=noninteractive
+  apt-get update
+  apt-get install --yes --no-install-recommends --option Dpkg::Options::=--force-unsafe-io \
+    busybox gunicorn haproxy nginx nodejs puma python3 ruby
+  rm -rf /var/{cache,lib}/apt /usr/share/{doc,info,locale,man}
+}
+
+# install_with_docker SCRIPT: runs SCRIPT in a container of heroku's run image.
+install_with_docker() {
+  local container
+  container=$(docker create --label "$PREFIX" --user root --network host --entrypoint bash "$HEROKU_RUN_IMAGE" -c "$1") &&
+    docker start --attach "$container" &&
+    docker export "$container" >"$STATE/servers.tar.new" &&
+    docker rm "$container"
+}
+
+# install_without_docker SCRIPT: runs SCRIPT in the file system of base.tar, without the engine, which may have no network.
+install_without_docker() {
+  in_namespaces --mount -- change_base "$1"
+}
+
+# change_base SCRIPT: what install_without_docker runs in its own namespaces of mounts and processes.
+change_base() {
+  local root="$STATE/servers"
+  rm -rf "$root"
+  mkdir "$root"
+  tar --extract --file "$STATE/base.tar" --numeric-owner --directory "$root"
+  # debootstrap lists `main` only. Ubuntu has some of the servers in `universe`.
+  ! grep --quiet '^ID=ubuntu$' "$root/etc/os-release" || sed -i 's/ main$/ main universe/' "$root/etc/apt/sources.list"
+  cp /etc/resolv.conf "$root/etc/resolv.conf"
+  mount --rbind /dev "$root/dev"
+  mount -t proc proc "$root/proc"
+  chroot "$root" bash -c "$1"
+  tar --create --file "$STATE/servers.tar.new" --numeric-owner --one-file-system --exclude './dev/*' --directory "$root" .
+}
+
+# make_builder: makes the builder of KEY and what goes with it, unless the engine has it. Sets BUILDER, RUN_IMAGE_WITHOUT_SHELL and
+# RUN_IMAGE_WITH_SERVERS.
 make_builder() {
   local build run
   BUILDER=$PREFIX-base/builder:$KEY
   RUN_IMAGE_WITHOUT_SHELL=$PREFIX-base/run-without-shell:$KEY
+  RUN_IMAGE_WITH_SERVERS=$PREFIX-base/run-with-servers:$KEY
   if has_image "$BUILDER" && [[ -e $BUILDER_CONFIG ]]; then return; fi
 
   say 'Making the builder of the tests'
@@ -88,6 +163,7 @@ make_builder() {
     import "$build" "USER $BUILD_USER_ID:$GROUP_ID" "ENV CNB_USER_ID=$BUILD_USER_ID" "ENV CNB_GROUP_ID=$GROUP_ID" <"$STATE/base.tar"
   fi
   make_run_image_without_shell "$run"
+  import "$RUN_IMAGE_WITH_SERVERS" "USER $RUN_USER_ID:$GROUP_ID" <"$STATE/servers.tar"
   create_builder "$build" "$run"
 }
 

@@ -21,6 +21,7 @@ mod packages;
 mod rolling_deploy;
 mod secrets;
 mod served;
+mod servers;
 mod stopping;
 mod subjects;
 mod surroundings;

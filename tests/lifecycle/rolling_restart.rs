@@ -59,7 +59,7 @@ fn no_request_is_lost_while_apps_are_restarted_one_by_one() {
 /// Waits until the load has an answer of this process of the app: that it answers at all is asserted at the end.
 fn wait_for_answer(load: &Load, app: u32) {
     eventually(DEADLINE, "an answer of a replica", || {
-        load.has_answer_of(app).then_some(())
+        load.answering().contains(&app).then_some(())
     });
 }
 

@@ -1,4 +1,4 @@
-//! Constant load on an endpoint of the sample app, and what became of each request.
+//! Constant load on an endpoint, and what became of each request.
 
 use super::DEADLINE;
 use std::collections::BTreeSet;
@@ -17,6 +17,8 @@ pub(crate) enum Client {
     Quick,
     /// What takes this many milliseconds to answer.
     Slow(u32),
+    /// The page of a server other than the sample app: the PID of the process that answers, in a line.
+    Page,
 }
 
 impl Client {
@@ -33,7 +35,7 @@ impl Client {
     ];
 }
 
-/// How long a quick client pauses between two requests: some load, and no race of all clients for the processor.
+/// How long a client that is not slow pauses between two requests: some load, and no race of all clients for the processor.
 const PAUSE: Duration = Duration::from_millis(10);
 
 /// What became of a request.
@@ -77,7 +79,7 @@ impl Load {
                         let id = ids.fetch_add(1, Ordering::Relaxed);
                         let record = client.ask(&address, endpoint, id);
                         lock(&records).0.push(record);
-                        if let Client::Quick = client {
+                        if !matches!(client, Client::Slow(_)) {
                             thread::sleep(PAUSE);
                         }
                     }
@@ -91,9 +93,9 @@ impl Load {
         }
     }
 
-    /// Whether this process of the app has given a whole answer.
-    pub(crate) fn has_answer_of(&self, app: u32) -> bool {
-        lock(&self.records).answering().contains(&app)
+    /// The processes that gave whole answers so far.
+    pub(crate) fn answering(&self) -> BTreeSet<u32> {
+        lock(&self.records).answering()
     }
 
     /// Whether this release of the app has given a whole answer.
@@ -131,20 +133,26 @@ impl Client {
         let path = match self {
             Client::Quick => format!("/headers?id={id}"),
             Client::Slow(milliseconds) => format!("/slow?ms={milliseconds}&id={id}"),
+            Client::Page => format!("/?id={id}"),
         };
         let sent = Instant::now();
         let (answer, ended) = exchange(address, endpoint, &path);
         let answered = Instant::now();
         let answer = String::from_utf8_lossy(&answer);
         let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
+        let app = match self {
+            Client::Page => body.strip_suffix('\n').and_then(|pid| pid.parse().ok()),
+            _ => app_of(head),
+        };
         let is_whole = head.starts_with("HTTP/1.1 200 ")
             && match self {
                 Client::Quick => body.starts_with(&format!("GET {path}\n")),
                 // The last line, and the end of a body that comes in pieces (RFC 9112, section 7.1).
                 Client::Slow(_) => body.contains("10/10\n") && body.ends_with("\r\n0\r\n\r\n"),
+                Client::Page => app.is_some(),
             };
         Record {
-            app: app_of(head),
+            app,
             release: release_of(head),
             has_begun: !answer.is_empty(),
             failure: (!is_whole).then(|| format!("{path}: {answer} ({ended:?})")),
