@@ -135,6 +135,7 @@ mod tests {
         drop(first);
         assert!(is_marked(&place));
         drop(second);
+        let _of_another_port = mark(&format!("{place}0")).unwrap();
         assert!(!is_marked(&place));
         // The lock's holder is none.
         let _lock = acquire(&place).unwrap();

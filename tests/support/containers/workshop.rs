@@ -17,6 +17,7 @@ const BUILDER_CONFIG: &str = "BACKPLANE_TEST_BUILDER_CONFIG";
 const FOLDER: &str = "BACKPLANE_TEST_FOLDER";
 const PREFIX: &str = "BACKPLANE_TEST_PREFIX";
 const RUN_IMAGE_WITHOUT_SHELL: &str = "BACKPLANE_TEST_RUN_IMAGE_WITHOUT_SHELL";
+const RUN_IMAGE_WITH_SERVERS: &str = "BACKPLANE_TEST_RUN_IMAGE_WITH_SERVERS";
 
 /// What tools/ pins, and tests run beside an app; static too.
 const TOOLS: [&str; 2] = ["frpc", "frps"];
@@ -35,6 +36,8 @@ pub(crate) struct Workshop {
     pub(super) builder_config: PathBuf,
     /// A run image without a single program beside what an app brings.
     pub(crate) run_image_without_shell: String,
+    /// A run image with servers of the distribution, such as haproxy, and the languages that apps are written in.
+    pub(crate) run_image_with_servers: String,
 }
 
 /// The workshop of this run, made by the first test that asks for it.
@@ -156,6 +159,7 @@ impl Workshop {
             builder: variable(BUILDER)?,
             builder_config: variable(BUILDER_CONFIG)?.into(),
             run_image_without_shell: variable(RUN_IMAGE_WITHOUT_SHELL)?,
+            run_image_with_servers: variable(RUN_IMAGE_WITH_SERVERS)?,
             gateway: gateway(),
         })
     }
