@@ -143,6 +143,7 @@ mod tests {
         drop(first);
         assert!(is_marked(&name));
         drop(second);
+        let _of_another_port = mark(&numbered(40)).unwrap();
         assert!(!is_marked(&name));
         // The lock's holder is none.
         let _lock = acquire(&name).unwrap();

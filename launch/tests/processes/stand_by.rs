@@ -174,23 +174,36 @@ fn overlapping_restart_hands_the_target_over() {
 
 #[test]
 fn listener_that_no_process_of_an_app_owns_has_one_agent_soon() {
-    let socket = bound(0);
-    let port = port_of(&socket);
-    let layers: Vec<Layer> = (0..3).map(|_| layer_of("web", port)).collect();
-    let apps: Vec<App> = layers.iter().map(Layer::launch).collect();
-    for app in &apps {
-        app.supervisor();
-    }
-    rustix::net::listen(&socket, 1).unwrap();
-    let agents = || -> Vec<u32> { layers.iter().flat_map(Layer::agents).collect() };
-    within(SOON, "one has an agent", || {
-        (!agents().is_empty()).then_some(())
-    });
-    let until = Instant::now() + Duration::from_secs(4);
-    eventually("time has passed", || (Instant::now() > until).then_some(()));
-    assert_eq!(agents().len(), 1);
-    for app in apps {
-        app.finish();
+    for count in [2, 3] {
+        let socket = bound(0);
+        let port = port_of(&socket);
+        let layers: Vec<Layer> = (0..count).map(|_| layer_of("web", port)).collect();
+        let apps: Vec<App> = layers
+            .iter()
+            .map(|layer| {
+                let app = layer.launch();
+                app.supervisor();
+                app
+            })
+            .collect();
+        for app in &apps[1..] {
+            app.log_has("This supervisor stands by");
+        }
+        rustix::net::listen(&socket, 1).unwrap();
+        let agents = || -> Vec<u32> { layers.iter().flat_map(Layer::agents).collect() };
+        within(SOON, "one has an agent", || {
+            (!agents().is_empty()).then_some(())
+        });
+        let until = Instant::now() + Duration::from_secs(4);
+        eventually("time has passed", || (Instant::now() > until).then_some(()));
+        assert_eq!(agents().len(), 1);
+        // Each of two leaves the target to the other one once, and then it is the first one's.
+        if let [first, _] = &layers[..] {
+            assert_eq!(first.agents().len(), 1, "{}", first.log());
+        }
+        for app in apps {
+            app.finish();
+        }
     }
 }
 

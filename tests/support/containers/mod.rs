@@ -36,7 +36,6 @@ mod release;
 mod server;
 #[path = "../soak.rs"]
 mod soak;
-#[expect(dead_code, reason = "the tests over the CNB lifecycle use more of it")]
 #[path = "../waiting.rs"]
 mod waiting;
 mod workshop;
@@ -54,5 +53,5 @@ pub(crate) use network::Network;
 pub(crate) use release::{archive, file, sha256};
 pub(crate) use server::Edge;
 pub(crate) use soak::soak_or;
-pub(crate) use waiting::{DEADLINE, eventually};
+pub(crate) use waiting::{DEADLINE, eventually, never_within};
 pub(crate) use workshop::workshop;
