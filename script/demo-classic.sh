@@ -5,7 +5,7 @@ WHAT_IS_BUILT='The classic buildpack and the stand-ins are built below target/.'
 PACKAGE_ARGUMENTS=(classic)
 # Where the app's config vars are, a file for each: what Heroku hands to a build.
 VARIABLES=config-vars
-AGENT_FOLDER=dyno/app/.backplane
+AGENT_DIRECTORY=dyno/app/.backplane
 WHERE_THE_AGENT_IS='in the slug, and in the cache for the next build'
 
 make_front_end() {
@@ -25,9 +25,9 @@ END
 
 introduce_build() {
   step 'Build the app' \
-    'The sample app has two processes. Heroku would call two programs of the buildpack, and compile with the folder of the app, that' \
+    'The sample app has two processes. Heroku would call two programs of the buildpack, and compile with the directory of the app, that' \
     'of the cache, and one with a file for each config var. They say where the agent is, and what checksum its archive must have (it' \
-    'is "pinned"). The slug then runs from another folder than it was built in.'
+    'is "pinned"). The slug then runs from another directory than it was built in.'
   run cat app/Procfile
 }
 

@@ -5,7 +5,7 @@ WHAT_IS_BUILT='The lifecycle, that is what pack runs inside of a build, the buil
 PACKAGE_ARGUMENTS=()
 # Where the variables of a build are, a file for each: what pack makes of --env.
 VARIABLES=platform/env
-AGENT_FOLDER=layers/backplane_agent/agent
+AGENT_DIRECTORY=layers/backplane_agent/agent
 WHERE_THE_AGENT_IS='in a layer of its own, to be kept for the next build'
 
 make_front_end() {
@@ -15,7 +15,7 @@ make_front_end() {
   add_buildpack "$ROOT/target/package/backplane_agent"
 }
 
-# add_buildpack FOLDER: puts a buildpack where the lifecycle looks for it, and at the end of the order.
+# add_buildpack DIRECTORY: puts a buildpack where the lifecycle looks for it, and at the end of the order.
 add_buildpack() {
   local id version
   id=$(sed -n 's/^id = "\(.*\)"$/\1/p' "$1/buildpack.toml")

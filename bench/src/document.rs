@@ -1,40 +1,45 @@
-//! Results as Markdown: tables, and their place in a document that people write around them.
+//! Results as Markdown tables, and their places in a document that people write around them.
 
 use comfy_table::presets::ASCII_MARKDOWN;
 use comfy_table::{CellAlignment, Table};
 
-/// A Markdown table, which is good to read on a terminal too. The first column is of words, all others of figures.
+/// A table and the name of its place in the document.
+pub(crate) type NamedTable = (&'static str, String);
+
+/// A Markdown table, which reads well on a terminal too. The first column is text, all others are figures.
 pub(crate) fn table(header: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> String {
     let mut table = Table::new();
     table.load_style(ASCII_MARKDOWN).set_header(header);
-    for row in rows {
-        table.add_row(row);
-    }
+    table.add_rows(rows);
     for column in table.column_iter_mut().skip(1) {
         column.set_cell_alignment(CellAlignment::Right);
     }
     table.to_string()
 }
 
-/// What is said of a goal.
-pub(crate) fn verdict(is_met: bool) -> &'static str {
-    if is_met { "met" } else { "missed" }
+/// The rows of a table with two columns.
+pub(crate) fn rows<const N: usize>(pairs: [(&str, String); N]) -> [Vec<String>; N] {
+    pairs.map(|(name, value)| vec![name.to_owned(), value])
 }
 
-/// `document` with `content` as its section `name`: in place of the earlier one, or at the end.
-pub(crate) fn with_section(document: &str, name: &str, content: &str) -> String {
+/// Bytes in this unit, with one decimal.
+pub(crate) fn tenths(bytes: u64, unit: u64) -> String {
+    let tenths = (bytes * 10 + unit / 2) / unit;
+    format!("{}.{}", tenths / 10, tenths % 10)
+}
+
+/// The document with a table in place of the earlier one of that name, or at the end.
+pub(crate) fn with_table(document: &str, name: &str, table: &str) -> String {
     let begin = format!("<!-- begin: script/bench {name} -->\n");
     let end = format!("<!-- end: script/bench {name} -->\n");
-    let section = format!("{begin}\n{}\n\n{end}", content.trim());
-    let earlier = document.split_once(&begin).and_then(|(before, rest)| {
-        let (_, after) = rest.split_once(&end)?;
-        Some((before, after))
-    });
-    match earlier {
-        Some((before, after)) => [before, &section, after].concat(),
-        None if document.is_empty() => section,
-        None => format!("{}\n\n{section}", document.trim_end()),
-    }
+    let earlier = document
+        .split_once(&begin)
+        .and_then(|(before, rest)| Some((before, rest.split_once(&end)?.1)));
+    let (before, after) = match earlier {
+        Some((before, after)) => (before.to_owned(), after),
+        None => (document.to_owned() + "\n", ""),
+    };
+    format!("{before}{begin}\n{table}\n\n{end}{after}")
 }
 
 #[cfg(test)]
@@ -58,14 +63,14 @@ mod tests {
     }
 
     #[test]
-    fn section_takes_its_place() {
-        let first = with_section("# Benchmarks\n", "install", "old");
+    fn table_takes_the_place_of_the_earlier_one() {
+        let first = with_table("# Benchmarks\n", "boot", "old");
         assert_eq!(
             first,
-            "# Benchmarks\n\n<!-- begin: script/bench install -->\n\nold\n\n<!-- end: script/bench install -->\n"
+            "# Benchmarks\n\n<!-- begin: script/bench boot -->\n\nold\n\n<!-- end: script/bench boot -->\n"
         );
-        let both = with_section(&format!("{first}\nWords.\n"), "launch", "launched");
-        let renewed = with_section(&both, "install", "new");
+        let both = with_table(&format!("{first}\nWords.\n"), "idle", "watched");
+        let renewed = with_table(&both, "boot", "new");
         assert_eq!(renewed, both.replace("old", "new"));
         assert_ne!(renewed, both);
     }

@@ -1,65 +1,74 @@
 //! `launch`: what exec.d adds to a boot, when the agent starts, starts again and ends, and what the supervisor costs meanwhile,
 //! beside scripts in bash that do the same.
 
+mod app_run;
+mod app_runs;
+mod baseline;
 mod boot;
-mod household;
 mod idle;
 mod image;
-mod life;
-mod lives;
-mod peer;
-mod port;
-mod programs;
-mod report;
-mod stamps;
+mod subreaper;
 
-use std::error::Error;
-use std::num::NonZeroUsize;
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::os::fd::OwnedFd;
 use std::thread::available_parallelism;
+use std::time::Duration;
 
-use crate::kit::Kit;
-use crate::measure::Limits;
-use household::Household;
+use anyhow::Result;
+use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, getsockname, socket_with};
+
+use crate::bundle::{BACKPLANE, Bundle, DO_NOTHING};
+use crate::document::{NamedTable, rows, table, tenths};
 use image::{ExecD, Image};
-use programs::Programs;
-use report::{Report, Sizes};
+use subreaper::Subreaper;
 
-/// How often each launch is measured unless it is said.
-pub(crate) const RUNS: NonZeroUsize = NonZeroUsize::new(300).expect("300 is not 0");
+/// How long anything that should happen may take.
+const TIMEOUT: Duration = Duration::from_secs(20);
 
-/// Measures, and gives the result as Markdown.
-pub(crate) fn run(
-    kit: &Kit,
-    runs: NonZeroUsize,
-    limits: &Limits,
-) -> Result<String, Box<dyn Error>> {
-    let programs = Programs::of(kit)?;
-    let household = Household::new(limits.start)?;
-    let boots = boot::measure(kit, &programs, &household, runs, limits)?;
+/// Measures, and returns the tables.
+pub(crate) fn run(bundle: &Bundle, runs: usize) -> Result<Vec<NamedTable>> {
+    let launch = bundle.buildpack(BACKPLANE)?.additional_program("launch");
+    let empty = bundle.buildpack(DO_NOTHING)?.additional_program("empty");
+    let subreaper = Subreaper::new(TIMEOUT)?;
+    let processors = available_parallelism()?.to_string();
+    let conditions = rows([("runs", runs.to_string()), ("processors", processors)]);
+    let mut tables = vec![("launch conditions", table(&["launch", ""], conditions))];
+    tables.extend(boot::measure(bundle, &launch, &empty, &subreaper, runs)?);
 
     // A copy: what the loop has in memory is not shared with the other scripts of this machine.
-    let bash = kit.work("bash");
-    fs_err::copy(peer::BASH, &bash)?;
-    let app = kit.program("bench-app");
-    let loop_script = peer::restart_loop();
-    let ours = ExecD::Program(&programs.launch);
-    let ours = Image::new(kit, "ours-with-app", &app, Some(ours))?;
-    let script = ExecD::Script(&bash, &loop_script);
-    let bash = Image::new(kit, "bash-with-app", &app, Some(script))?;
-    let lives = lives::measure(&ours, &bash, &household, runs, limits.start)?;
-    let [supervisor, bash_loop] = idle::measure(&ours, &bash, &household, runs, limits.start)?;
+    let bash = bundle.work("bash");
+    fs_err::copy(baseline::BASH, &bash)?;
+    let app = bundle.program("bench-probe");
+    let ours = ExecD::Program(&launch);
+    let ours = Image::new(bundle, "ours-with-app", &app, Some(ours))?;
+    let restart_loop = baseline::restart_loop();
+    let script = ExecD::Script(&bash, &restart_loop);
+    let bash = Image::new(bundle, "bash-with-app", &app, Some(script))?;
+    let agents = app_runs::measure(&ours, &bash, &subreaper, runs)?;
+    let idle = idle::measure(&ours, &bash, &subreaper, runs)?;
 
-    let report = Report {
-        runs: runs.get(),
-        processors: available_parallelism()?.get(),
-        boots,
-        lives,
-        supervisor,
-        bash_loop,
-        sizes: Sizes {
-            launch: fs_err::metadata(&programs.launch)?.len(),
-            empty: fs_err::metadata(&programs.empty)?.len(),
-        },
-    };
-    Ok(report.to_string())
+    let size = |path| fs_err::metadata(path).map(|metadata| metadata.len());
+    let (launch, empty) = (size(&launch)?, size(&empty)?);
+    let kilobytes = |bytes| tenths(bytes, 1000);
+    let sizes = rows([
+        ("launch program", kilobytes(launch)),
+        ("empty program, packaged as it is", kilobytes(empty)),
+        ("difference", kilobytes(launch - empty)),
+    ]);
+    tables.extend([
+        ("launch agents", agents),
+        ("launch idle", idle),
+        ("launch size", table(&["kB", "size"], sizes)),
+    ]);
+    Ok(tables)
+}
+
+/// Takes a free port of 127.0.0.1 on which nothing listens yet, so that no other process gets it before the app listens.
+fn take_port() -> io::Result<(u16, OwnedFd)> {
+    let flags = SocketFlags::CLOEXEC;
+    let socket = socket_with(AddressFamily::INET, SocketType::STREAM, flags, None)?;
+    bind(&socket, &SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0))?;
+    let address = SocketAddr::try_from(getsockname(&socket)?)?;
+    Ok((address.port(), socket))
 }

@@ -1,38 +1,35 @@
 //! Measures the Backplane buildpack beside what people use today, in one run, so that the figures can be compared.
 //!
-//! Each subcommand is a module. What they share: commands are measured by [`measure`], take turns by [`rounds`], are
-//! summed up by [`statistics`], and shown by [`document`]. A run never fails on figures, but it fails when something
-//! that is measured does not do what it says.
+//! Each subcommand is a module. A run fails if something that is measured does not do what it says, and never for a
+//! figure.
 
+mod bundle;
 mod document;
 mod install;
-mod kit;
 mod launch;
 mod measure;
 mod rounds;
-mod statistics;
+mod series;
 
-use std::error::Error;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
-use std::process::ExitCode;
 
+use anyhow::Result;
 use clap::{Parser, Subcommand};
 
-use crate::kit::Kit;
-use crate::measure::Limits;
+use crate::bundle::Bundle;
 
 /// Measures the Backplane buildpack beside what people use today.
 #[derive(Parser)]
 #[command(name = "backplane-bench", version)]
 struct Arguments {
-    /// The folder of the programs to measure, as script/bench makes it; everything else is written there too
-    #[arg(long, value_name = "FOLDER")]
-    kit: PathBuf,
+    /// The directory of the programs to measure, as script/bench makes it; everything else is written there too
+    #[arg(long, value_name = "DIRECTORY")]
+    bundle: PathBuf,
     /// How often each command is measured; each subject has its own default
     #[arg(long, value_name = "N")]
     runs: Option<NonZeroUsize>,
-    /// Also put the result into this Markdown file, in place of an earlier one
+    /// Also put the tables into this Markdown file, in place of earlier ones
     #[arg(long, value_name = "FILE")]
     markdown: Option<PathBuf>,
     #[command(subcommand)]
@@ -51,33 +48,23 @@ enum Subject {
     Launch,
 }
 
-fn main() -> ExitCode {
-    match run(&Arguments::parse()) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("backplane-bench: {error}");
-            ExitCode::FAILURE
-        }
-    }
-}
-
-fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
-    let kit = Kit::open(&arguments.kit)?;
-    let limits = Limits::default();
-    let (name, section) = match arguments.subject {
-        Subject::Install { soak } => (
-            "install",
-            install::run(&kit, arguments.runs.unwrap_or(install::RUNS), soak, &limits)?,
-        ),
-        Subject::Launch => (
-            "launch",
-            launch::run(&kit, arguments.runs.unwrap_or(launch::RUNS), &limits)?,
-        ),
+fn main() -> Result<()> {
+    let arguments = Arguments::parse();
+    let bundle = Bundle::open(&arguments.bundle)?;
+    let runs = |default| arguments.runs.map_or(default, NonZeroUsize::get);
+    let tables = match arguments.subject {
+        Subject::Install { soak } => install::run(&bundle, runs(21), soak)?,
+        Subject::Launch => launch::run(&bundle, runs(300))?,
     };
-    println!("{section}");
+    for (name, table) in &tables {
+        println!("{name}\n\n{table}\n");
+    }
     if let Some(path) = &arguments.markdown {
-        let text = document::with_section(&fs_err::read_to_string(path)?, name, &section);
-        fs_err::write(path, text)?;
+        let mut document = fs_err::read_to_string(path)?;
+        for (name, table) in &tables {
+            document = document::with_table(&document, name, table);
+        }
+        fs_err::write(path, document)?;
     }
     Ok(())
 }

@@ -1,175 +1,108 @@
 //! Commands that take turns, so that all of them share what else the machine does meanwhile.
 
-use std::io;
-use std::num::NonZeroUsize;
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use crate::measure::{self, MeasureError, Measurement};
-use crate::statistics::Series;
+use anyhow::{Context as _, Result, bail};
+
+use crate::measure::{self, Measurement};
+use crate::series::Series;
 
 /// A command to measure, with what comes before and after it.
 pub(crate) trait Subject {
-    /// What it is, in a few words; a progress line or an error begins with it.
     fn name(&self) -> &str;
 
-    /// Makes all as it has to be before a run.
-    fn prepare(&mut self) -> Result<(), SubjectError>;
+    /// Restores the state that each run starts with.
+    fn prepare(&mut self) -> Result<()> {
+        Ok(())
+    }
 
     /// The command for one run.
     fn command(&self) -> Command;
 
-    /// Whether the run did what it says; `output` is what it wrote.
-    fn check(&mut self, output: &str) -> Result<(), SubjectError>;
+    /// Fails if the run did not do what it says; `output` is what it wrote.
+    fn check(&mut self, output: &str) -> Result<()>;
 }
 
-/// Errors that can occur before or after a measured run.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum SubjectError {
-    /// The words name the file.
-    #[error(transparent)]
-    File(#[from] io::Error),
-    /// What is prepared or restored by a run of its own.
-    #[error(transparent)]
-    Preparation(#[from] MeasureError),
-    /// What it did, which is not what it says.
-    #[error("{0}")]
-    Broken(String),
+/// What each run of a subject took, in their order.
+pub(crate) struct Measurements {
+    pub(crate) name: String,
+    runs: Vec<Measurement>,
 }
-
-/// Errors that can occur when commands take turns.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum RoundsError {
-    #[error("{subject}: {error}")]
-    Subject {
-        subject: String,
-        error: SubjectError,
-    },
-    #[error("{subject}: {error}")]
-    Measure {
-        subject: String,
-        error: MeasureError,
-    },
-    #[error("{subject} did not do what it says: {claim}; it wrote:\n{output}")]
-    Claim {
-        subject: String,
-        claim: String,
-        output: String,
-    },
-}
-
-/// What all runs of a subject took, in their order; there is at least one.
-#[derive(Clone, Debug)]
-pub(crate) struct Measurements(Vec<Measurement>);
 
 impl Measurements {
     /// In milliseconds.
     pub(crate) fn wall(&self) -> Series {
-        self.series(|measurement| milliseconds(measurement.wall))
+        self.runs.iter().map(|run| milliseconds(run.wall)).collect()
     }
 
     /// In milliseconds.
     pub(crate) fn cpu(&self) -> Series {
-        self.series(|measurement| milliseconds(measurement.cpu))
+        self.runs.iter().map(|run| milliseconds(run.cpu)).collect()
     }
 
-    /// The highest peak of all runs, in bytes; none if any of them is not known.
+    /// The highest peak of all runs, in bytes; `None` if one of them is unknown.
     pub(crate) fn peak(&self) -> Option<u64> {
-        let peaks: Option<Vec<u64>> = self.0.iter().map(|run| run.peak).collect();
+        let peaks: Option<Vec<u64>> = self.runs.iter().map(|run| run.peak).collect();
         peaks?.into_iter().max()
-    }
-
-    /// Of runs that took these times, wall and CPU, in milliseconds.
-    #[cfg(test)]
-    pub(crate) fn of_milliseconds(runs: &[(u64, u64)]) -> Self {
-        let run = |(wall, cpu): &(u64, u64)| Measurement {
-            wall: Duration::from_millis(*wall),
-            cpu: Duration::from_millis(*cpu),
-            peak: None,
-        };
-        Self(runs.iter().map(run).collect())
-    }
-
-    fn series(&self, figure: impl Fn(&Measurement) -> f64) -> Series {
-        Series::of(self.0.iter().map(figure)).expect("take_turns runs everything at least once")
     }
 }
 
-/// As a number with a fraction, for statistics.
 pub(crate) fn milliseconds(duration: Duration) -> f64 {
     duration.as_secs_f64() * 1000.0
 }
 
-/// How many lines tell of the progress, at most.
+/// How many lines of progress there are, at most.
 const PROGRESS_LINES: usize = 50;
 
-/// Runs the subjects in turn, `warm_ups` + `runs` times, and gives what each took in the last `runs` of them. What a run
-/// writes goes to the file `log`.
+/// Runs the subjects in turn, `warm_ups` + `runs` times, and returns what each took in the last `runs` of them. What a
+/// run writes goes to the file `log`.
 pub(crate) fn take_turns<const N: usize>(
     mut subjects: [&mut dyn Subject; N],
     warm_ups: usize,
-    runs: NonZeroUsize,
+    runs: usize,
     log: &Path,
-    limit: Duration,
-) -> Result<[Measurements; N], RoundsError> {
-    let mut taken = [(); N].map(|()| Vec::with_capacity(runs.get()));
-    for round in 0..warm_ups + runs.get() {
-        match round.checked_sub(warm_ups) {
-            None => eprintln!("Warming up"),
-            Some(counted) if counted.is_multiple_of(runs.get().div_ceil(PROGRESS_LINES)) => {
-                eprintln!("Run {} of {runs}", counted + 1);
-            }
-            Some(_) => {}
+) -> Result<[Measurements; N]> {
+    let mut taken = subjects.each_ref().map(|subject| Measurements {
+        name: subject.name().to_owned(),
+        runs: Vec::new(),
+    });
+    for round in 0..warm_ups + runs {
+        if round % runs.div_ceil(PROGRESS_LINES) == 0 {
+            eprintln!("Round {round} of {}", warm_ups + runs);
         }
         for (subject, taken) in subjects.iter_mut().zip(&mut taken) {
-            let measurement = take_turn(*subject, log, limit)?;
-            if round >= warm_ups {
-                taken.push(measurement);
-            }
+            let measurement = take_turn(*subject, log).context(taken.name.clone())?;
+            taken
+                .runs
+                .extend((round >= warm_ups).then_some(measurement));
         }
     }
-    Ok(taken.map(Measurements))
+    Ok(taken)
 }
 
-fn take_turn(
-    subject: &mut dyn Subject,
-    log: &Path,
-    limit: Duration,
-) -> Result<Measurement, RoundsError> {
-    let name = subject.name().to_owned();
-    let failed = |error| RoundsError::Subject {
-        subject: name.clone(),
-        error,
-    };
-    subject.prepare().map_err(failed)?;
-    let measurement =
-        measure::run(&mut subject.command(), log, limit).map_err(|error| RoundsError::Measure {
-            subject: name.clone(),
-            error,
-        })?;
-    let output = fs_err::read(log).map_err(|error| failed(error.into()))?;
-    let output = String::from_utf8_lossy(&output);
+fn take_turn(subject: &mut dyn Subject, log: &Path) -> Result<Measurement> {
+    subject.prepare()?;
+    let measurement = measure::run(&mut subject.command(), log)?;
+    let output = String::from_utf8_lossy(&fs_err::read(log)?).into_owned();
     match subject.check(&output) {
-        Err(SubjectError::Broken(claim)) => Err(RoundsError::Claim {
-            subject: name,
-            claim,
-            output: output.trim_end().to_owned(),
-        }),
-        outcome => outcome.map_err(failed).map(|()| measurement),
+        Ok(()) => Ok(measurement),
+        Err(error) => bail!("{error}; it wrote:\n{output}"),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use anyhow::ensure;
     use std::cell::RefCell;
 
-    /// Writes its name into a diary whenever it is asked for something.
+    /// Writes each call into a diary.
     struct Diarist<'a> {
         name: &'static str,
         diary: &'a RefCell<String>,
-        breaks: bool,
+        is_broken: bool,
     }
 
     impl Diarist<'_> {
@@ -183,7 +116,7 @@ mod tests {
             self.name
         }
 
-        fn prepare(&mut self) -> Result<(), SubjectError> {
+        fn prepare(&mut self) -> Result<()> {
             self.write("-");
             Ok(())
         }
@@ -195,30 +128,24 @@ mod tests {
             command
         }
 
-        fn check(&mut self, output: &str) -> Result<(), SubjectError> {
+        fn check(&mut self, output: &str) -> Result<()> {
             self.write("+");
-            if self.breaks || output != "hello\n" {
-                return Err(SubjectError::Broken("it only says hello".to_owned()));
-            }
+            ensure!(!self.is_broken && output == "hello\n", "it only says hello");
             Ok(())
         }
     }
 
-    fn turns(breaks: bool) -> (Result<[Measurements; 2], RoundsError>, String) {
+    fn turns(is_broken: bool) -> (Result<[Measurements; 2]>, String) {
         let diary = RefCell::default();
         let log = tempfile::NamedTempFile::new().unwrap();
-        let diarist = |name, breaks| Diarist {
+        let diarist = |name, is_broken| Diarist {
             name,
             diary: &diary,
-            breaks,
+            is_broken,
         };
-        let outcome = take_turns(
-            [&mut diarist("a", false), &mut diarist("b", breaks)],
-            1,
-            NonZeroUsize::MIN,
-            log.path(),
-            Duration::from_mins(1),
-        );
+        let subjects: [&mut dyn Subject; 2] =
+            [&mut diarist("a", false), &mut diarist("b", is_broken)];
+        let outcome = take_turns(subjects, 1, 1, log.path());
         (outcome, diary.into_inner())
     }
 
@@ -226,30 +153,14 @@ mod tests {
     fn subjects_take_turns_and_warm_ups_do_not_count() {
         let (outcome, diary) = turns(false);
         assert_eq!(diary, "-a a +a -b b +b -a a +a -b b +b ");
-        assert_eq!(outcome.unwrap().map(|taken| taken.0.len()), [1, 1]);
+        assert_eq!(outcome.ok().unwrap().map(|taken| taken.runs.len()), [1, 1]);
     }
 
     #[test]
-    fn broken_claim_ends_it_with_the_output() {
+    fn broken_claim_ends_the_run_with_the_output() {
         let (outcome, diary) = turns(true);
         assert_eq!(diary, "-a a +a -b b +b ");
-        assert_eq!(
-            outcome.unwrap_err().to_string(),
-            "b did not do what it says: it only says hello; it wrote:\nhello"
-        );
-    }
-
-    #[test]
-    fn peak_is_the_highest_and_only_where_all_are_known() {
-        let taken = |peaks: &[Option<u64>]| {
-            let run = |peak: &Option<u64>| Measurement {
-                wall: Duration::ZERO,
-                cpu: Duration::ZERO,
-                peak: *peak,
-            };
-            Measurements(peaks.iter().map(run).collect())
-        };
-        assert_eq!(taken(&[Some(1), Some(3), Some(2)]).peak(), Some(3));
-        assert_eq!(taken(&[Some(1), None]).peak(), None);
+        let error = format!("{:#}", outcome.err().unwrap());
+        assert_eq!(error, "b: it only says hello; it wrote:\nhello\n");
     }
 }

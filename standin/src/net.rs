@@ -1,21 +1,21 @@
 //! Listening for connections.
 
 use crate::log;
+use anyhow::{Context as _, Result};
 use socket2::{SockFilter, SockRef};
 use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 
-/// How long to pause after a failed accept. The usual failure is that this process has too many files open, which lasts
-/// until one of them is closed; without a pause the loop would spin until then.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// How long to wait after a failed accept. The usual failure is that this process has too many files open, which lasts
+/// until one of them is closed; without a delay the loop would spin until then.
+const ACCEPT_DELAY: Duration = Duration::from_millis(100);
 
 /// Binds a listener, and names the address in the error.
-pub(crate) async fn bind(address: SocketAddr) -> io::Result<TcpListener> {
-    TcpListener::bind(address).await.map_err(|error| {
-        io::Error::new(error.kind(), format!("cannot listen on {address}: {error}"))
-    })
+pub(crate) async fn bind(address: SocketAddr) -> Result<TcpListener> {
+    let listener = TcpListener::bind(address).await;
+    listener.with_context(|| format!("cannot listen on {address}"))
 }
 
 /// Waits for the next connection; a failure is logged, never returned. Can be dropped without losing a connection.
@@ -28,7 +28,7 @@ pub(crate) async fn accept(listener: &TcpListener, program: &str) -> (TcpStream,
             }
             Err(error) => {
                 log::line(program, format_args!("cannot accept a connection: {error}"));
-                tokio::time::sleep(ACCEPT_PAUSE).await;
+                tokio::time::sleep(ACCEPT_DELAY).await;
             }
         }
     }
@@ -36,7 +36,7 @@ pub(crate) async fn accept(listener: &TcpListener, program: &str) -> (TcpStream,
 
 /// Has small writes sent at once rather than collected: a streamed chunk must not wait for the next one.
 pub(crate) fn send_at_once(stream: &TcpStream) {
-    // It fails only on a connection that is already broken, which the first read or write will tell.
+    // It fails only on a connection that is already broken, which the first read or write will report.
     let _ = stream.set_nodelay(true);
 }
 
@@ -45,7 +45,7 @@ pub(crate) fn send_at_once(stream: &TcpStream) {
 ///
 /// # Errors
 ///
-/// The kernel refuses the filter.
+/// If the kernel refuses the filter.
 pub(crate) fn ignore_newcomers(listener: &TcpListener) -> io::Result<()> {
     // What a filter on a TCP socket sees begins with the TCP header (RFC 9293, section 3.1).
     const FLAGS: u32 = 13;

@@ -1,6 +1,7 @@
-//! An app to put behind the agent: what it answers, and how it starts, stops listening and ends.
+//! The sample app: what it answers, and how it starts, stops listening and ends.
 
 use crate::{log, net, signals};
+use anyhow::Result;
 use http_body_util::channel::Channel;
 use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt, Full};
@@ -28,14 +29,14 @@ pub const PROGRAM: &str = "sample-app";
 /// How many pieces `/slow` answers in.
 const SLOW_CHUNKS: u32 = 10;
 
-/// How long a client may take to send the header of its request: a connection without a request holds up the end this
+/// How long a client may take to send the header of its request: a connection without a request delays the end this
 /// long.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How long a connection takes to be made that a client has begun to make: on one machine, far less.
 const HANDSHAKE: Duration = Duration::from_millis(20);
 
-/// How often the worker says that it works.
+/// How often the worker prints that it works.
 const WORK_INTERVAL: Duration = Duration::from_secs(1);
 
 type Body = BoxBody<Bytes, hyper::Error>;
@@ -43,21 +44,21 @@ type Body = BoxBody<Bytes, hyper::Error>;
 /// How the web process listens.
 #[derive(Debug)]
 pub struct WebConfig {
-    /// Where; port 0 lets the system choose, once.
+    /// The address; with port 0 the system chooses one, once.
     pub listen: SocketAddr,
     /// How long after its start, as an app that takes its time to boot.
     pub listen_after: Duration,
     /// How long it lives on when the last request is done.
     pub linger: Duration,
-    /// What its answers say that they are from; see [`server`].
+    /// The `server` header of its answers; see [`server`].
     pub server: HeaderValue,
 }
 
-/// What answers of this process, and of this release of the app, say in their header: `server: sample-app/RELEASE (process PID)`.
+/// The `server` header of this process and this release of the app: `sample-app/RELEASE (process PID)`.
 ///
 /// # Errors
 ///
-/// The release's name cannot stand in a header.
+/// If the release's name cannot stand in a header.
 pub fn server(release: Option<&str>) -> Result<HeaderValue, InvalidHeaderValue> {
     let release = release.map_or_else(String::new, |release| format!("/{release}"));
     HeaderValue::try_from(format!("{PROGRAM}{release} (process {})", process::id()))
@@ -68,8 +69,8 @@ pub fn server(release: Option<&str>) -> Result<HeaderValue, InvalidHeaderValue> 
 ///
 /// # Errors
 ///
-/// The address cannot be listened on, or the signals not be caught.
-pub async fn web(config: WebConfig) -> io::Result<()> {
+/// If the address cannot be listened on, or the signals cannot be caught.
+pub async fn web(config: WebConfig) -> Result<()> {
     let mut stop = pin!(signals::stop()?);
     let mut close = signal(SignalKind::user_defined1())?;
     let mut reopen = signal(SignalKind::user_defined2())?;
@@ -109,12 +110,12 @@ pub async fn web(config: WebConfig) -> io::Result<()> {
     Ok(())
 }
 
-/// Does what a worker does as far as anyone can see: it says so, until SIGTERM or SIGINT.
+/// Prints that it works, as all that can be seen of a worker, until SIGTERM or SIGINT.
 ///
 /// # Errors
 ///
-/// The signals cannot be caught.
-pub async fn worker() -> io::Result<()> {
+/// If the signals cannot be caught.
+pub async fn worker() -> Result<()> {
     let mut stop = pin!(signals::stop()?);
     loop {
         announce("working");
@@ -128,14 +129,14 @@ pub async fn worker() -> io::Result<()> {
     }
 }
 
-async fn listen(address: SocketAddr) -> io::Result<(SocketAddr, TcpListener)> {
+async fn listen(address: SocketAddr) -> Result<(SocketAddr, TcpListener)> {
     let listener = net::bind(address).await?;
     let address = listener.local_addr()?;
     announce(&format!("listening {address}"));
     Ok((address, listener))
 }
 
-/// Prints a line to stdout; that nobody reads it is no reason to end.
+/// Prints a line to stdout; a closed stdout is no reason to end.
 fn announce(line: &str) {
     let _ = io::Write::write_all(&mut io::stdout(), format!("{line}\n").as_bytes());
 }
@@ -148,14 +149,14 @@ async fn accept(listener: Option<&TcpListener>) -> TcpStream {
     }
 }
 
-/// Takes in whoever has connected before the listener is closed, because closing it would reset them: so no client loses a request
-/// that this process could have answered. Who comes later is not let in, and is refused when the listener is closed.
+/// Accepts all clients that have connected before the listener is closed, because closing it would reset them: so no client loses a
+/// request that this process could have answered. Later clients are ignored, and refused when the listener is closed.
 async fn close_listener(
     listener: TcpListener,
     server: &HeaderValue,
     requests: &mut JoinSet<()>,
 ) -> io::Result<()> {
-    // Without it, who connects just before the end would be reset: rare, and as with most apps.
+    // Without it, a client that connects just before the end would be reset: rare, and as with most apps.
     let _best_effort = net::ignore_newcomers(&listener);
     let mut handshakes = pin!(sleep(HANDSHAKE));
     loop {
@@ -177,7 +178,7 @@ async fn close_listener(
 /// Serves one connection, which carries one request: so no client sends another one just when the app ends.
 async fn serve(stream: TcpStream, server: HeaderValue) {
     let service = service_fn(|request| ready(Ok::<_, Infallible>(answer(request, &server))));
-    // An error is the client's, and was told to it where that was possible.
+    // An error is the client's, and is in the answer if there could be one.
     let _ = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEADER_TIMEOUT)
@@ -186,7 +187,7 @@ async fn serve(stream: TcpStream, server: HeaderValue) {
         .await;
 }
 
-/// Every answer says in its header which process of which release gave it.
+/// Every answer names in its header the process and the release that it is from.
 fn answer(request: Request<Incoming>, server: &HeaderValue) -> Response<Body> {
     let mut response = respond(request);
     response.headers_mut().insert(SERVER, server.clone());
@@ -240,7 +241,7 @@ fn slow(duration: Duration) -> Response<Body> {
     Response::new(body.boxed())
 }
 
-/// The number that the query gives this name.
+/// The number of this name in the query.
 fn number(query: Option<&str>, name: &str) -> Option<u32> {
     query?
         .split('&')

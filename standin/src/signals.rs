@@ -3,14 +3,14 @@
 use std::io;
 use tokio::signal::unix::{SignalKind, signal};
 
-/// Gives a future that ends with the name of the signal when SIGTERM or SIGINT arrives.
+/// Returns a future that ends with the name of the signal when SIGTERM or SIGINT arrives.
 ///
 /// The signals are caught from this call on, not only once the future is polled: call it before anything that must
 /// not be cut off.
 ///
 /// # Errors
 ///
-/// The system refuses to have the signals caught.
+/// If the signals cannot be caught.
 pub fn stop() -> io::Result<impl Future<Output = &'static str>> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;

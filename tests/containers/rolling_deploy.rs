@@ -3,8 +3,8 @@
 use crate::served::GRACE;
 use crate::subjects::{ENDPOINT, sample_app};
 use crate::support::{
-    Build, Client, Container, DEADLINE, Edge, Image, Load, Record, Records, TOKEN, add_row,
-    eventually, milliseconds, soak_or, workshop,
+    Build, Client, Container, DEADLINE, Edge, Image, Load, Record, Records, TOKEN, eventually,
+    soak_or, workshop,
 };
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -42,8 +42,6 @@ struct End {
     lost: String,
     /// When the edge knew.
     noticed: Instant,
-    /// How long `docker stop` took.
-    stop: Duration,
 }
 
 impl Deployment {
@@ -94,21 +92,18 @@ impl Deployment {
         }
     }
 
-    /// Replaces each container by one of the other release, and tells of the ends of those that were replaced.
+    /// Replaces each container by one of the other release, and returns the ends of those that were replaced.
     fn replace_all(&mut self, image: usize, load: &Load) -> Vec<End> {
         let mut ends = Vec::new();
         for index in 0..REPLICAS {
             let old = &self.replicas[index];
             wait_for_answer(load, &old.release);
             let agent = self.edge.wait_for_connected(&old.label);
-            let start = Instant::now();
             old.container.stop(GRACE);
-            let stop = start.elapsed();
             assert_eq!(old.container.wait(), 0, "{}", old.container.stderr());
             ends.push(End {
                 lost: format!("The connection to agent {agent} was lost before"),
                 noticed: self.edge.wait_for_gone(agent),
-                stop,
             });
             self.replicas[index] = self.run(image);
             wait_for_answer(load, &self.replicas[index].release);
@@ -124,8 +119,8 @@ fn wait_for_answer(load: &Load, release: &str) {
     });
 }
 
-/// Deploys the other release, and with `--soak` this one again and so on, and tells what became of the requests meanwhile.
-fn deploy(case: &str, drain: &'static str, linger: Duration) -> (Records, Vec<End>) {
+/// Deploys the other release, and with `--soak` this one again and so on, and returns what became of the requests meanwhile.
+fn deploy(drain: &'static str, linger: Duration) -> (Records, Vec<End>) {
     let mut deployment = Deployment::start(drain, linger);
     let mut releases: BTreeSet<String> = BTreeSet::new();
     let load = deployment.edge.load(ENDPOINT, &Client::MIX);
@@ -146,23 +141,11 @@ fn deploy(case: &str, drain: &'static str, linger: Duration) -> (Records, Vec<En
     assert_eq!(answering, releases);
     // Each replacement takes seconds, and so it is under load.
     assert!(records.sent() > 50 * ends.len(), "{}", records.sent());
-    let failed = records.failed().count();
-    let longest = ends.iter().map(|end| end.stop).max().unwrap_or_default();
     println!(
-        "{} requests, {} containers replaced, {failed} requests failed",
+        "{} requests, {} containers replaced, {} requests failed",
         records.sent(),
-        ends.len()
-    );
-    add_row(
-        "deploy",
-        &[
-            case.to_owned(),
-            ends.len().to_string(),
-            records.sent().to_string(),
-            (records.sent() - failed).to_string(),
-            failed.to_string(),
-            milliseconds(longest),
-        ],
+        ends.len(),
+        records.failed().count()
     );
     (records, ends)
 }
@@ -171,11 +154,7 @@ fn deploy(case: &str, drain: &'static str, linger: Duration) -> (Records, Vec<En
 #[test]
 #[ignore = "tier 3: needs Docker; script/test runs it"]
 fn no_request_fails_while_containers_are_replaced_if_agents_are_drained() {
-    let (records, _) = deploy(
-        "`BACKPLANE_DRAIN=stop`, the app lives on for 4 s",
-        "stop",
-        LINGER_FOR_DRAINING,
-    );
+    let (records, _) = deploy("stop", LINGER_FOR_DRAINING);
     let failed: Vec<&Record> = records.failed().collect();
     assert!(failed.is_empty(), "{failed:#?}");
 }
@@ -184,7 +163,7 @@ fn no_request_fails_while_containers_are_replaced_if_agents_are_drained() {
 #[test]
 #[ignore = "tier 3: needs Docker; script/test runs it"]
 fn no_request_fails_that_an_app_has_accepted_while_containers_are_replaced() {
-    let (records, ends) = deploy("default, the app lives on for 1 s", "keep", LINGER);
+    let (records, ends) = deploy("keep", LINGER);
     for record in records.failed() {
         // In the second half of what the app lives on it has long closed its port, and accepts nothing.
         let was_not_accepted = ends.iter().any(|end| {

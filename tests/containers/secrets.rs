@@ -26,7 +26,7 @@ fn token_is_where_its_user_has_set_it_only() {
     assert!(!listing.concat().contains(TOKEN), "{listing:#?}");
     // Nothing at all is written into the container.
     assert_eq!(docker(["diff", &container.name]), "");
-    served.stop_as("`BACKPLANE_LOG=debug`");
+    served.stop();
 }
 
 #[test]
@@ -57,5 +57,5 @@ fn token_of_a_binding_is_nowhere() {
     assert!(!description.contains(TOKEN), "{description}");
     assert!(!container.stderr().contains(TOKEN));
     assert!(!container.processes().concat().contains(TOKEN));
-    served.stop_as("token and labels by a service binding");
+    served.stop();
 }

@@ -1,7 +1,7 @@
 //! The sample app in a container behind an edge.
 
 use crate::subjects::{ENDPOINT, sample_build};
-use crate::support::{Container, Edge, Image, Run, TOKEN, add_row, milliseconds, workshop};
+use crate::support::{Container, Edge, Image, Run, TOKEN, workshop};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
@@ -32,8 +32,6 @@ pub(crate) fn edge() -> Edge {
 pub(crate) struct Served {
     pub(crate) container: Container,
     pub(crate) edge: Edge,
-    /// From before `docker run` to the first answer.
-    first_answer: Duration,
 }
 
 impl Served {
@@ -47,44 +45,21 @@ impl Served {
     #[track_caller]
     pub(crate) fn start_run(run: impl FnOnce(&Edge) -> Run) -> Self {
         let edge = edge();
-        let run = run(&edge);
-        let start = Instant::now();
-        let container = run.start();
+        let container = run(&edge).start();
         container.eventually("an answer", || {
             (edge.get(ENDPOINT, "/") == 200).then_some(())
         });
-        Self {
-            first_answer: start.elapsed(),
-            container,
-            edge,
-        }
+        Self { container, edge }
     }
 
-    /// Stops the container, and sees that all of it ends well and at once. Gives the time that it took.
+    /// Stops the container: all of it ends well and at once.
     #[track_caller]
-    pub(crate) fn stop(&self) -> Duration {
+    pub(crate) fn stop(&self) {
         let start = Instant::now();
         self.container.stop(GRACE);
         let end = start.elapsed();
         assert_eq!(self.container.wait(), 0, "{}", self.container.stderr());
         assert!(end < END, "{end:?}");
         self.edge.wait_for_status(ENDPOINT, 503);
-        end
-    }
-
-    /// Stops the container likewise, and adds the figures of this case to the document's.
-    #[track_caller]
-    pub(crate) fn stop_as(&self, case: &str) {
-        let processes = self.container.processes().len();
-        let end = self.stop();
-        add_row(
-            "containers",
-            &[
-                case.to_owned(),
-                milliseconds(self.first_answer),
-                processes.to_string(),
-                milliseconds(end),
-            ],
-        );
     }
 }

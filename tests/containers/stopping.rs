@@ -2,7 +2,6 @@
 
 use crate::served::{GRACE, Served, image};
 use crate::subjects::ENDPOINT;
-use crate::support::{add_row, milliseconds};
 use std::io::{BufRead as _, Read as _};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -33,17 +32,6 @@ fn request_in_flight_is_finished_when_the_container_is_stopped() {
     // Else the request was over before anything was stopped.
     assert!(end > SLOW / 2, "{end:?}");
     assert!(end < SLOW + NOTICED, "{end:?}");
-    add_row(
-        "endings",
-        &[
-            format!(
-                "`docker stop` with a request of {} ms in flight, the app lives on for 1 s",
-                SLOW.as_millis()
-            ),
-            "1 of 1".to_owned(),
-            milliseconds(end),
-        ],
-    );
 }
 
 #[test]
@@ -60,14 +48,6 @@ fn killed_container_takes_its_agent_along_and_serves_when_it_is_started_again() 
 
     served.container.restart();
     served.edge.wait_for_status(ENDPOINT, 200);
-    add_row(
-        "endings",
-        &[
-            "`docker kill`, until the edge knows".to_owned(),
-            String::new(),
-            milliseconds(gone),
-        ],
-    );
     served.stop();
 }
 

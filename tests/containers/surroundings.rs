@@ -23,7 +23,7 @@ fn default_process_serves() {
     assert_app_supervisor_and_agent(&served);
     // Nobody outside of the container can reach it there.
     assert_eq!(served.container.stdout(), "listening 127.0.0.1:8080\n");
-    served.stop_as("default process");
+    served.stop();
 }
 
 #[test]
@@ -31,7 +31,7 @@ fn default_process_serves() {
 fn process_serves_by_its_name() {
     let served = Served::start_run(|edge| image().process("web").connect(edge));
     assert_app_supervisor_and_agent(&served);
-    served.stop_as("`--entrypoint web`");
+    served.stop();
 }
 
 #[test]
@@ -41,7 +41,7 @@ fn serves_below_an_init() {
     let processes = served.container.processes();
     assert_eq!(processes.len(), 4, "{processes:#?}");
     assert!(processes[0].contains("init"), "{processes:#?}");
-    served.stop_as("`--init`");
+    served.stop();
 }
 
 #[test]
@@ -49,7 +49,7 @@ fn serves_below_an_init() {
 fn serves_from_a_read_only_root() {
     let served = Served::start(|run| run.options(["--read-only"]));
     assert_app_supervisor_and_agent(&served);
-    served.stop_as("`--read-only`");
+    served.stop();
 }
 
 /// As `OpenShift` runs containers.
@@ -62,7 +62,7 @@ fn serves_as_a_user_who_is_in_no_list() {
     assert_eq!((code, status.as_str()), (Some(0), "12345\n"));
     let (code, ..) = served.container.exec(&["id", "--user", "--name"]);
     assert_eq!(code, Some(1));
-    served.stop_as("`--user 12345:0`, whom no list has");
+    served.stop();
 }
 
 #[test]
@@ -71,7 +71,7 @@ fn serves_without_capabilities_and_new_privileges() {
     let options = ["--cap-drop", "ALL", "--security-opt", "no-new-privileges"];
     let served = Served::start(|run| run.options(options));
     assert_app_supervisor_and_agent(&served);
-    served.stop_as("`--cap-drop ALL --security-opt no-new-privileges`");
+    served.stop();
 }
 
 #[test]
@@ -92,7 +92,7 @@ fn serves_with_all_of_these_at_once() {
         "64m",
     ];
     let served = Served::start(|run| run.options(options));
-    served.stop_as("all of these, with `--pids-limit 16 --memory 64m`");
+    served.stop();
 }
 
 /// The launcher is a program in Go, whose threads count too while it boots the app.
@@ -110,7 +110,7 @@ fn serves_within_limits_of_processes_and_memory() {
     let served = Served::start(|run| run.options(options));
     assert_app_supervisor_and_agent(&served);
     assert_eq!(served.container.inspect("{{.State.OOMKilled}}"), "false");
-    served.stop_as("`--pids-limit 16 --memory 32m`");
+    served.stop();
 }
 
 /// An app that holds most of the memory, and an agent that wants all of it: the kernel would take the app, if it were not told otherwise.
@@ -169,5 +169,5 @@ fn serves_from_an_image_without_a_shell() {
     assert_app_supervisor_and_agent(&served);
     let (code, _, stderr) = served.container.exec(&["/bin/sh", "-c", "true"]);
     assert!(matches!(code, Some(126 | 127)), "{code:?}: {stderr}");
-    served.stop_as("a run image without a shell");
+    served.stop();
 }

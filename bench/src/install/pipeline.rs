@@ -3,61 +3,44 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::archive::{Archive, check_installed};
-use super::release_server::ReleaseServer;
-use crate::kit::{AGENT, Kit};
-use crate::rounds::{Subject, SubjectError};
+use anyhow::Result;
+
+use super::release::Release;
+use crate::bundle::{AGENT, Bundle};
+use crate::rounds::Subject;
 
 /// With the checksum compared before the end. The group waits for the process substitution, which nothing else does: the
 /// checksum has to be complete, and its time has to count.
-const CHECKED: &str = r#"
+pub(super) const CHECKED: &str = r#"
 set -euo pipefail
 curl -sSf "$URL" | { tee >(sha256sum >sum); wait $!; } | tar xz
 [[ $(<sum) == "$SHA256  -" ]]
 "#;
 
 /// What the original buildpack does.
-const UNCHECKED: &str = r#"curl -s "$URL" | tar xz"#;
+pub(super) const UNCHECKED: &str = r#"curl -s "$URL" | tar xz"#;
 
-/// A shell pipeline that unpacks an archive into a folder of its own.
-#[derive(Debug)]
+/// A shell pipeline that unpacks an archive into a directory of its own.
 pub(super) struct Pipeline<'a> {
     name: &'static str,
     script: &'static str,
-    folder: PathBuf,
-    server: &'a ReleaseServer,
-    archive: &'a Archive,
-    agent: &'a Path,
+    directory: PathBuf,
+    release: &'a Release<'a>,
 }
 
 impl<'a> Pipeline<'a> {
-    pub(super) fn checked(
-        kit: &Kit,
-        server: &'a ReleaseServer,
-        archive: &'a Archive,
-        agent: &'a Path,
+    pub(super) fn new(
+        bundle: &Bundle,
+        name: &'static str,
+        script: &'static str,
+        release: &'a Release<'a>,
     ) -> Self {
+        let directory = bundle.work(name);
         Self {
-            name: "shell, checked",
-            script: CHECKED,
-            folder: kit.work("checked"),
-            server,
-            archive,
-            agent,
-        }
-    }
-
-    pub(super) fn unchecked(
-        kit: &Kit,
-        server: &'a ReleaseServer,
-        archive: &'a Archive,
-        agent: &'a Path,
-    ) -> Self {
-        Self {
-            name: "shell, unchecked",
-            script: UNCHECKED,
-            folder: kit.work("unchecked"),
-            ..Self::checked(kit, server, archive, agent)
+            name,
+            script,
+            directory,
+            release,
         }
     }
 }
@@ -67,29 +50,32 @@ impl Subject for Pipeline<'_> {
         self.name
     }
 
-    fn prepare(&mut self) -> Result<(), SubjectError> {
-        if self.folder.exists() {
-            fs_err::remove_dir_all(&self.folder)?;
+    fn prepare(&mut self) -> Result<()> {
+        if self.directory.exists() {
+            fs_err::remove_dir_all(&self.directory)?;
         }
-        Ok(fs_err::create_dir(&self.folder)?)
+        Ok(fs_err::create_dir(&self.directory)?)
     }
 
     fn command(&self) -> Command {
-        let url = self.server.url(self.archive.file_name);
-        shell(self.script, &url, &self.archive.sha256, &self.folder)
+        shell(
+            self.script,
+            &self.release.url(),
+            &self.release.sha256,
+            &self.directory,
+        )
     }
 
-    fn check(&mut self, _output: &str) -> Result<(), SubjectError> {
-        self.server.check_one_download(self.archive.file_name)?;
-        check_installed(&self.folder.join(AGENT), self.agent)
+    fn check(&mut self, _output: &str) -> Result<()> {
+        self.release.check(&self.directory.join(AGENT), 1)
     }
 }
 
-fn shell(script: &str, url: &str, sha256: &str, folder: &Path) -> Command {
+fn shell(script: &str, url: &str, sha256: &str, directory: &Path) -> Command {
     let mut command = Command::new("bash");
     command
         .args(["-c", script])
-        .current_dir(folder)
+        .current_dir(directory)
         .env_clear()
         .env("PATH", "/usr/bin:/bin")
         .env("URL", url)
@@ -101,15 +87,14 @@ fn shell(script: &str, url: &str, sha256: &str, folder: &Path) -> Command {
 mod tests {
     use super::*;
 
-    /// Runs the script on a local archive, and gives whether it succeeded and what it unpacked.
+    /// Runs the script on a local archive, and returns whether it succeeded and what it unpacked.
     fn unpack(script: &str, sha256: Option<&str>) -> (bool, String) {
-        let folder = tempfile::tempdir().unwrap();
-        let path = |name| folder.path().join(name);
+        let directory = tempfile::tempdir().unwrap();
+        let path = |name| directory.path().join(name);
         fs_err::write(path("backplane"), "agent").unwrap();
         let run = |command: &mut Command| command.output().unwrap();
-        run(Command::new("tar")
-            .args(["czf", "archive.tgz", "backplane"])
-            .current_dir(&folder));
+        let tar = ["czf", "archive.tgz", "backplane"];
+        run(Command::new("tar").args(tar).current_dir(&directory));
         let sum = run(Command::new("sha256sum").arg(path("archive.tgz"))).stdout;
         let sum = String::from_utf8(sum).unwrap()[..64].to_owned();
         fs_err::create_dir(path("into")).unwrap();

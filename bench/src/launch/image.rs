@@ -1,62 +1,56 @@
 //! What an image has for the launcher: layers, processes, and a link for each of them.
 
-use std::ffi::OsStr;
-use std::io;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::kit::{AGENT, Kit};
+use anyhow::Result;
+
+use crate::bundle::{AGENT, Bundle};
 
 /// The process type that every image has.
 const PROCESS_TYPE: &str = "web";
 
-/// An image with one buildpack, which has one layer, as a folder.
-#[derive(Clone, Debug)]
-pub(super) struct Image {
-    folder: PathBuf,
-}
+/// An image with one buildpack, which has one layer, as a directory.
+#[derive(Debug)]
+pub(super) struct Image(PathBuf);
 
-/// What an exec.d program is.
+/// An exec.d program.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum ExecD<'a> {
     /// A copy of this file.
     Program(&'a Path),
-    /// A script, which this program runs.
+    /// An interpreter and its script.
     Script(&'a Path, &'a str),
 }
 
 impl Image {
     /// Makes an image whose one process is `process`, and whose layer has the agent of the benchmarks and perhaps an exec.d program.
     pub(super) fn new(
-        kit: &Kit,
+        bundle: &Bundle,
         name: &str,
         process: &Path,
         exec_d: Option<ExecD>,
-    ) -> io::Result<Self> {
-        let image = Self {
-            folder: kit.work("images").join(name),
-        };
-        let layer = image.layers().join("backplane_agent/agent");
-        for folder in ["app", "layers/config", "cnb/process"] {
-            fs_err::create_dir_all(image.folder.join(folder))?;
-        }
-        install(&layer.join("libexec").join(AGENT), |path| {
-            fs_err::copy(kit.program("bench-agent"), path).map(drop)
-        })?;
+    ) -> Result<Self> {
+        const LIBEXEC: &str = "layers/backplane_agent/agent/libexec";
+        const EXEC_D: &str = "layers/backplane_agent/agent/exec.d";
+        let directories = ["app", "layers/config", "cnb/process", LIBEXEC, EXEC_D];
+        let image = Self(bundle.make_work(&format!("images/{name}"), &directories)?);
+        fs_err::copy(
+            bundle.program("bench-probe"),
+            image.0.join(LIBEXEC).join(AGENT),
+        )?;
+        let launch = image.0.join(EXEC_D).join("launch");
         match exec_d {
             None => {}
-            Some(ExecD::Program(program)) => install(&layer.join("exec.d/launch"), |path| {
-                fs_err::copy(program, path).map(drop)
-            })?,
+            Some(ExecD::Program(program)) => drop(fs_err::copy(program, &launch)?),
             Some(ExecD::Script(interpreter, script)) => {
-                install(&layer.join("exec.d/launch"), |path| {
-                    fs_err::write(path, format!("#!{}\n{script}", interpreter.display()))
-                })?;
+                fs_err::write(&launch, format!("#!{}\n{script}", interpreter.display()))?;
+                fs_err::set_permissions(&launch, PermissionsExt::from_mode(0o755))?;
             }
         }
         fs_err::write(
-            image.layers().join("config/metadata.toml"),
+            image.0.join("layers/config/metadata.toml"),
             format!(
                 "[[buildpacks]]\napi = \"0.10\"\nid = \"backplane/agent\"\nversion = \"0.1.0\"\n\n\
                  [[processes]]\ntype = \"{PROCESS_TYPE}\"\ncommand = [{:?}]\nargs = []\ndirect = true\n\
@@ -64,49 +58,31 @@ impl Image {
                 process.display().to_string()
             ),
         )?;
-        symlink(kit.lifecycle("launcher"), image.link())?;
+        symlink(bundle.lifecycle("launcher"), image.link())?;
         Ok(image)
     }
 
     /// A launch of the image's process, with all that it takes to get an agent for this port.
     pub(super) fn launch(&self, port: u16) -> Command {
         let mut command = Command::new(self.link());
-        command.env_clear().envs([
-            ("PATH", OsStr::new("/usr/local/bin:/usr/bin:/bin")),
-            ("HOME", OsStr::new("/")),
-            ("CNB_PLATFORM_API", OsStr::new("0.12")),
-            ("CNB_LAYERS_DIR", self.layers().as_os_str()),
-            ("CNB_APP_DIR", self.folder.join("app").as_os_str()),
-            ("PORT", OsStr::new(&port.to_string())),
-            ("BACKPLANE_TOKEN", OsStr::new("token")),
-            ("BACKPLANE_LABELS", OsStr::new("some=label")),
+        command
+            .env_clear()
+            .env("PATH", "/usr/local/bin:/usr/bin:/bin")
+            .env("HOME", "/")
+            .env("CNB_PLATFORM_API", "0.12")
+            .env("CNB_LAYERS_DIR", self.0.join("layers"))
+            .env("CNB_APP_DIR", self.0.join("app"))
+            .env("PORT", port.to_string())
+            .env("BACKPLANE_TOKEN", "token")
+            .env("BACKPLANE_LABELS", "some=label")
             // So that there are lists to compare with.
-            ("BACKPLANE_IGNORE_PROCESS_TYPE", OsStr::new("worker, clock")),
-            ("BACKPLANE_PROCESS_ALLOW", OsStr::new("www, web")),
-        ]);
+            .env("BACKPLANE_IGNORE_PROCESS_TYPE", "worker, clock")
+            .env("BACKPLANE_PROCESS_ALLOW", "www, web");
         command
-    }
-
-    /// The same with the process type among those that get no agent.
-    pub(super) fn launch_skipped(&self, port: u16) -> Command {
-        let mut command = self.launch(port);
-        command.env("BACKPLANE_IGNORE_PROCESS_TYPE", "worker, web");
-        command
-    }
-
-    fn layers(&self) -> PathBuf {
-        self.folder.join("layers")
     }
 
     /// The launcher runs the process that it is called by the name of.
     fn link(&self) -> PathBuf {
-        self.folder.join("cnb/process").join(PROCESS_TYPE)
+        self.0.join("cnb/process").join(PROCESS_TYPE)
     }
-}
-
-/// Makes a file and the folders above it, and makes it executable.
-fn install(path: &Path, write: impl FnOnce(&Path) -> io::Result<()>) -> io::Result<()> {
-    fs_err::create_dir_all(path.parent().expect("it is below the image's folder"))?;
-    write(path)?;
-    fs_err::set_permissions(path, PermissionsExt::from_mode(0o755))
 }

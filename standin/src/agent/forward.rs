@@ -1,7 +1,8 @@
-//! Giving a request to the app.
+//! The way from the edge's request to the app.
 
 use super::{PROGRAM, Target};
-use crate::{headers, log, net};
+use crate::{log, net, wire};
+use anyhow::Error;
 use http_body_util::{Either, Full};
 use hyper::body::{Bytes, Incoming};
 use hyper::client::conn::http1;
@@ -16,27 +17,73 @@ use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
+/// How long the app may take to accept a connection.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
 type Body = Either<Incoming, Full<Bytes>>;
 
 /// The app, as a service that answers the edge's requests.
 #[derive(Debug, Clone)]
-pub(super) struct App(Arc<Inner>);
-
-#[derive(Debug)]
-struct Inner {
-    target: Target,
-    connect_timeout: Duration,
+pub(super) struct App {
+    target: Arc<Target>,
     /// Whether the last connection came about, so that a change is logged and not every failure.
-    reachable: AtomicBool,
+    is_reachable: Arc<AtomicBool>,
 }
 
 impl App {
-    pub(super) fn new(target: Target, connect_timeout: Duration) -> Self {
-        App(Arc::new(Inner {
-            target,
-            connect_timeout,
-            reachable: AtomicBool::new(true),
-        }))
+    pub(super) fn new(target: Target) -> Self {
+        App {
+            target: Arc::new(target),
+            is_reachable: Arc::new(AtomicBool::new(true)),
+        }
+    }
+
+    /// Gives the request to the app, over a connection of its own: one that was used before may be closed by the app
+    /// while the request is on its way, and then it would be unknown whether it arrived.
+    ///
+    /// The only error is the one by which the edge knows that no byte reached the app.
+    async fn forward(self, request: Request<Incoming>) -> Result<Response<Body>, h2::Error> {
+        let untouched = h2::Error::from(h2::Reason::REFUSED_STREAM);
+        let Some(stream) = self.connect().await else {
+            return Err(untouched);
+        };
+        let Ok((mut app, connection)) = http1::handshake(TokioIo::new(stream)).await else {
+            return Err(untouched);
+        };
+        // The request and the answer's body get its errors, too.
+        tokio::spawn(connection);
+        Ok(match app.send_request(to_app(request)).await {
+            Ok(mut response) => {
+                wire::remove_hop_by_hop(response.headers_mut());
+                *response.version_mut() = Version::HTTP_2;
+                response.map(Either::Left)
+            }
+            // The app took the request, and may have acted on it.
+            Err(error) => {
+                let error = Error::from(error);
+                let sentence = format!("The app took the request and gave no answer: {error:#}.\n");
+                let mut response = Response::new(Either::Right(Full::from(sentence)));
+                *response.status_mut() = StatusCode::BAD_GATEWAY;
+                response
+            }
+        })
+    }
+
+    async fn connect(&self) -> Option<TcpStream> {
+        let connected = timeout(CONNECT_TIMEOUT, TcpStream::connect(self.target.address()));
+        let connected = connected
+            .await
+            .unwrap_or_else(|elapsed| Err(elapsed.into()));
+        let was_reachable = self.is_reachable.swap(connected.is_ok(), Ordering::Relaxed);
+        match (&connected, was_reachable) {
+            (Ok(_), false) => log::line(PROGRAM, "the app accepts connections again"),
+            (Err(error), true) => log::line(
+                PROGRAM,
+                format_args!("cannot connect to the app at {}: {error}", self.target),
+            ),
+            _ => {}
+        }
+        connected.ok().inspect(net::send_at_once)
     }
 }
 
@@ -46,56 +93,7 @@ impl Service<Request<Incoming>> for App {
     type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, h2::Error>> + Send>>;
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
-        let app = Arc::clone(&self.0);
-        Box::pin(async move { app.forward(request).await })
-    }
-}
-
-impl Inner {
-    /// Gives the request to the app, over a connection of its own: one that was used before may be closed by the app
-    /// while the request is on its way, and then nobody could say whether it arrived.
-    ///
-    /// The only error is the one that tells the edge that no byte reached the app.
-    async fn forward(&self, request: Request<Incoming>) -> Result<Response<Body>, h2::Error> {
-        let untouched = h2::Error::from(h2::Reason::REFUSED_STREAM);
-        let Some(stream) = self.connect().await else {
-            return Err(untouched);
-        };
-        let Ok((mut app, connection)) = http1::handshake(TokioIo::new(stream)).await else {
-            return Err(untouched);
-        };
-        // Its errors are told to the request and to the answer's body, too.
-        tokio::spawn(connection);
-        Ok(match app.send_request(to_app(request)).await {
-            Ok(mut response) => {
-                headers::remove_hop_by_hop(response.headers_mut());
-                *response.version_mut() = Version::HTTP_2;
-                response.map(Either::Left)
-            }
-            Err(error) => bad_gateway(&error),
-        })
-    }
-
-    async fn connect(&self) -> Option<TcpStream> {
-        let connected = timeout(
-            self.connect_timeout,
-            TcpStream::connect(self.target.address()),
-        )
-        .await
-        .unwrap_or_else(|elapsed| Err(elapsed.into()));
-        let was_reachable = self.reachable.swap(connected.is_ok(), Ordering::Relaxed);
-        match (&connected, was_reachable) {
-            (Ok(_), false) => log::line(PROGRAM, "the app accepts connections again"),
-            (Err(error), true) => {
-                let target = &self.target;
-                log::line(
-                    PROGRAM,
-                    format_args!("cannot connect to the app at {target}: {error}"),
-                );
-            }
-            _ => {}
-        }
-        connected.ok().inspect(net::send_at_once)
+        Box::pin(self.clone().forward(request))
     }
 }
 
@@ -109,42 +107,5 @@ fn to_app<B>(mut request: Request<B>) -> Request<B> {
     let path = uri.into_parts().path_and_query;
     *request.uri_mut() = path.map_or_else(Uri::default, Uri::from);
     *request.version_mut() = Version::HTTP_11;
-    headers::join_cookies(request.headers_mut());
     request
-}
-
-/// What the client is told if the app took the request and did not answer: it may have been acted on.
-fn bad_gateway(error: &hyper::Error) -> Response<Body> {
-    let error = log::with_causes(error);
-    let sentence = format!("The app took the request and gave no answer: {error}.\n");
-    let mut response = Response::new(Either::Right(Full::from(sentence)));
-    *response.status_mut() = StatusCode::BAD_GATEWAY;
-    response
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn app_sees_the_request_as_the_client_sent_it() {
-        for (uri, host, path) in [
-            ("http://My.Test:80/a?b=c", Some("My.Test:80"), "/a?b=c"),
-            ("http://my.test/", Some("my.test"), "/"),
-            ("/a", None, "/a"),
-        ] {
-            let request = Request::builder()
-                .uri(uri)
-                .version(Version::HTTP_2)
-                .body(())
-                .unwrap();
-            let request = to_app(request);
-            let sent = request
-                .headers()
-                .get(HOST)
-                .map(|host| host.to_str().unwrap());
-            assert_eq!((sent, request.uri().to_string()), (host, path.to_owned()));
-            assert_eq!(request.version(), Version::HTTP_11);
-        }
-    }
 }

@@ -1,19 +1,18 @@
 //! The stand-in agent, with the real one's command line.
 
-use backplane_standin::agent::{self, AgentConfig, AgentLimits, Target};
-use backplane_standin::endpoint::Endpoint;
+use anyhow::{Context as _, Result};
+use backplane_standin::agent::{EdgeAddress, PROGRAM, Target};
 use backplane_standin::labels::Labels;
-use backplane_standin::token::Token;
-use backplane_standin::{log, signals};
+use backplane_standin::{endpoint, log, signals};
 use clap::{Parser, Subcommand};
-use std::error::Error;
+use std::env;
 use std::process::ExitCode;
 
 /// Connects an app to a Backplane edge. This is a stand-in, to try things on one machine: it is not for production,
 /// and talks to the stand-in edge only.
 ///
-/// The environment says the rest: `BACKPLANE_EDGE` where the edge takes agents, as host:port, and `BACKPLANE_TOKEN`
-/// the token.
+/// The environment has the rest: in `BACKPLANE_EDGE` the edge's address for agents, as host:port, and in
+/// `BACKPLANE_TOKEN` the token.
 #[derive(Parser)]
 #[command(name = "backplane", version)]
 struct Arguments {
@@ -33,7 +32,8 @@ enum Command {
     /// Have the edge send what is for ENDPOINT to agents with certain labels; replaces the endpoint's earlier route
     Route {
         /// The host that requests are for, such as myendpoint.test
-        endpoint: Endpoint,
+        #[arg(value_parser = endpoint::parse)]
+        endpoint: String,
         /// The labels that an agent must have, all of them: key=value, with commas between several
         selector: Labels,
     },
@@ -50,51 +50,37 @@ enum Generate {
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    log::exit_code(agent::PROGRAM, run(Arguments::parse().command).await)
+    log::exit_code(PROGRAM, run(Arguments::parse().command).await)
 }
 
-async fn run(command: Command) -> Result<(), Box<dyn Error>> {
-    let limits = AgentLimits::default();
+async fn run(command: Command) -> Result<()> {
     let edge = variable(
         "BACKPLANE_EDGE",
         "the host:port where the edge takes agents",
     )?;
-    let token = || {
-        variable(
-            "BACKPLANE_TOKEN",
-            "a token; `backplane generate env` prints one",
-        )
-        .map(Token::from)
-    };
+    let edge = EdgeAddress(edge);
+    let meaning = "a token; `backplane generate env` prints one";
+    let token = || variable("BACKPLANE_TOKEN", meaning);
     match command {
         Command::Connect { labels, url } => {
             let stop = signals::stop()?;
-            let config = AgentConfig {
-                edge,
-                token: token()?,
-                labels,
-                target: url,
-                limits,
-            };
-            agent::connect(config, stop).await?;
+            edge.connect(token()?, labels, url, stop).await?;
         }
         Command::Route { endpoint, selector } => {
             let route = format!("{endpoint} now leads to agents with {selector}");
-            agent::route(&edge, token()?, endpoint, selector, limits.edge).await?;
+            edge.route(token()?, endpoint, selector).await?;
             println!("{route}");
         }
         Command::Generate(Generate::Env) => {
-            let token = agent::generate(&edge, limits.edge).await?;
-            println!("BACKPLANE_EDGE={edge}\nBACKPLANE_TOKEN={token}");
+            let token = edge.generate().await?;
+            println!("BACKPLANE_EDGE={}\nBACKPLANE_TOKEN={token}", edge.0);
         }
     }
     Ok(())
 }
 
-/// The value of a variable that must be set, and what to set it to if it is not.
-fn variable(name: &str, meaning: &str) -> Result<String, String> {
-    std::env::var(name)
-        .ok()
-        .filter(|value| !value.is_empty())
-        .ok_or_else(|| format!("{name} is not set; set it to {meaning}"))
+/// The value of a variable that must be set; without one, the error says what to set it to.
+fn variable(name: &str, meaning: &str) -> Result<String> {
+    let value = env::var(name).ok().filter(|value| !value.is_empty());
+    value.with_context(|| format!("{name} is not set; set it to {meaning}"))
 }

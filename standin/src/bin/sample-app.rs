@@ -1,9 +1,9 @@
 //! The app of the demo and the tests.
 
+use anyhow::{Context as _, Result};
 use backplane_standin::log;
 use backplane_standin::sample_app::{self, WebConfig};
 use clap::{Parser, Subcommand};
-use std::error::Error;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -18,13 +18,13 @@ use std::time::Duration;
 struct Arguments {
     #[command(subcommand)]
     role: Option<Role>,
-    /// Where to listen, such as 127.0.0.1:8080 or `[::]:8080`; by default on 127.0.0.1 with the port that PORT says
+    /// Where to listen, such as 127.0.0.1:8080 or `[::]:8080`; by default on 127.0.0.1 with the port in PORT
     #[arg(long, value_name = "HOST:PORT")]
     listen: Option<SocketAddr>,
     /// How many milliseconds to wait before listening, as an app that boots slowly
     #[arg(long, value_name = "MS", default_value_t = 0)]
     listen_after: u64,
-    /// How many milliseconds to live on when the requests in flight are done, as an app that gives its answers time to get
+    /// How many milliseconds to live on when the requests in flight are done, as an app that leaves its answers time to get
     /// out before its container ends with it
     #[arg(long, value_name = "MS", default_value_t = 0)]
     linger: u64,
@@ -35,7 +35,7 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Role {
-    /// Only say that it works, once a second
+    /// Only print that it works, once a second
     Worker,
 }
 
@@ -44,9 +44,9 @@ async fn main() -> ExitCode {
     log::exit_code(sample_app::PROGRAM, run(Arguments::parse()).await)
 }
 
-async fn run(arguments: Arguments) -> Result<(), Box<dyn Error>> {
+async fn run(arguments: Arguments) -> Result<()> {
     if let Some(Role::Worker) = arguments.role {
-        return Ok(sample_app::worker().await?);
+        return sample_app::worker().await;
     }
     let listen = match arguments.listen {
         Some(listen) => listen,
@@ -58,11 +58,12 @@ async fn run(arguments: Arguments) -> Result<(), Box<dyn Error>> {
         linger: Duration::from_millis(arguments.linger),
         server: sample_app::server(arguments.release.as_deref())?,
     };
-    Ok(sample_app::web(config).await?)
+    sample_app::web(config).await
 }
 
-fn port() -> Result<u16, String> {
-    let port = std::env::var("PORT").ok();
-    port.and_then(|port| port.parse().ok())
-        .ok_or_else(|| "PORT is not set to a port; set it, or say --listen HOST:PORT".to_owned())
+fn port() -> Result<u16> {
+    let port = std::env::var("PORT")
+        .ok()
+        .and_then(|port| port.parse().ok());
+    port.context("PORT is not set to a port; set it, or pass --listen HOST:PORT")
 }

@@ -1,6 +1,6 @@
 //! The end of an agent: requests in flight are finished, and it gets no new ones.
 
-use crate::support::{App, World, bounded, eventually, request, send};
+use crate::support::{World, bounded, eventually, request, send};
 use http_body_util::{BodyExt, Empty};
 use hyper::StatusCode;
 use hyper::body::{Bytes, Incoming};
@@ -63,19 +63,6 @@ fn no_request_is_lost_while_agents_are_replaced() {
             }
             assert_eq!(agent.ended().await.code(), Some(0));
             agent = next;
-        }
-    });
-}
-
-#[test]
-fn idle_agent_ends_at_once() {
-    bounded(async {
-        let world = World::start().await;
-        let app = App::start(&[]).await;
-        for signal in [Signal::SIGTERM, Signal::SIGINT] {
-            let mut agent = world.agent("app=web", &app).await;
-            agent.signal(signal);
-            assert_eq!(agent.ended().await.code(), Some(0));
         }
     });
 }

@@ -7,8 +7,7 @@
 mod apps;
 mod drain;
 mod hangups;
-mod moody;
-mod release_server;
+mod misbehaving_app;
 mod retry;
 mod routing;
 mod streaming;

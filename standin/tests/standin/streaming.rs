@@ -1,12 +1,10 @@
-//! Bodies, which stream in both directions, and many requests at once.
+//! Bodies, which stream in both directions.
 
-use crate::support::{App, Program, World, bounded, request, send};
+use crate::support::{App, World, bounded, request, send};
 use http_body_util::channel::Channel;
 use http_body_util::{BodyExt, Full};
-use hyper::StatusCode;
 use hyper::body::{Bytes, Incoming};
 use std::convert::Infallible;
-use tokio::task::JoinSet;
 
 type Upload = Channel<Bytes, Infallible>;
 
@@ -28,97 +26,6 @@ fn first_chunk_comes_back_before_the_last_is_sent() {
         assert_eq!(next(&mut echo).await, Some("last".into()));
         drop(sender);
         assert_eq!(next(&mut echo).await, None);
-    });
-}
-
-#[test]
-fn hundred_requests_are_under_way_at_once_over_one_agent() {
-    bounded(async {
-        let (world, _app, _agent) = World::with_app().await;
-        let mut started = Vec::new();
-        for number in 0..100 {
-            let (mut sender, body) = Upload::new(1);
-            sender.send_data(format!("{number} ").into()).await.unwrap();
-            let response = send(world.public, request("POST", "/echo", body)).await;
-            assert_eq!(response.status(), StatusCode::OK);
-            started.push((number, sender, response.into_body()));
-        }
-        // All of them have begun and none can end before its sender is dropped, so all are under way now.
-        for (number, mut sender, body) in started {
-            sender.send_data("done".into()).await.unwrap();
-            drop(sender);
-            let text = body.collect().await.unwrap().to_bytes();
-            assert_eq!(text, format!("{number} done"));
-        }
-    });
-}
-
-#[test]
-fn large_body_takes_no_memory() {
-    const CHUNK: usize = 64 * 1024;
-    const CHUNKS: usize = 800; // 50 MiB
-    const GROWTH: u64 = 8 * 1024; // KiB
-    bounded(async {
-        let (world, app, agent) = World::with_app().await;
-        let chunk = Bytes::from((0..=u8::MAX).cycle().take(CHUNK).collect::<Vec<_>>());
-        // A first body fills what buffers there are, so that the growth after it is that of the body.
-        world.echo("x".repeat(CHUNK)).await;
-        let programs = [&world.edge, &agent, &app.program];
-        let before = programs.map(Program::peak_memory);
-
-        let (mut sender, body) = Upload::new(1);
-        let sent = chunk.clone();
-        tokio::spawn(async move {
-            for _ in 0..CHUNKS {
-                sender.send_data(sent.clone()).await.unwrap();
-            }
-        });
-        let mut echo = send(world.public, request("POST", "/echo", body))
-            .await
-            .into_body();
-        let mut received = 0;
-        while let Some(data) = next(&mut echo).await {
-            let offset = received % CHUNK;
-            let expected = chunk.iter().cycle().skip(offset).take(data.len());
-            assert!(
-                data.iter().eq(expected),
-                "the body differs after {received} bytes"
-            );
-            received += data.len();
-        }
-        assert_eq!(received, CHUNK * CHUNKS);
-
-        for (program, before) in programs.into_iter().zip(before) {
-            let growth = program.peak_memory() - before;
-            assert!(
-                growth < GROWTH,
-                "process {} grew by {growth} KiB",
-                program.id()
-            );
-        }
-    });
-}
-
-#[test]
-fn bodies_that_nobody_reads_hold_up_no_other_request() {
-    const STALLED: usize = 20;
-    const OTHERS: usize = 50;
-    bounded(async {
-        let (world, _agent) = World::with_moody_app().await;
-        let body = Full::new(Bytes::from(vec![0; 16 * 1024 * 1024]));
-        let mut stalled = JoinSet::new();
-        for _ in 0..STALLED {
-            stalled.spawn(send(world.public, request("POST", "/deaf", body.clone())));
-            // Its body is never asked for.
-            stalled.spawn(send(
-                world.public,
-                request("POST", "/endless", Full::default()),
-            ));
-        }
-        for _ in 0..OTHERS {
-            let answer = world.echo("a body").await;
-            assert_eq!((answer.status, &*answer.text), (StatusCode::OK, "a body"));
-        }
     });
 }
 

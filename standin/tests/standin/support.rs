@@ -17,13 +17,13 @@ use std::time::{Duration, Instant};
 use tokio::net::TcpStream;
 
 /// How long anything that should happen may take, on a machine that is busy with other things.
-const PATIENCE: Duration = Duration::from_secs(20);
+const TIMEOUT: Duration = Duration::from_secs(20);
 
 /// How long a whole test may take, while all others run beside it.
 const TEST_LIMIT: Duration = Duration::from_mins(3);
 
-/// How often to look whether it has happened.
-const LOOK: Duration = Duration::from_millis(5);
+/// How often it is checked.
+const INTERVAL: Duration = Duration::from_millis(5);
 
 /// The token that the edge of every [`World`] knows.
 pub(crate) const TOKEN: &str = "a-token-of-the-tests";
@@ -41,15 +41,15 @@ pub(crate) fn bounded(test: impl Future<Output = ()>) {
         .expect("the test takes too long");
 }
 
-/// Waits until `look` gives something.
-pub(crate) async fn eventually<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
-    let deadline = Instant::now() + PATIENCE;
+/// Waits until `check` returns something.
+pub(crate) async fn eventually<T>(what: &str, mut check: impl AsyncFnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + TIMEOUT;
     loop {
-        if let Some(seen) = look().await {
+        if let Some(seen) = check().await {
             return seen;
         }
         assert!(Instant::now() < deadline, "it never happened: {what}");
-        tokio::time::sleep(LOOK).await;
+        tokio::time::sleep(INTERVAL).await;
     }
 }
 
@@ -79,12 +79,12 @@ impl Program {
         }
     }
 
-    /// Waits for a line on stdout that begins with this, and gives the rest of it.
+    /// Waits for a line on stdout that begins with this, and returns the rest of it.
     pub(crate) async fn printed(&self, start: &str) -> String {
         self.stdout.find(|line| line.strip_prefix(start)).await
     }
 
-    /// Waits for a line on stderr that has this in it, and gives all of it.
+    /// Waits for a line on stderr that has this in it, and returns all of it.
     pub(crate) async fn logged(&self, part: &str) -> String {
         self.stderr
             .find(|line| line.contains(part).then_some(line))
@@ -108,14 +108,6 @@ impl Program {
     /// Waits for the end of the process.
     pub(crate) async fn ended(&mut self) -> ExitStatus {
         eventually("the program ends", async || self.child.try_wait().unwrap()).await
-    }
-
-    /// The most memory that the process ever had in use, in KiB: proc(5), `VmHWM`.
-    pub(crate) fn peak_memory(&self) -> u64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.id())).unwrap();
-        let line = status.lines().find(|line| line.starts_with("VmHWM:"));
-        let number = line.unwrap().split_whitespace().nth(1);
-        number.unwrap().parse().unwrap()
     }
 }
 
@@ -172,9 +164,13 @@ impl World {
         }
     }
 
-    /// The agent's program, told where the edge is, with a token.
+    /// The agent's program, with the address of the edge and a token.
     pub(crate) fn backplane(&self) -> Command {
-        backplane(self.agents)
+        let mut command = Command::new(env!("CARGO_BIN_EXE_backplane"));
+        command
+            .env("BACKPLANE_EDGE", self.agents.to_string())
+            .env("BACKPLANE_TOKEN", TOKEN);
+        command
     }
 
     /// An agent that is connected, for an app.
@@ -225,15 +221,6 @@ impl World {
         let body = http_body_util::Full::new(body.into());
         Answer::of(send(self.public, request("POST", "/echo", body)).await).await
     }
-}
-
-/// The agent's program, told where the edge is, with a token.
-pub(crate) fn backplane(edge: SocketAddr) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_backplane"));
-    command
-        .env("BACKPLANE_EDGE", edge.to_string())
-        .env("BACKPLANE_TOKEN", TOKEN);
-    command
 }
 
 /// The sample app as a web process that listens.
@@ -313,19 +300,8 @@ pub(crate) async fn send<B>(address: SocketAddr, request: Request<B>) -> Respons
 where
     B: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + Send + 'static,
 {
-    try_send(address, request).await.unwrap()
-}
-
-/// Like [`send`], for where the edge may hang up instead.
-pub(crate) async fn try_send<B>(
-    address: SocketAddr,
-    request: Request<B>,
-) -> hyper::Result<Response<Incoming>>
-where
-    B: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + Send + 'static,
-{
     let stream = TcpStream::connect(address).await.unwrap();
-    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
+    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.unwrap();
     tokio::spawn(connection);
-    sender.send_request(request).await
+    sender.send_request(request).await.unwrap()
 }

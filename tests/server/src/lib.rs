@@ -3,8 +3,10 @@
 //! It panics where it cannot work: it is for tests only.
 
 use std::collections::VecDeque;
-use std::io::{self, BufRead, BufReader, Read, Write};
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, BufWriter, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::path::{Component, Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
@@ -95,6 +97,8 @@ pub enum Flaw {
 pub enum Answer {
     /// A file; with its entity tag, so that a conditional request for it is answered with 304.
     File(Vec<u8>),
+    /// The file in this directory that the request names; with its entity tag, too.
+    Directory(PathBuf),
     /// A status with headers and a body.
     Status {
         /// The status code.
@@ -321,6 +325,9 @@ fn serve(
     match answer {
         None => {}
         Some(Answer::File(content)) => write_file(&mut connection, &request, &content)?,
+        Some(Answer::Directory(directory)) => {
+            write_from_directory(&mut connection, &request, &directory)?;
+        }
         Some(Answer::Status {
             status,
             headers,
@@ -548,6 +555,34 @@ fn write_file(
     } else {
         write_response(connection, 200, &headers, content)
     }
+}
+
+/// Streams the file, which may be larger than the memory; its size and its time are its entity tag.
+fn write_from_directory(
+    connection: &mut dyn Connection,
+    request: &Request,
+    directory: &Path,
+) -> io::Result<()> {
+    let target = request.line.split(' ').nth(1).unwrap_or_default();
+    let path = Path::new(target.trim_start_matches('/'));
+    let is_below = |component| matches!(component, Component::Normal(_));
+    let file = File::open(directory.join(path));
+    let (true, Ok(mut file)) = (path.components().all(is_below), file) else {
+        return write_response(connection, 404, &[], b"");
+    };
+    let metadata = file.metadata()?;
+    let tag = etag(format!("{} {:?}", metadata.len(), metadata.modified()?).as_bytes());
+    if request.header("If-None-Match") == Some(&tag) {
+        return write_response(connection, 304, &[("ETag".to_owned(), tag)], b"");
+    }
+    let mut writer = BufWriter::with_capacity(64 * 1024, connection);
+    write!(
+        writer,
+        "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: {}\r\nETag: {tag}\r\n\r\n",
+        metadata.len()
+    )?;
+    io::copy(&mut file, &mut writer)?;
+    writer.flush()
 }
 
 fn write_response(

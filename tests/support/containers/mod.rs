@@ -15,7 +15,6 @@ mod container;
 mod docker;
 #[path = "../edge_log.rs"]
 mod edge_log;
-mod figures;
 #[path = "../frp.rs"]
 mod frp;
 mod image;
@@ -45,7 +44,6 @@ pub(crate) use build::Build;
 pub(crate) use builder::Builder;
 pub(crate) use container::{Container, Run, TOKEN};
 pub(crate) use docker::docker;
-pub(crate) use figures::{add_row, milliseconds};
 pub(crate) use frp::{FrpServer, agent_archive};
 pub(crate) use image::Image;
 pub(crate) use load::{Client, Load, Record, Records};

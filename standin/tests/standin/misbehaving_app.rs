@@ -15,9 +15,8 @@ use tokio::net::TcpListener;
 type Body = BoxBody<Bytes, hyper::Error>;
 
 impl World {
-    /// A world with an agent and a route to an app that never reads what is posted to `/deaf`, answers without end at
-    /// `/endless`, and echoes everything else.
-    pub(crate) async fn with_moody_app() -> (Self, Program) {
+    /// A world with an agent and a route to an app that answers without end at `/endless`, and echoes everything else.
+    pub(crate) async fn with_misbehaving_app() -> (Self, Program) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         tokio::spawn(async move {
@@ -36,7 +35,6 @@ impl World {
 
 async fn answer(request: Request<Incoming>) -> Result<Response<Body>, Infallible> {
     Ok(Response::new(match request.uri().path() {
-        "/deaf" => std::future::pending().await,
         "/endless" => endless(),
         _ => request.into_body().boxed(),
     }))

@@ -1,5 +1,0 @@
-//! The app; all of it is in the library.
-
-fn main() -> std::io::Result<()> {
-    backplane_bench_probe::app()
-}
