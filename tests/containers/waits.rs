@@ -8,7 +8,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 /// How much longer than without the buildpack an app may take to end.
-const LONGER: Duration = Duration::from_secs(3);
+const LONGER: Duration = Duration::from_secs(4);
 
 /// Longer than the supervisor takes to see that the app has a child.
 const SERVED_FOR: Duration = Duration::from_millis(2_500);
