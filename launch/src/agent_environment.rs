@@ -5,8 +5,9 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
-/// Variables of the app that the agent gets beside `BACKPLANE_*` and `BACKPLANE_AGENT_ENV`: what a program that dials out needs to find its
-/// files, its proxy and its certificates, and nothing that belongs to the app.
+/// Variables of the app that the agent gets beside `BACKPLANE_*` and `BACKPLANE_AGENT_ENV`: what a
+/// program that dials out needs to find its files, its proxy and its certificates, and nothing that
+/// belongs to the app.
 const FORWARDED: [&str; 18] = [
     "HOME",
     "LANG",
@@ -31,11 +32,11 @@ const FORWARDED: [&str; 18] = [
 /// Families of variables that the agent gets, by the start of their names.
 const FORWARDED_PREFIXES: [&str; 2] = ["BACKPLANE_", "LC_"];
 
-/// Where programs are looked for when the app has no PATH: what a shell would take.
+/// Where programs are looked for when the app has no PATH: a shell's default.
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-/// The agent's environment: the allow-listed variables of the app and those in `extra`, PATH with the agent's directory first, and
-/// the token from wherever it came.
+/// The agent's environment: the allow-listed variables of the app and those in `extra`, PATH with
+/// the agent's directory first, and the token from wherever it came.
 pub(crate) fn of_agent(
     app: &Environment,
     directory: &Path,
@@ -65,8 +66,8 @@ pub(crate) fn of_agent(
         .collect()
 }
 
-/// Whether a variable is one of those that Kubernetes sets in each pod for each service of its namespace, so that a service
-/// `backplane-frp` sets `BACKPLANE_FRP_PORT` to `tcp://…`
+/// Whether a variable is one of those that Kubernetes sets in each pod for each service of its
+/// namespace, so that a service `backplane-frp` sets `BACKPLANE_FRP_PORT` to `tcp://…`
 /// (<https://kubernetes.io/docs/concepts/services-networking/service/#environment-variables>).
 fn is_service_link(name: &OsStr, value: &OsStr) -> bool {
     const PROTOCOLS: [&str; 3] = ["tcp", "udp", "sctp"];
@@ -76,7 +77,8 @@ fn is_service_link(name: &OsStr, value: &OsStr) -> bool {
     let is_url = value
         .split_once("://")
         .is_some_and(|(scheme, _)| PROTOCOLS.contains(&scheme));
-    // What follows `…_PORT_`: the number of the port, its protocol, and which part of the address it is.
+    // What follows `…_PORT_`: the number of the port, its protocol, and which part of the address
+    // it is.
     let is_of_port = |rest: &str| {
         let mut words = rest.split('_');
         words.next().is_some_and(|port| port.parse::<u16>().is_ok())

@@ -1,7 +1,8 @@
 //! A service binding: credentials in files, as Kubernetes and `pack` mount them.
 //!
-//! <https://github.com/buildpacks/spec/blob/main/extensions/bindings.md> and <https://servicebinding.io/spec/core/1.0.0/>: each
-//! directory below the root is a binding, its files are its entries. Kubernetes makes those files links to `..data/…`.
+//! <https://github.com/buildpacks/spec/blob/main/extensions/bindings.md> and
+//! <https://servicebinding.io/spec/core/1.0.0/>: each directory below the root is a binding, its
+//! files are its entries. Kubernetes makes those files links to `..data/…`.
 
 use std::ffi::{OsStr, OsString};
 use std::io::{self, Read as _};
@@ -30,7 +31,8 @@ pub(crate) struct Unreadable {
 /// The longest entry in bytes that is read; the others are no credentials.
 const MAX_ENTRY: u64 = 64 * 1024;
 
-/// Reads the binding of type `backplane` below `root`. No such directory, or none with that type, is an empty binding.
+/// Reads the binding of type `backplane` below `root`. No such directory, or none with that type,
+/// is an empty binding.
 pub(crate) fn read(root: &Path) -> Binding {
     let mut binding = Binding::default();
     let mut directories = match directories_in(root) {

@@ -3,8 +3,8 @@
 use std::io::Read as _;
 use std::path::Path;
 
-/// The name of the file that the build leaves in the agent's layer, and that holds the SHA-256 checksum of the agent's download in
-/// hexadecimal digits and a newline.
+/// The name of the file that the build leaves in the agent's layer, and that holds the SHA-256
+/// checksum of the agent's download in hexadecimal digits and a newline.
 pub const CHECKSUM_FILE: &str = "agent.sha256";
 
 /// The checksum that the build wrote for the agent of this layer, if it is one.

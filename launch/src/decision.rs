@@ -1,5 +1,5 @@
-//! Whether an agent is started beside this process, and why not: rules that are tried in their order, of which the first that
-//! applies wins.
+//! Whether an agent is started beside this process, and why not: rules that are tried in their
+//! order, of which the first that applies wins.
 
 use crate::agent_environment;
 use crate::binding::Binding;
@@ -16,7 +16,8 @@ pub(crate) struct Inputs<'a> {
     pub(crate) environment: &'a Environment,
     /// The process type by the name of the launcher.
     pub(crate) launcher_type: Option<&'a str>,
-    /// Whether the process is the first of its container, or one that the first started as an init does.
+    /// Whether the process is the first of its container, or one that the first started as an init
+    /// does.
     pub(crate) is_main: bool,
     /// Whether a person at a terminal started it.
     pub(crate) has_terminal: bool,
@@ -42,7 +43,8 @@ pub(crate) struct Decision {
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Plan {
     pub(crate) process_type: String,
-    /// Whether the user most likely expects an agent for this type of process, and so wants to read why there is none.
+    /// Whether the user most likely expects an agent for this type of process, and so wants to read
+    /// why there is none.
     pub(crate) is_expected: bool,
     pub(crate) labels: String,
     pub(crate) upstream: Upstream,
@@ -61,7 +63,8 @@ pub(crate) fn decide(inputs: &Inputs) -> Decision {
         Ok(plan) => Some(plan),
         Err(Skip { reason, is_silent }) => {
             if is_silent {
-                // A user who runs a one-off command does not want to read about the agent of the web process.
+                // A user who runs a one-off command does not want to read about the agent of the
+                // web process.
                 for entry in &mut log {
                     entry.level = Level::Debug;
                 }
@@ -190,8 +193,8 @@ fn serving_type(
             }))
         }
         Some(process_type) => Ok(process_type),
-        // Most likely a container whose entry point hides the process type; `docker run -it IMAGE bash` has a terminal, and a job
-        // has no port.
+        // Most likely a container whose entry point hides the process type; `docker run -it IMAGE
+        // bash` has a terminal, and a job has no port.
         None if inputs.is_main
             && !inputs.has_terminal
             && (settings.port.is_some() || settings.proxy_url.is_some())
@@ -206,7 +209,8 @@ fn serving_type(
     }
 }
 
-/// Token and common labels, by variable or else by service binding, which is read when first needed.
+/// Token and common labels, by variable or else by service binding, which is read when first
+/// needed.
 struct Credentials<'a> {
     inputs: &'a Inputs<'a>,
     settings: &'a Settings,

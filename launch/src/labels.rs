@@ -1,4 +1,5 @@
-//! The agent's labels: the ones that all processes share, the process type's own, and a mark on Heroku.
+//! The agent's labels: the ones that all processes share, the process type's own, and a mark on
+//! Heroku.
 
 use std::ffi::OsStr;
 
@@ -20,7 +21,8 @@ pub(crate) enum LabelsError {
     NotUtf8(String),
 }
 
-/// The variable that holds further labels of a process type: `BACKPLANE_LABELS_MY_WEB` for `my-web`.
+/// The variable that holds further labels of a process type: `BACKPLANE_LABELS_MY_WEB` for
+/// `my-web`.
 pub(crate) fn variable_of_type(process_type: &str) -> String {
     format!(
         "BACKPLANE_LABELS_{}",
@@ -28,8 +30,8 @@ pub(crate) fn variable_of_type(process_type: &str) -> String {
     )
 }
 
-/// Joins the labels of these sources, each a list separated by commas; none where no source has any. On Heroku they are
-/// marked with `heroku=true`.
+/// Joins the labels of these sources, each a list separated by commas; none where no source has
+/// any. On Heroku they are marked with `heroku=true`.
 pub(crate) fn join(
     sources: &[Option<&OsStr>],
     on_heroku: bool,

@@ -1,6 +1,7 @@
 //! The Backplane buildpack at launch: which process of the app gets an agent, and which agent.
 //!
-//! What is the same for every agent is in the crate [`sidecar`]. This one has Backplane's rules, its variables and its words.
+//! What is the same for every agent is in the crate [`sidecar`]. This one has Backplane's rules,
+//! its variables and its words.
 
 mod agent_environment;
 mod binding;

@@ -1,4 +1,5 @@
-//! Every word of a decision to the user, for a person whose deploy has just failed: what happened, to what, and what to do now.
+//! Every word of a decision to the user, for a person whose deploy has just failed: what happened,
+//! to what, and what to do now.
 
 use sidecar::{Level, UrlError};
 use std::fmt::{self, Display, Formatter};

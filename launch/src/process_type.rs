@@ -2,15 +2,17 @@
 
 use crate::settings::Settings;
 
-/// Names that Heroku gives to one-off dynos.
+/// Heroku's process types of one-off dynos.
 const ONE_OFF_TYPES: [&str; 3] = ["run", "release", "scheduler"];
 
-/// Whether a process of this type comes and goes for one command, so that nothing should serve beside it.
+/// Whether a process of this type comes and goes for one command, so that nothing should serve
+/// beside it.
 pub(crate) fn is_one_off(process_type: &str) -> bool {
     ONE_OFF_TYPES.contains(&process_type)
 }
 
-/// The process type: what the user states, else what Heroku says, else the name by which the CNB launcher was started.
+/// The process type: what the user states, else what Heroku says, else the name by which the CNB
+/// launcher was started.
 pub(crate) fn determine(settings: &Settings, launcher_type: Option<&str>) -> Option<String> {
     settings
         .process_type
@@ -19,9 +21,11 @@ pub(crate) fn determine(settings: &Settings, launcher_type: Option<&str>) -> Opt
         .or_else(|| launcher_type.map(str::to_owned))
 }
 
-/// The type in Heroku's `DYNO`: `web.1` on Cedar, `web-12a34b56d-e78f9` (the type, a hash of the release, a random part) on Fir.
+/// The type in Heroku's `DYNO`: `web.1` on Cedar, `web-12a34b56d-e78f9` (the type, a hash of the
+/// release, a random part) on Fir.
 ///
-/// Anything else tells at most that it is a one-off: <https://devcenter.heroku.com/articles/dynos#local-environment-variables>.
+/// Any other name says at most that it is a one-off:
+/// <https://devcenter.heroku.com/articles/dynos#local-environment-variables>.
 fn from_dyno(dyno: &str) -> Option<String> {
     if let Some((process_type, number)) = dyno.split_once('.')
         && is_type(process_type)

@@ -1,5 +1,5 @@
-//! What the launch environment asks for, parsed once. A malformed value is named, and its default taken: nothing here may
-//! keep an app from booting.
+//! What the launch environment asks for, parsed once. A malformed value is named, and its default
+//! taken: nothing here may keep an app from booting.
 
 use crate::messages::Message;
 use sidecar::{Drain, Environment, Upstream, Verbosity};
@@ -99,7 +99,8 @@ impl Settings {
         (settings, problems)
     }
 
-    /// The address of the app, by `BACKPLANE_PROXY_URL` or else by `PORT`. `None` if neither is set.
+    /// The address of the app, by `BACKPLANE_PROXY_URL` or else by `PORT`. `None` if neither is
+    /// set.
     pub(crate) fn upstream(&self) -> Option<Result<Upstream, Message>> {
         if let Some(url) = &self.proxy_url {
             return Some(Upstream::from_url(url).map_err(|error| {
@@ -126,7 +127,8 @@ const SWITCH: [(&str, bool); 8] = [
     ("off", false),
 ];
 
-/// One of the named values, in any case; the default where the variable is unset or, with a word to the user, malformed.
+/// One of the named values, in any case; the default where the variable is unset or, with a word to
+/// the user, malformed.
 fn choice<T: Copy + PartialEq>(
     environment: &Environment,
     name: &'static str,
@@ -159,7 +161,8 @@ fn text(value: Option<&OsStr>) -> Option<String> {
     Some(value?.to_string_lossy().trim().to_owned())
 }
 
-/// The words of a list, which commas and white space separate; none where the variable is unset or holds no word.
+/// The words of a list, which commas and white space separate; none where the variable is unset or
+/// holds no word.
 fn parse_list(value: Option<&OsStr>) -> Option<Vec<String>> {
     let words: Vec<String> = text(value)?
         .split(is_separator)

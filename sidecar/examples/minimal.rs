@@ -1,4 +1,5 @@
-//! The whole exec.d program of a buildpack that runs `<layer>/bin/agent URL` beside each web process.
+//! The whole exec.d program of a buildpack that runs `<layer>/bin/agent URL` beside each web
+//! process.
 
 use sidecar::{Arg, Decision, Drain, Environment, Process, Sidecar, Spec, Upstream, Verbosity};
 

@@ -13,7 +13,8 @@ use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-/// An agent that was started and not yet reaped, so that its PID and process group cannot be another's.
+/// An agent that was started and not yet reaped, so that its PID and process group cannot be
+/// another's.
 #[derive(Debug)]
 pub(crate) struct Agent {
     leader: Pid,
@@ -49,7 +50,8 @@ impl Agent {
         self.leader
     }
 
-    /// Signals the agent's process group: the agent, and what it has started and not put into another group.
+    /// Signals the agent's process group: the agent, and what it has started and not put into
+    /// another group.
     pub(crate) fn signal(&self, signal: Signal) {
         let _ = process::kill_process_group(self.leader, signal); // ESRCH: all are gone already.
     }

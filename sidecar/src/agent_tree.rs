@@ -70,8 +70,9 @@ impl AgentTree {
         self.may_have_orphans = true;
     }
 
-    /// Reaps what has exited and kills what an earlier agent left behind. Those that have lost their parents by that are children
-    /// of the supervisor next time. Returns whether any are left.
+    /// Reaps what has exited and kills what an earlier agent left behind. Those that have lost
+    /// their parents by that are children of the supervisor next time. Returns whether any are
+    /// left.
     pub(crate) fn kill_orphans(&mut self) -> bool {
         self.reap_others();
         self.may_have_orphans &= self.agent.is_none() && children::has_living_child();
@@ -89,8 +90,8 @@ impl AgentTree {
         }
     }
 
-    /// A child that has exited and is not the agent, which is reaped only when the state machine says so. While the agent is
-    /// unreaped, others may hide behind it; they are found afterwards.
+    /// A child that has exited and is not the agent, which is reaped only when the state machine
+    /// says so. While the agent is unreaped, others may hide behind it; they are found afterwards.
     fn exited_child(&self) -> Option<Pid> {
         let flags = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
         let status = nix::sys::wait::waitid(Id::All, flags).ok()?;

@@ -16,7 +16,8 @@ use std::time::Duration;
 pub(crate) enum AppId {
     /// Standard output is its pidfd.
     Pidfd { pid: NonZeroI32 },
-    /// The kernel gives no pidfd, as some container engines refuse it: its PID, and when it was started, in clock ticks since boot.
+    /// The kernel gives no pidfd, as some container engines refuse it: its PID, and when it was
+    /// started, in clock ticks since boot.
     Pid { pid: NonZeroI32, start_time: u64 },
 }
 
@@ -78,7 +79,8 @@ impl Display for AppError {
     }
 }
 
-/// Opens the parent. The launcher waits for its exec.d programs, so it is there, unless it was killed meanwhile.
+/// Opens the parent. The launcher waits for its exec.d programs, so it is there, unless it was
+/// killed meanwhile.
 pub(crate) fn open_parent() -> Result<AppHandle, AppError> {
     let parent = process::getppid().ok_or(AppError::Exited)?;
     let handle = open(parent)?;
@@ -112,8 +114,9 @@ fn open(pid: Pid) -> Result<AppHandle, AppError> {
     }
 }
 
-/// Whether the process is the first one of its PID namespace, or below it as an init starts what a container is for: directly, such as
-/// by `tini -- COMMAND`, or by a supervisor for each service, as s6 and runit have.
+/// Whether the process is the first one of its PID namespace, or below it as an init starts what a
+/// container is for: directly, such as by `tini -- COMMAND`, or by a supervisor for each service,
+/// as s6 and runit have.
 pub(crate) fn is_main(process: Pid) -> bool {
     const LEVELS: usize = 3;
     let parent = |process: &Pid| Pid::from_raw(Stat::of(*process).ok()?.parent);

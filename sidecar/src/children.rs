@@ -1,5 +1,5 @@
-//! The processes below another one, in any process group or session. Below the supervisor these are the agent, what the agent has
-//! started, and what lost its parent and was adopted.
+//! The processes below another one, in any process group or session. Below the supervisor these are
+//! the agent, what the agent has started, and what lost its parent and was adopted.
 
 use crate::procfs::Stat;
 use rustix::io::Errno;
@@ -19,10 +19,11 @@ pub(crate) struct Descendant {
     pub(crate) group: i32,
 }
 
-/// The living descendants, parents before their children; none where `/proc` cannot be read, or belongs to another PID namespace,
-/// in which the same numbers are other processes.
+/// The living descendants, parents before their children; none where `/proc` cannot be read, or
+/// belongs to another PID namespace, in which the same numbers are other processes.
 ///
-/// A process whose parent ends while the list is made may be missing. It is a child of the supervisor then.
+/// A process whose parent ends while the list is made may be missing. It is a child of the
+/// supervisor then.
 pub(crate) fn living() -> Vec<Descendant> {
     let Some(all) = all() else {
         return Vec::new();
@@ -45,7 +46,8 @@ pub(crate) fn tree(root: Pid) -> Option<Vec<Pid>> {
     Some(tree.into_iter().map(|(pid, _)| pid).collect())
 }
 
-/// All processes that `/proc` shows; none where it cannot be read, or belongs to another PID namespace.
+/// All processes that `/proc` shows; none where it cannot be read, or belongs to another PID
+/// namespace.
 fn all() -> Option<Vec<(Pid, Stat)>> {
     let own = process::getpid().to_string();
     if fs::read_link("/proc/self").ok()? != Path::new(&own) {
@@ -83,7 +85,8 @@ fn below(root: Pid, all: &[(Pid, Stat)]) -> Vec<(Pid, Stat)> {
 
 /// Whether a child of the supervisor lives.
 ///
-/// As long as any descendant does, one is a child: either the descendant is, or its parent is another descendant.
+/// As long as any descendant does, one is a child: either the descendant is, or its parent is
+/// another descendant.
 pub(crate) fn has_living_child() -> bool {
     !matches!(process::waitid(WaitId::All, ALIVE), Err(Errno::CHILD))
 }

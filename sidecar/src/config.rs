@@ -1,5 +1,5 @@
-//! The configuration of a supervisor, which the exec.d program passes as arguments: they can be read in `ps`, so nothing
-//! secret is among them.
+//! The configuration of a supervisor, which the exec.d program passes as arguments: they can be
+//! read in `ps`, so nothing secret is among them.
 
 use crate::app::AppId;
 use crate::definition::{Arg, Drain};
@@ -43,7 +43,8 @@ pub(crate) enum Lock {
     Unavailable,
 }
 
-/// An argument that the supervisor does not understand. Only a mix of two versions of this program can be the cause.
+/// An argument that the supervisor does not understand. Only a mix of two versions of this program
+/// can be the cause.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ConfigError {
     pub(crate) name: &'static str,

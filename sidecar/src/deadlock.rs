@@ -1,8 +1,9 @@
 //! Detection of an app that waits for all its children to end, of which the supervisor is one.
 //!
-//! An app that is process 1 of its container, or adopts orphans, has the supervisor for its child. If it then waits until no child is
-//! left, it waits for the supervisor, which waits for the app. No process can stand in for the supervisor there, as every one would be
-//! a child of the app in the end.
+//! An app that is process 1 of its container, or adopts orphans, has the supervisor for its child.
+//! If it then waits until no child is left, it waits for the supervisor, which waits for the app.
+//! No process can stand in for the supervisor there, as every one would be a child of the app in
+//! the end.
 
 use crate::limits::{Limits, Moment};
 use crate::procfs::{self, Stat};
@@ -50,7 +51,8 @@ fn try_check(app: Pid) -> Option<Activity> {
     if !waits && (!is_only_thread || wait_channel.contains("nanosleep")) {
         return None;
     }
-    // The list that came first is of the first thread's children, and may have had none because another child was just made.
+    // The list that came first is of the first thread's children, and may have had none because
+    // another child was just made.
     let others = fs::read_dir(format!("/proc/{app}/task"))
         .ok()?
         .map(|thread| {
@@ -123,7 +125,8 @@ impl Deadlock {
     /// For how long this has to last. `None` if it does not speak for a deadlock.
     fn needed(&self, activity: Activity, limits: &Limits) -> Option<Duration> {
         match activity {
-            // A thread that sleeps in wait(2) has no other child to wait for. Other threads may be what the app is there for.
+            // A thread that sleeps in wait(2) has no other child to wait for. Other threads may be
+            // what the app is there for.
             Activity::Waits { is_only_thread, .. } if is_only_thread || self.had_others => {
                 Some(limits.app_wait_threshold)
             }
@@ -154,7 +157,8 @@ mod tests {
     };
     const SLEEPS: Activity = Activity::Sleeps { sleeps: 7 };
 
-    /// Whether a deadlock is found after these observations, each with the seconds since the first one.
+    /// Whether a deadlock is found after these observations, each with the seconds since the first
+    /// one.
     fn found(observations: &[(u64, Activity, bool)]) -> bool {
         let limits = Limits {
             app_wait_threshold: Duration::from_secs(1),
@@ -197,7 +201,8 @@ mod tests {
     fn app_that_sleeps_waits_for_the_supervisor_only_if_what_served_is_gone() {
         let served = (0, Activity::HasOthers, true);
         assert!(found(&[served, (1, SLEEPS, false), (3, SLEEPS, false)]));
-        // Not long enough, still listening, never listening, or alone when it listened the last time.
+        // Not long enough, still listening, never listening, or alone when it listened the last
+        // time.
         assert!(!found(&[served, (1, SLEEPS, false), (2, SLEEPS, false)]));
         assert!(!found(&[served, (1, SLEEPS, true), (3, SLEEPS, true)]));
         let never_served = (0, Activity::HasOthers, false);

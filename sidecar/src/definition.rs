@@ -1,4 +1,5 @@
-//! The interface between this crate and a buildpack: what the buildpack says of its agent, and what it is asked.
+//! The interface between this crate and a buildpack: what the buildpack says of its agent, and what
+//! it is asked.
 
 use crate::environment::Environment;
 use crate::log::{LogEntry, Verbosity};
@@ -8,19 +9,19 @@ use std::path::{Path, PathBuf};
 
 /// A process that a buildpack runs beside the app.
 pub trait Sidecar {
-    /// A short name in lower case: what log lines start with, what the lock is named for, and the first part of the
-    /// name of the status program.
+    /// A short name in lower case: what log lines start with, what the lock is named for, and the
+    /// first part of the name of the status program.
     const NAME: &'static str;
 
     /// What a user can do about trouble with this agent.
     const HINTS: Hints = Hints::GENERAL;
 
-    /// Decides whether the process of the app that is about to start gets an agent. The boot of the app waits for it: it
-    /// must not block.
+    /// Decides whether the process of the app that is about to start gets an agent. The boot of the
+    /// app waits for it: it must not block.
     fn decide(&self, process: &Process<'_>) -> Decision;
 
-    /// The address of the app in a process with this environment, for the status program. `None` if the environment
-    /// does not say.
+    /// The address of the app in a process with this environment, for the status program. `None` if
+    /// the environment does not say.
     fn upstream(&self, environment: &Environment) -> Option<Upstream>;
 }
 
@@ -29,12 +30,14 @@ pub trait Sidecar {
 pub struct Process<'a> {
     /// The environment that it will have.
     pub environment: &'a Environment,
-    /// The process type by the name of the launcher. `None` if the launcher was called by its own name, such as for a
-    /// one-off command, or `/proc` is not readable.
+    /// The process type by the name of the launcher. `None` if the launcher was called by its own
+    /// name, such as for a one-off command, or `/proc` is not readable.
     pub launcher_type: Option<&'a str>,
-    /// The directory of the layer that the exec.d program is in. `None` if the program cannot find out.
+    /// The directory of the layer that the exec.d program is in. `None` if the program cannot find
+    /// out.
     pub layer: Option<&'a Path>,
-    /// Whether the process is the first of its container, or one that the first started as an init does.
+    /// Whether the process is the first of its container, or one that the first started as an init
+    /// does.
     pub is_main: bool,
     /// Whether a person at a terminal started it.
     pub has_terminal: bool,
@@ -64,11 +67,13 @@ pub struct Spec {
     pub upstream: Upstream,
     /// What the log calls this agent beside the address of the app, such as its labels.
     pub title: String,
-    /// Whether the agent starts only when the app listens. An agent for an app on another host starts at once in any case.
+    /// Whether the agent starts only when the app listens. An agent for an app on another host
+    /// starts at once in any case.
     pub wait_for_app: bool,
     /// What to do with the agent while a living app does not listen.
     pub drain: Drain,
-    /// Whether the user most likely expects an agent, and so wants to read in the log why there is none.
+    /// Whether the user most likely expects an agent, and so wants to read in the log why there is
+    /// none.
     pub is_expected: bool,
     /// Further fields of the status report. A value of `None` is `null` in JSON.
     pub info: Vec<(String, Option<String>)>,

@@ -1,4 +1,5 @@
-//! The supervisor's one thread: it waits for what happens, passes it to the state machine, and does what that answers.
+//! The supervisor's one thread: it waits for what happens, passes it to the state machine, and does
+//! what that answers.
 
 use crate::agent_tree::AgentTree;
 use crate::app::{self, AppId};
@@ -110,7 +111,8 @@ impl EventLoop {
             if self.signals.read() || mem::take(&mut self.shutdown_is_pending) {
                 self.dispatch(Event::ShutdownRequested);
             }
-            // At every wake, not only after SIGCHLD, which is not sent where it was ignored before this process was started.
+            // At every wake, not only after SIGCHLD, which is not sent where it was ignored before
+            // this process was started.
             self.check_agent();
             self.check_app();
             self.run_timers();
@@ -134,7 +136,8 @@ impl EventLoop {
         }
     }
 
-    /// Does one thing, and returns what came of it. No list of actions has two of those that something comes of.
+    /// Does one thing, and returns what came of it. No list of actions has two of those that
+    /// something comes of.
     fn dispatch_action(&mut self, action: Action) -> Option<Event> {
         match action {
             Action::Log(level, notice) => {
@@ -182,7 +185,8 @@ impl EventLoop {
         }
     }
 
-    /// Waits until nothing of an earlier agent is left, zombies included, but not for what the kernel does not let go of.
+    /// Waits until nothing of an earlier agent is left, zombies included, but not for what the
+    /// kernel does not let go of.
     fn end_orphans(&mut self) {
         const INTERVAL: Timespec = Timespec {
             tv_sec: 0,
@@ -194,7 +198,8 @@ impl EventLoop {
                 self.signals.as_fd(),
                 PollFlags::IN,
             )];
-            // Until a child exits, or a moment later: those that lost their parents by the kill are children of this process next.
+            // Until a child exits, or a moment later: those that lost their parents by the kill are
+            // children of this process next.
             let _ = rustix::event::poll(&mut descriptors, Some(&INTERVAL));
             self.shutdown_is_pending |= self.signals.read();
         }
@@ -241,8 +246,8 @@ impl EventLoop {
         matches!(self.config.app, AppId::Pidfd { .. })
     }
 
-    /// The app, if the supervisor is its child: when exec.d exits, the kernel makes process 1 or another process that adopts orphans
-    /// the parent.
+    /// The app, if the supervisor is its child: when exec.d exits, the kernel makes process 1 or
+    /// another process that adopts orphans the parent.
     fn app_as_parent(&self) -> Option<Pid> {
         process::getppid().filter(|parent| self.config.app.pid() == Some(*parent))
     }
@@ -329,12 +334,14 @@ impl EventLoop {
         }
         self.app_has_exited = app::has_exited(self.config.app);
         if self.app_has_exited {
-            // The lock is kept until the agent has exited: a supervisor that stands by would start another one beside it.
+            // The lock is kept until the agent has exited: a supervisor that stands by would start
+            // another one beside it.
             self.dispatch(Event::AppExited);
         }
     }
 
-    /// Reports to a bounded number of clients. The next turn comes after signals, the app and timers have had theirs.
+    /// Reports to a bounded number of clients. The next turn comes after signals, the app and
+    /// timers have had theirs.
     fn serve_status(&mut self) {
         if self.is_finished {
             return;

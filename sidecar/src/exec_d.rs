@@ -1,5 +1,5 @@
-//! The exec.d program: decides, and starts the supervisor. It runs before every process of the image, with the app's boot
-//! waiting for it, and must not fail.
+//! The exec.d program: decides, and starts the supervisor. It runs before every process of the
+//! image, with the app's boot waiting for it, and must not fail.
 //!
 //! <https://github.com/buildpacks/spec/blob/main/buildpack.md#execd>
 
@@ -28,13 +28,15 @@ use std::process::{Command, ExitCode, Stdio};
 /// Where the lifecycle puts a link to the launcher for each process of the image.
 const PROCESSES: &str = "/cnb/process";
 
-/// Plays the role. It succeeds whatever happens: any other exit status would abort the app's boot.
+/// Plays the role. It succeeds in any case: any other exit status would abort the app's boot.
 pub(crate) fn main<S: Sidecar>(sidecar: &S) -> ExitCode {
-    // A line to a log that has reached a file size limit is a SIGXFSZ, and would end the boot; a Ctrl-C is meant for the app. The
-    // supervisor inherits the mask, and the agent starts without it.
+    // A line to a log that has reached a file size limit is a SIGXFSZ, and would end the boot; a
+    // Ctrl-C is meant for the app. The supervisor inherits the mask, and the agent starts without
+    // it.
     signals::block(&SigSet::all());
-    // The launcher waits until no process can write to descriptor 3 any more, and takes what was written as variables for the app.
-    // Nothing has been opened yet, so the number is the launcher's or unused.
+    // The launcher waits until no process can write to descriptor 3 any more, and takes what was
+    // written as variables for the app. Nothing has been opened yet, so the number is the
+    // launcher's or unused.
     let _ = nix::unistd::close(3);
     stderr::take_own_description();
     catch_panics(|| run(sidecar));
@@ -90,7 +92,7 @@ fn layer_of(program: &Path) -> Option<&Path> {
     program.parent()?.parent()
 }
 
-/// The argv\[0\] of a process, if `/proc` tells.
+/// The argv\[0\] of a process, if `/proc` is readable.
 fn argv0_of(process: process::Pid) -> Option<OsString> {
     let mut arguments = fs::read(format!("/proc/{process}/cmdline")).ok()?;
     let end = arguments.iter().position(|byte| *byte == 0)?;
@@ -98,7 +100,8 @@ fn argv0_of(process: process::Pid) -> Option<OsString> {
     Some(OsString::from_vec(arguments))
 }
 
-/// Takes the lock and opens the app, and hands both to a supervisor. Where another one holds the lock, the supervisor stands by.
+/// Takes the lock and opens the app, and hands both to a supervisor. Where another one holds the
+/// lock, the supervisor stands by.
 fn start_supervisor(
     definition: Definition,
     spec: Spec,

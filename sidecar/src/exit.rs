@@ -42,7 +42,8 @@ pub(crate) enum Cause {
     Crash,
 }
 
-/// Shells report the end of their command by a signal as 128 and the signal's number, and a wrapper script passes that on.
+/// Shells report the end of their command by a signal as 128 and the signal's number, and a wrapper
+/// script passes that on.
 const SHELL_SIGNAL_OFFSET: i32 = 128;
 
 impl Exit {

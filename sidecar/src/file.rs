@@ -11,7 +11,8 @@ use std::path::Path;
 ///
 /// The one of open(2), and one of its own for what is no regular file.
 pub fn open_regular(path: &Path) -> io::Result<File> {
-    // Without NONBLOCK, opening a named pipe waits for a writer, and without NOCTTY, a terminal becomes that of a session leader.
+    // Without NONBLOCK, opening a named pipe waits for a writer, and without NOCTTY, a terminal
+    // becomes that of a session leader.
     let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
     let file = File::from(rustix::fs::open(path, flags, Mode::empty())?);
     if !file.metadata()?.is_file() {
@@ -31,8 +32,8 @@ mod tests {
 
     #[test]
     fn regular_files_and_links_to_them_alone_are_opened() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = |name: &str| folder.path().join(name);
+        let directory = tempfile::tempdir().unwrap();
+        let path = |name: &str| directory.path().join(name);
         fs::write(path("file"), "content").unwrap();
         symlink("file", path("link")).unwrap();
         for name in ["file", "link"] {

@@ -3,10 +3,12 @@
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
 
-/// The type in the launcher's argv\[0\]: `/cnb/process/web`, as the image's entry point, or a bare `web` found on the PATH, as by
-/// `--entrypoint web` (<https://github.com/buildpacks/spec/blob/main/platform.md#launcher>).
+/// The type in the launcher's argv\[0\]: `/cnb/process/web`, as the image's entry point, or a bare
+/// `web` found on the PATH, as by `--entrypoint web`
+/// (<https://github.com/buildpacks/spec/blob/main/platform.md#launcher>).
 ///
-/// The directory may be anywhere, not at the root only: the launcher too goes by the name of the link alone.
+/// The directory may be anywhere, not at the root only: the launcher too goes by the name of the
+/// link alone.
 pub(crate) fn process_type(argv0: &OsStr, process_exists: &dyn Fn(&str) -> bool) -> Option<String> {
     let name = if argv0.as_bytes().contains(&b'/') {
         let (directory, name) = argv0.to_str()?.rsplit_once('/')?;

@@ -52,8 +52,8 @@ use std::process::ExitCode;
 /// | by a link named `NAME-status` | asks the supervisor of this container how its agent is |
 /// | with arguments, by itself | the supervisor, and the step between the supervisor and the agent |
 ///
-/// The exit status is the one of the process. The exec.d program always returns success, because any other status
-/// would end the app's boot.
+/// The exit status is the one of the process. The exec.d program always returns success, because
+/// any other status would end the app's boot.
 #[must_use = "it is the exit status of the process"]
 pub fn main<S: Sidecar>(sidecar: &S) -> ExitCode {
     let definition = Definition::of::<S>();

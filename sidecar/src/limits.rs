@@ -5,7 +5,8 @@ use std::time::Duration;
 /// A point in time, counted from the supervisor's start.
 pub(crate) type Moment = Duration;
 
-/// The durations and bounds that a supervisor works by. [`Limits::default`] holds the real ones; tests pass short ones.
+/// The durations and bounds that a supervisor works by. [`Limits::default`] holds the real ones;
+/// tests pass short ones.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Limits {
     /// How often to probe whether the app listens during [`boot`](Self::boot).
@@ -16,19 +17,24 @@ pub(crate) struct Limits {
     pub(crate) waiting_probe_interval: Duration,
     /// How often to probe while the agent runs: the supervisor's only periodic work.
     pub(crate) running_probe_interval: Duration,
-    /// The shortest interval between two probes through `/proc/net/tcp`, which cost fifty times as much as by netlink.
+    /// The shortest interval between two probes through `/proc/net/tcp`, which cost fifty times as
+    /// much as by netlink.
     pub(crate) proc_net_interval: Duration,
     /// How many probes in a row have to fail until the app counts as not listening.
     pub(crate) failure_threshold: u32,
-    /// How long after the start of a wait a user who expects an agent reads that there is none. Some apps take 40 s to boot.
+    /// How long after the start of a wait a user who expects an agent reads that there is none.
+    /// Some apps take 40 s to boot.
     pub(crate) late: Duration,
-    /// The shortest interval between two attempts to take the lock of another supervisor. It grows with the time of the wait.
+    /// The shortest interval between two attempts to take the lock of another supervisor. It grows
+    /// with the time of the wait.
     pub(crate) min_lock_interval: Duration,
     /// The longest one.
     pub(crate) max_lock_interval: Duration,
-    /// How long a supervisor whose app does not own the listener leaves the lock to others: each of them tries meanwhile.
+    /// How long a supervisor whose app does not own the listener leaves the lock to others: each of
+    /// them tries meanwhile.
     pub(crate) yield_for: Duration,
-    /// The delay before the first restart, without jitter. It doubles with every further quick exit.
+    /// The delay before the first restart, without jitter. It doubles with every further quick
+    /// exit.
     pub(crate) min_backoff: Duration,
     /// The longest delay before a restart, with jitter.
     pub(crate) max_backoff: Duration,
@@ -60,8 +66,8 @@ pub(crate) struct Limits {
     pub(crate) clients_interval: Duration,
     /// How long the status program waits for an answer.
     pub(crate) status_timeout: Duration,
-    /// How often to ask for what the kernel reports by itself elsewhere: whether the app is alive, where there is no pidfd; for
-    /// clients after one that could not be accepted.
+    /// How often to ask for what the kernel reports by itself elsewhere: whether the app is alive,
+    /// where there is no pidfd; for clients after one that could not be accepted.
     pub(crate) poll_interval: Duration,
 }
 
@@ -86,8 +92,8 @@ impl Default for Limits {
             recovered_after: Duration::from_secs(30),
             stop_timeout: Duration::from_secs(2),
             kill_timeout: Duration::from_millis(500),
-            // From the end of the app's last child to that of the supervisor, 3 s at most: the check that comes next, how long the
-            // app sleeps, and the agent's timeout.
+            // From the end of the app's last child to that of the supervisor, 3 s at most: the
+            // check that comes next, how long the app sleeps, and the agent's timeout.
             app_check_interval: Duration::from_secs(1),
             suspect_check_interval: Duration::from_millis(100),
             app_wait_threshold: Duration::from_millis(500),

@@ -1,8 +1,8 @@
-//! The lock that makes one supervisor for each app: the one that holds it runs the agent. Each of the others, which stand by, has a
-//! mark.
+//! The lock that makes one supervisor for each app: the one that holds it runs the agent. Each of
+//! the others, which stand by, has a mark.
 //!
-//! The lock is a listening abstract Unix socket (unix(7)): it ends with its last holder however that ends, needs no file system,
-//! and is as wide as the network namespace, as the app's port is.
+//! The lock is a listening abstract Unix socket (unix(7)): it ends with its last holder however
+//! that ends, needs no file system, and is as wide as the network namespace, as the app's port is.
 
 use crate::random;
 use nix::sys::socket::{self, sockopt::PeerCredentials};
@@ -57,8 +57,8 @@ pub(crate) fn acquire(name: &LockName) -> Result<OwnedFd, LockError> {
     Ok(OwnedFd::from(listener))
 }
 
-/// Shows the holder of a lock that another supervisor waits for it: a socket with a name of its own. `None` if the kernel
-/// refuses to make one.
+/// Shows the holder of a lock that another supervisor waits for it: a socket with a name of its
+/// own. `None` if the kernel refuses to make one.
 pub(crate) fn mark(name: &LockName) -> Option<OwnedFd> {
     let prefix = name.mark_prefix();
     let mark = format!("{prefix}{}-{}", std::process::id(), random::draw());
@@ -66,7 +66,7 @@ pub(crate) fn mark(name: &LockName) -> Option<OwnedFd> {
     UnixListener::bind_addr(&address).ok().map(OwnedFd::from)
 }
 
-/// Whether a supervisor waits for a lock, as far as `/proc/net/unix` (`unix(7)`) tells.
+/// Whether a supervisor waits for a lock, as far as `/proc/net/unix` (`unix(7)`) shows.
 pub(crate) fn is_marked(name: &LockName) -> bool {
     let prefix = format!("@{}", name.mark_prefix());
     fs::read("/proc/net/unix").is_ok_and(|table| {
@@ -81,8 +81,8 @@ pub(crate) fn is_marked(name: &LockName) -> bool {
 ///
 /// # Errors
 ///
-/// `AGAIN` if the holder's queue of clients stays full until the timeout: connect(2) waits for room in it, no longer than
-/// `SO_SNDTIMEO`.
+/// `AGAIN` if the holder's queue of clients stays full until the timeout: connect(2) waits for room
+/// in it, no longer than `SO_SNDTIMEO`.
 pub(crate) fn connect(name: &LockName, timeout: Duration) -> Result<OwnedFd, Errno> {
     let address = SocketAddrUnix::new_abstract_name(name.socket().as_bytes())?;
     let flags = SocketFlags::CLOEXEC;
@@ -92,14 +92,16 @@ pub(crate) fn connect(name: &LockName, timeout: Duration) -> Result<OwnedFd, Err
     Ok(socket)
 }
 
-/// The user at the other end of a connection: the one who connected, or who took the lock. `None` if the kernel does not tell.
+/// The user at the other end of a connection: the one who connected, or who took the lock. `None`
+/// if the kernel does not tell.
 pub(crate) fn peer(connection: impl AsFd) -> Option<Uid> {
-    // By nix, as rustix's credentials cannot be those of a process of another pid namespace, whose pid is 0 here.
+    // By nix, as rustix's credentials cannot be those of a process of another pid namespace, whose
+    // pid is 0 here.
     let credentials = socket::getsockopt(&connection, PeerCredentials).ok()?;
     Some(Uid::from_raw(credentials.uid()))
 }
 
-/// Whether this process believes a user, and tells that user what it knows: its own user and root.
+/// Whether this process trusts a user, in asking and in answering: its own user and root.
 pub(crate) fn is_trusted(user: Uid) -> bool {
     user == process::geteuid() || user.is_root()
 }

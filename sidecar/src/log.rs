@@ -69,12 +69,12 @@ impl Log {
     }
 }
 
-/// The longest line in bytes: POSIX promises that a write of up to `PIPE_BUF` (4096 on Linux, pipe(7)) to a pipe is not
-/// mixed with others'.
+/// The longest line in bytes: POSIX promises that a write of up to `PIPE_BUF` (4096 on Linux,
+/// pipe(7)) to a pipe is not mixed with others'.
 const LONGEST_LINE: usize = 4096;
 
-/// One line as it is written: prefixed, free of control characters, ended by the only newline in it, and short enough
-/// for one atomic write.
+/// One line as it is written: prefixed, free of control characters, ended by the only newline in
+/// it, and short enough for one atomic write.
 fn line(name: &str, text: &str) -> Vec<u8> {
     let mut line = format!("[{name}] ");
     for character in text.chars() {
@@ -107,7 +107,8 @@ fn push_plain(text: &mut String, character: char) {
     }
 }
 
-/// Whether a character can stand in a log as it is: it neither moves the cursor, nor ends the line, nor reorders text.
+/// Whether a character can stand in a log as it is: it neither moves the cursor, nor ends the line,
+/// nor reorders text.
 fn is_plain(character: char) -> bool {
     let reorders_text = matches!(character, '\u{200e}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
     !character.is_control() && !reorders_text && !matches!(character, '\u{2028}' | '\u{2029}')

@@ -1,5 +1,5 @@
-//! Every word of this crate to the user, for a person whose deploy has just failed: what happened, to what, and what to
-//! do now.
+//! Every word of this crate to the user, for a person whose deploy has just failed: what happened,
+//! to what, and what to do now.
 
 use crate::config::SupervisorConfig;
 use crate::definition::Hints;

@@ -1,6 +1,6 @@
 //! Whose the listening socket is: a process's of the app's tree, or another's.
 //!
-//! Only what is certain counts. Where `/proc` hides a process or its descriptors, nobody knows.
+//! Only what is certain counts. Where `/proc` hides a process or its descriptors, nothing is.
 
 use crate::children;
 use rustix::io::Errno;
@@ -9,8 +9,8 @@ use std::fs;
 use std::io;
 use std::path::PathBuf;
 
-/// Whether a process of the app's tree has one of these sockets open, as `/proc/PID/fd` (`proc_pid_fd(5)`) tells; none where that
-/// cannot be told.
+/// Whether a process of the app's tree has one of these sockets open, as `/proc/PID/fd`
+/// (`proc_pid_fd(5)`) shows. `None` if that is not certain.
 pub(crate) fn has_any(app: Pid, inodes: &[u64]) -> Option<bool> {
     if inodes.is_empty() || inodes.contains(&0) {
         return None;

@@ -23,7 +23,8 @@ impl Stat {
             .ok_or_else(|| io::Error::from(io::ErrorKind::InvalidData))
     }
 
-    /// Fields 3, 4, 5, 20 and 22. The second one is the program's name in parentheses, which may itself hold spaces and parentheses.
+    /// Fields 3, 4, 5, 20 and 22. The second one is the program's name in parentheses, which may
+    /// itself hold spaces and parentheses.
     fn parse(stat: &str) -> Option<Self> {
         let (_, fields) = stat.rsplit_once(')')?;
         let mut fields = fields.split_ascii_whitespace();
@@ -43,8 +44,9 @@ impl Stat {
 
     /// Whether the process has ended and only waits to be reaped.
     ///
-    /// A main thread that has ended before others is a zombie too, and the process goes on: so it is for a moment while the launcher,
-    /// a program of many threads, becomes the app. Any number of threads but one is a process on its way from one state to another.
+    /// A main thread that has ended before others is a zombie too, and the process goes on: so it
+    /// is for a moment while the launcher, a program of many threads, becomes the app. Any number
+    /// of threads but one is a process on its way from one state to another.
     pub(crate) fn is_of_zombie(self) -> bool {
         self.state == 'Z' && self.threads == 1
     }
@@ -97,7 +99,7 @@ mod tests {
             ('Z', 2, false),
             ('Z', 0, false),
             ('S', 1, false),
-            // Gone at the next look.
+            // Gone at the next read.
             ('X', 0, false),
         ] {
             let stat = Stat {

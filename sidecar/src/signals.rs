@@ -1,4 +1,5 @@
-//! Signals to the supervisor: each becomes something to read, so that none kills it before the app has exited.
+//! Signals to the supervisor: each becomes something to read, so that none kills it before the app
+//! has exited.
 
 use nix::errno::Errno;
 use nix::sys::signal::{SigSet, Signal};
@@ -26,8 +27,8 @@ impl Signals {
         SignalFd::with_flags(&all, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC).map(Self)
     }
 
-    /// Reads all that have come, and returns whether SIGTERM is among them. SIGINT of a terminal, SIGHUP of its end and all
-    /// others are meant for the app.
+    /// Reads all that have come, and returns whether SIGTERM is among them. SIGINT of a terminal,
+    /// SIGHUP of its end and all others are meant for the app.
     pub(crate) fn read(&self) -> bool {
         let mut shutdown_requested = false;
         while let Ok(Some(signal)) = self.0.read_signal() {

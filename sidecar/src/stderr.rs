@@ -1,8 +1,9 @@
 //! Standard error, which the app, the supervisor and the agent share.
 //!
-//! It may be a pipe or a terminal that nobody reads, so a line that cannot be written at once is dropped: the app's boot and the
-//! agent's restart matter more than our words. What is shared is the open file description (open(2)), its `O_NONBLOCK` included:
-//! that of the app is never changed, neither by the supervisor nor by the agent, where the kernel can open another one.
+//! Its reader may stand still, so a line that cannot be written at once is
+//! dropped: the app's boot and the agent's restart matter more than our words. What is shared is
+//! the open file description (open(2)), its `O_NONBLOCK` included: that of the app is never
+//! changed, neither by the supervisor nor by the agent, where the kernel can open another one.
 
 use rustix::event::{self, PollFd, PollFlags, Timespec};
 use rustix::fs::{self, FileType, Mode, OFlags};
@@ -11,16 +12,16 @@ use rustix::net::{self, SendFlags};
 use rustix::{stdio, termios};
 use std::os::fd::{AsRawFd as _, BorrowedFd, OwnedFd};
 
-/// Gives this process and those that it starts a description of their own that never waits, where the kernel can open one. Where
-/// it cannot, [`write()`] takes care of that by other means.
+/// Makes this process and those that it starts use a description of their own that never waits, if
+/// the kernel can open one. Where it cannot, [`write()`] takes care of that by other means.
 pub(crate) fn take_own_description() {
     if let Some(own) = open_anew(stdio::stderr()) {
-        let _shared_if_it_fails = stdio::dup2_stderr(&own);
+        let _ = stdio::dup2_stderr(&own);
     }
 }
 
-/// Standard error for the agent, whose writes may wait, and which may change the flags: a description of its own, where the kernel
-/// can open one, or else the one that there is.
+/// Standard error for the agent, whose writes may wait, and which may change the flags: a
+/// description of its own, where the kernel can open one, or else the one that there is.
 ///
 /// # Errors
 ///
@@ -34,10 +35,11 @@ pub(crate) fn for_agent() -> io::Result<OwnedFd> {
     own.map_or_else(|| io::fcntl_dupfd_cloexec(stdio::stderr(), 0), Ok)
 }
 
-/// A new description of the file behind a descriptor, for writing to its end without waiting. `None` where that is not possible or
-/// not the same: the kernel opens no socket anew; the file may be another user's; and a regular file that is not open for appending
-/// has its position in the description, without which one would overwrite what the other has written (`O_NONBLOCK` means nothing
-/// to a regular file).
+/// A new description of the file behind a descriptor, for writing to its end without waiting.
+/// `None` where that is not possible or not the same: the kernel opens no socket anew; the file may
+/// be another user's; and a regular file that is not open for appending has its position in the
+/// description, without which one would overwrite what the other has written (`O_NONBLOCK` means
+/// nothing to a regular file).
 fn open_anew(descriptor: BorrowedFd<'_>) -> Option<OwnedFd> {
     let flags = fs::fcntl_getfl(descriptor).ok()?;
     let is_writable = flags.intersects(OFlags::WRONLY | OFlags::RDWR);
@@ -52,7 +54,8 @@ fn open_anew(descriptor: BorrowedFd<'_>) -> Option<OwnedFd> {
         return None;
     }
     let number = descriptor.as_raw_fd();
-    // Without NONBLOCK, open(2) itself may wait; without NOCTTY, a terminal becomes that of a session leader.
+    // Without NONBLOCK, open(2) itself may wait; without NOCTTY, a terminal becomes that of a
+    // session leader.
     let flags =
         OFlags::WRONLY | OFlags::APPEND | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
     fs::open(format!("/proc/self/fd/{number}"), flags, Mode::empty()).ok()
@@ -79,21 +82,22 @@ fn write_at_once(descriptor: BorrowedFd<'_>, line: &[u8]) {
     let never_waits =
         fs::fcntl_getfl(descriptor).is_ok_and(|flags| flags.contains(OFlags::NONBLOCK));
     if never_waits {
-        let _dropped_if_it_fails = io::write(descriptor, line);
+        let _ = io::write(descriptor, line);
         return;
     }
-    // RWF_NOWAIT makes this one write non-blocking without changing the description that we share (pwritev2(2); an offset
-    // of -1 means an ordinary write). Newer kernels do it for pipes.
+    // RWF_NOWAIT makes this one write non-blocking without changing the description that we share
+    // (pwritev2(2); an offset of -1 means an ordinary write). Newer kernels do it for pipes.
     let slice = [IoSlice::new(line)];
     match io::pwritev2(descriptor, &slice, u64::MAX, ReadWriteFlags::NOWAIT) {
         Err(Errno::PIPE | Errno::BADF) | Ok(_) => {}
-        // The kernel or the kind of file does not know the flag, or it is a regular file that would have to wait for its
-        // disk. A pipe that has been full a moment ago is dropped by `poll`.
+        // The kernel or the kind of file does not know the flag, or it is a regular file that would
+        // have to wait for its disk. A pipe that has been full a moment ago is dropped by `poll`.
         Err(_) => write_where_there_is_room(descriptor, line),
     }
 }
 
-/// Writes as much as `poll` says there is room for: to a pipe a whole line, to a terminal no more than a byte.
+/// Writes as much as `poll` says there is room for: to a pipe a whole line, to a terminal no more
+/// than a byte.
 fn write_where_there_is_room(descriptor: BorrowedFd<'_>, line: &[u8]) {
     let piece = if termios::isatty(descriptor) {
         1
@@ -135,8 +139,8 @@ mod tests {
         reader.read_to_string(&mut text).unwrap();
         assert_eq!(text, "two\n");
 
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("log");
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("log");
         let mut file = std::fs::File::options()
             .append(true)
             .create(true)
@@ -165,9 +169,9 @@ mod tests {
 
     #[test]
     fn description_is_opened_anew_where_it_stays_the_same() {
-        let folder = tempfile::tempdir().unwrap();
+        let directory = tempfile::tempdir().unwrap();
         let open = |append| {
-            let path = folder.path().join("log");
+            let path = directory.path().join("log");
             std::fs::File::options()
                 .create(true)
                 .append(append)

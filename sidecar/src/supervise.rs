@@ -36,14 +36,16 @@ pub(crate) fn run(definition: Definition, arguments: &[OsString]) -> ExitCode {
         Err(error) => {
             let error = error.to_string();
             log.log(Level::Warning, &Message::SupervisorFailed { error });
-            // An app that is process 1 of its container would not reap a supervisor that exits before it.
+            // An app that is process 1 of its container would not reap a supervisor that exits
+            // before it.
             app::wait_for_exit(app, limits.poll_interval);
             ExitCode::FAILURE
         }
     }
 }
 
-/// Leaves the terminal and the process group of the app, and its directory, which may be unmounted; adopts the agent's orphans.
+/// Leaves the terminal and the process group of the app, and its directory, which may be unmounted;
+/// adopts the agent's orphans.
 fn detach() {
     // Each for itself: one that is refused does not keep the others from being done.
     let _ = process::setsid();
@@ -51,8 +53,8 @@ fn detach() {
     let _ = process::chdir("/");
 }
 
-/// Closes everything but standard input, output and error: who started the app may have left something open in it, such as the
-/// write end of a pipe whose reader waits for its end.
+/// Closes everything but standard input, output and error: who started the app may have left
+/// something open in it, such as the write end of a pipe whose reader waits for its end.
 fn close_inherited_descriptors() {
     const FIRST: i32 = 3;
     let listed: Option<Vec<i32>> = fs::read_dir("/proc/self/fd").ok().map(|entries| {

@@ -1,5 +1,5 @@
-//! The step between the supervisor and the agent: in the agent's own process, it undoes what the supervisor did to itself,
-//! gives up what the agent does not need, and becomes the agent.
+//! The step between the supervisor and the agent: in the agent's own process, it undoes what the
+//! supervisor did to itself, gives up what the agent does not need, and becomes the agent.
 
 use crate::file;
 use nix::sys::signal::SigSet;
@@ -16,8 +16,9 @@ use std::process::{Command, ExitCode};
 /// The role's name on the command line.
 pub(crate) const ROLE: &str = "start-agent";
 
-/// The name of this process until it becomes the agent, at most 15 bytes (`proc_pid_comm(5)`). A process that exits by this
-/// name has never been the agent: its exit status is the error of execve(2).
+/// The name of this process until it becomes the agent, at most 15 bytes (`proc_pid_comm(5)`). A
+/// process that exits by this name has never been the agent: its exit status is the error of
+/// execve(2).
 pub(crate) const PROCESS_NAME: &CStr = c"sidecar:exec";
 
 /// The kernel prefers this process when memory is short: the agent comes back, and the app does not
@@ -50,8 +51,8 @@ pub(crate) fn run(arguments: &[OsString]) -> ExitCode {
     ExitCode::from(status.unwrap_or(u8::MAX))
 }
 
-/// Whether a file is a script, or an ELF program like this one: of the same class, byte order and machine (elf(5)). True if its
-/// content cannot be read: then the kernel decides.
+/// Whether a file is a script, or an ELF program like this one: of the same class, byte order and
+/// machine (elf(5)). True if its content cannot be read: then the kernel decides.
 fn is_program(path: &Path) -> bool {
     const MACHINE: Range<usize> = 18..20;
     const CLASS: Range<usize> = 0..6;

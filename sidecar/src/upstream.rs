@@ -10,7 +10,8 @@ use std::num::NonZeroU16;
 pub struct Upstream {
     host: Host,
     port: NonZeroU16,
-    /// The URL that the user asked for. `None` for a port of this host, whose loopback address is known when the app listens.
+    /// The URL that the user asked for. `None` for a port of this host, whose loopback address is
+    /// known when the app listens.
     url: Option<String>,
 }
 
@@ -25,7 +26,8 @@ pub(crate) enum Host {
     Remote(String),
 }
 
-/// The loopback address that the app serves. IPv4 if nothing is known: containers often have no `::1`.
+/// The loopback address that the app serves. IPv4 if nothing is known: containers often have no
+/// `::1`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) enum Loopback {
     #[default]
@@ -40,7 +42,8 @@ pub enum UrlError {
     NotPlainText,
     /// Neither `http` nor `https`.
     Scheme,
-    /// A user name or a password: the agent's arguments, which hold the URL, can be read by every user.
+    /// A user name or a password: the agent's arguments, which hold the URL, can be read by every
+    /// user.
     UserInfo,
     /// Neither a name nor an IP address.
     Host,
@@ -107,13 +110,14 @@ impl Upstream {
         self.port
     }
 
-    /// Whether the app is on another host, where nobody can see whether it listens.
+    /// Whether the app is on another host, where this host cannot see whether it listens.
     pub(crate) fn is_remote(&self) -> bool {
         matches!(self.host, Host::Remote(_))
     }
 
-    /// One name for all ways to write the same address: what the lock is named for. Other loopback addresses than 127.0.0.1 and
-    /// `::1` have names of their own, because other apps can listen there on the same port.
+    /// One name for all ways to write the same address: what the lock is named for. Other loopback
+    /// addresses than 127.0.0.1 and `::1` have names of their own, because other apps can listen
+    /// there on the same port.
     pub(crate) fn address(&self) -> String {
         let port = self.port();
         match self.host() {
@@ -142,8 +146,8 @@ impl Display for Upstream {
     }
 }
 
-/// A URL, or something that was meant as one, without what may be credentials in it: everything between the scheme and the
-/// last `@`, and the query.
+/// A URL, or something that was meant as one, without what may be credentials in it: everything
+/// between the scheme and the last `@`, and the query.
 #[must_use]
 pub fn redacted(url: &str) -> String {
     let (scheme, rest) = match url.split_once("://") {
@@ -162,7 +166,8 @@ pub fn redacted(url: &str) -> String {
 
 /// Takes host and port from a URL (RFC 3986).
 fn parse_url(url: &str) -> Result<Upstream, UrlError> {
-    // Everything else has to be percent-encoded (RFC 3986, section 2); it would also spoil a log line or `ps`.
+    // Everything else has to be percent-encoded (RFC 3986, section 2); it would also spoil a log
+    // line or `ps`.
     if url.contains(|character: char| character.is_whitespace() || character.is_control()) {
         return Err(UrlError::NotPlainText);
     }
@@ -172,7 +177,8 @@ fn parse_url(url: &str) -> Result<Upstream, UrlError> {
         "https" => 443,
         _ => return Err(UrlError::Scheme),
     };
-    // Wherever it is: a password may have a slash in it that should be percent-encoded, and redaction goes by the last one.
+    // Wherever it is: a password may have a slash in it that should be percent-encoded, and
+    // redaction goes by the last one.
     if rest.contains('@') {
         return Err(UrlError::UserInfo);
     }

@@ -1,9 +1,11 @@
-//! Every message as the user reads it, in `snapshot.txt`, to be read as a whole by whoever changes one.
+//! Every message as the user reads it, in `snapshot.txt`, to be read as a whole by whoever changes
+//! one.
 
 use super::*;
 use std::fmt::Write as _;
 
-/// Messages in all their forms, by their names. The match makes the compiler ask for a new message to be added here.
+/// Messages in all their forms, by their names. The match makes the compiler ask for a new message
+/// to be added here.
 fn every_message() -> Vec<(&'static str, Message)> {
     let messages = [settings(), decision()].concat();
     messages

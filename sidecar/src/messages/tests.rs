@@ -13,7 +13,8 @@ const HINTS: Hints = Hints {
     upstream: "set PORT to where it listens",
 };
 
-/// Messages in all their forms, by their names. The matches make the compiler ask for a new message to be added here.
+/// Messages in all their forms, by their names. The matches make the compiler ask for a new message
+/// to be added here.
 fn every_message() -> Vec<(&'static str, String)> {
     let messages = messages().into_iter().map(|message| {
         let name = match message {

@@ -1,5 +1,5 @@
-//! Probes whether the app listens, by asking the kernel. A connection would be a request that the app does not expect, and its
-//! backlog would accept it before the app is ready.
+//! Probes whether the app listens, by asking the kernel. A connection would be a request that the
+//! app does not expect, and its backlog would accept it before the app is ready.
 
 mod netlink;
 mod proc_net;
@@ -18,7 +18,8 @@ pub(crate) struct Listener {
     pub(crate) address: IpAddr,
     /// Whether an IPv6 one takes no IPv4 connections (`IPV6_V6ONLY`, ipv6(7)).
     pub(crate) only_v6: bool,
-    /// The number by which a process that has the socket open shows it; zero where the kernel does not tell.
+    /// The number by which a process that has the socket open shows it; zero where the kernel does
+    /// not tell.
     pub(crate) inode: u64,
 }
 
@@ -37,8 +38,8 @@ impl Listener {
     }
 }
 
-/// By which loopback address the host can be reached through these listeners, if by any. IPv4 comes first: containers often
-/// have no `::1`.
+/// By which loopback address the host can be reached through these listeners, if by any. IPv4 comes
+/// first: containers often have no `::1`.
 fn reachable_by(host: &Host, listeners: &[Listener]) -> Option<Loopback> {
     let serves = |address: IpAddr| listeners.iter().any(|listener| listener.serves(address));
     match host {
@@ -81,8 +82,8 @@ impl PortProbe {
         }
     }
 
-    /// Looks for a listener by which the host can be reached on this port. Where no listener can be seen at all, it is taken to
-    /// be there.
+    /// Looks for a listener by which the host can be reached on this port. Where no listener can be
+    /// seen at all, it is taken to be there.
     pub(crate) fn probe(&mut self, host: &Host, port: NonZeroU16) -> ProbeResult {
         let mut problems = Vec::new();
         loop {
@@ -99,7 +100,8 @@ impl PortProbe {
         }
     }
 
-    /// The inode numbers of the sockets that take connections to this address of the host. Empty if they cannot be seen.
+    /// The inode numbers of the sockets that take connections to this address of the host. Empty if
+    /// they cannot be seen.
     pub(crate) fn inodes(&mut self, host: &Host, loopback: Loopback, port: NonZeroU16) -> Vec<u64> {
         let wanted = match (host, loopback) {
             (Host::Local(address), _) => *address,
@@ -139,7 +141,8 @@ impl PortProbe {
 
 const PROC_NET: &str = "/proc/net";
 
-/// Asks for IPv6 listeners only where the IPv4 ones do not suffice: most apps have one of those, and are looked for every second.
+/// Asks for IPv6 listeners only where the IPv4 ones do not suffice: most apps have one of those,
+/// and are probed every second.
 fn ask(socket: &mut SockDiag, host: &Host, port: NonZeroU16) -> io::Result<Option<Loopback>> {
     let mut listeners = socket.v4_listeners(port)?;
     if let Some(loopback @ Loopback::V4) = reachable_by(host, &listeners) {
@@ -218,7 +221,8 @@ mod tests {
         let inode = file.metadata().unwrap().ino();
         let (sock_diag, _) = PortProbe::open();
         for mut probe in [sock_diag, PortProbe::ProcNet] {
-            // The kernel may pass over a line of the tables while other tests' listeners come and go.
+            // The kernel may pass over a line of the tables while other tests' listeners come and
+            // go.
             let mut is_seen = || probe.inodes(&Host::Localhost, Loopback::V4, port) == [inode];
             assert!((0..100).any(|_| is_seen()));
             assert!(

@@ -1,4 +1,5 @@
-//! The kernel's listening TCP sockets by `NETLINK_SOCK_DIAG` (`sock_diag(7)`), as `ss` asks for them.
+//! The kernel's listening TCP sockets by `NETLINK_SOCK_DIAG` (`sock_diag(7)`), as `ss` asks for
+//! them.
 
 use crate::probe::Listener;
 use rustix::io::Errno;
@@ -33,7 +34,8 @@ const REQUEST: usize = 56;
 /// The size of `struct inet_diag_msg`, after which attributes follow.
 const ANSWER: usize = 72;
 
-/// Enough for any part of an answer: the kernel makes them at most as long as a page, or 8 KiB (netlink(7)).
+/// Enough for any part of an answer: the kernel makes them at most as long as a page, or 8 KiB
+/// (netlink(7)).
 const BUFFER: usize = 8192;
 
 impl SockDiag {
@@ -82,7 +84,8 @@ impl SockDiag {
         )?;
         let mut buffer = [0; BUFFER];
         loop {
-            // The kernel has answered before `send` returned; waiting would mean that something is wrong.
+            // The kernel has answered before `send` returned; waiting would mean that something is
+            // wrong.
             let flags = RecvFlags::DONTWAIT | RecvFlags::TRUNC;
             let (received, length) = match rustix::net::recv(&self.socket, &mut buffer, flags) {
                 Err(Errno::INTR) => continue,
@@ -278,7 +281,8 @@ mod tests {
             let port = NonZeroU16::new(listener.local_addr().unwrap().port()).unwrap();
             let found = socket.v4_listeners(port).unwrap();
             assert_eq!(found.len(), 1);
-            // The kernel may pass over a line of the table while other tests' listeners come and go.
+            // The kernel may pass over a line of the table while other tests' listeners come and
+            // go.
             let agrees = || proc_net::listeners(Path::new("/proc/net"), port).unwrap() == found;
             assert!((0..100).any(|_| agrees()));
         }

@@ -1,5 +1,5 @@
-//! The kernel's listening TCP sockets by `/proc/net/tcp` and `tcp6` (`proc_pid_net(5)`): slower, and blind to `IPV6_V6ONLY`, but
-//! there where netlink is refused.
+//! The kernel's listening TCP sockets by `/proc/net/tcp` and `tcp6` (`proc_pid_net(5)`): slower,
+//! and without `IPV6_V6ONLY`, but available where netlink is refused.
 
 use crate::probe::Listener;
 use std::fs;
@@ -20,7 +20,8 @@ pub(crate) fn listeners(directory: &Path, port: NonZeroU16) -> io::Result<Vec<Li
     Ok(listeners)
 }
 
-/// The listeners in a table: a header, then lines of `number: address:port address:port state queues timer retransmits uid timeout inode …` in hexadecimal.
+/// The listeners in a table: a header, then lines of `number: address:port address:port state
+/// queues timer retransmits uid timeout inode …` in hexadecimal.
 fn parse(table: &str, port: NonZeroU16) -> Vec<Listener> {
     table
         .lines()
@@ -33,7 +34,8 @@ fn parse(table: &str, port: NonZeroU16) -> Vec<Listener> {
             let is_wanted = state == "0A" && u16::from_str_radix(local_port, 16) == Ok(port.get());
             is_wanted.then_some(Listener {
                 address: parse_address(address)?,
-                // The table does not tell; dual-stack is what most programs and Linux itself choose.
+                // The table does not tell; dual-stack is what most programs and Linux itself
+                // choose.
                 only_v6: false,
                 inode: inode.and_then(|inode| inode.parse().ok()).unwrap_or(0),
             })
@@ -126,8 +128,9 @@ mod tests {
             only_v6: false,
             inode: 0,
         };
-        // Another address may have a listener on the same port, and the kernel may pass over a line while others come and go: it
-        // makes the table anew for each read. The supervisor looks again too.
+        // Another address may have a listener on the same port, and the kernel may pass over a line
+        // while others come and go: it makes the table anew for each read. The supervisor looks
+        // again too.
         let is_seen = || {
             let found = listeners(Path::new("/proc/net"), port).unwrap();
             found

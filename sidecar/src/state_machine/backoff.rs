@@ -4,9 +4,11 @@ use crate::limits::Limits;
 use crate::random;
 use std::time::Duration;
 
-/// A random share, so that many supervisors whose agents fail at the same moment do not come back at the same moment.
+/// A random share, so that many supervisors whose agents fail at the same moment do not come back
+/// at the same moment.
 ///
-/// In 65536ths, as numbers with a fraction would add a tenth to what our own code weighs in every image.
+/// In 65536ths, as numbers with a fraction would add a tenth to what our own code weighs in every
+/// image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Jitter(u16);
 
@@ -25,8 +27,8 @@ impl Jitter {
 
 /// The delay before the restart that follows the `exits`th quick exit in a row (counted from one).
 ///
-/// It doubles from exit to exit; jitter adds up to a quarter. The base stops at four fifths of the longest delay, so that jitter
-/// has room below it.
+/// It doubles from exit to exit; jitter adds up to a quarter. The base stops at four fifths of the
+/// longest delay, so that jitter has room below it.
 pub(super) fn delay(limits: &Limits, exits: u32, jitter: Jitter) -> Duration {
     let doublings = exits.saturating_sub(1).min(31);
     let base = limits

@@ -13,7 +13,8 @@ use std::time::Duration;
 pub(crate) enum Event {
     /// A probe found that the app listens, reachable by this address, or does not.
     Probed(Option<Loopback>),
-    /// A probe found that another process than the app listens, whose supervisor may be one of those that stand by.
+    /// A probe found that another process than the app listens, whose supervisor may be one of
+    /// those that stand by.
     AnotherListens,
     /// This supervisor has the lock now, or another one still holds it.
     LockTried {
@@ -21,8 +22,8 @@ pub(crate) enum Event {
     },
     /// The agent's process was made, for the app at this address.
     AgentStarted(Loopback),
-    /// The agent has ended and is not reaped yet, or could not be started. It is repeated at each change of a child until the
-    /// answer is [`Action::Reap`].
+    /// The agent has ended and is not reaped yet, or could not be started. It is repeated at each
+    /// change of a child until the answer is [`Action::Reap`].
     AgentExited {
         exit: Exit,
         /// Whether processes are alive that it has started, or that those have.

@@ -1,4 +1,5 @@
-//! The supervisor's decisions: a state machine without any I/O. The event loop passes what happens, and does what it answers.
+//! The supervisor's decisions: a state machine without any I/O. The event loop passes what happens,
+//! and does what it answers.
 
 mod backoff;
 mod events;
@@ -30,7 +31,8 @@ enum State {
         is_slow: bool,
         /// The log says that it takes longer than any boot does.
         is_late: bool,
-        /// That another process listens is no reason any more to let others have the lock: they had it, and did not keep it.
+        /// That another process listens is no reason any more to let others have the lock: they had
+        /// it, and did not keep it.
         insists: bool,
     },
     /// There is an agent.
@@ -163,7 +165,8 @@ impl StateMachine {
             self.state,
             State::Stopping { .. } | State::Killed { .. } | State::Finished
         );
-        // One that is in no hurry waits for a probe or a timer that comes soon, so that both cost one wakeup.
+        // One that is in no hurry waits for a probe or a timer that comes soon, so that both cost
+        // one wakeup.
         let latest_check = self.next_check + self.limits.app_check_interval;
         let check_at = match wake.probe.or(wake.timer) {
             Some(at) if at <= latest_check && !self.deadlock.is_suspected() => {
@@ -180,7 +183,7 @@ impl StateMachine {
     /// The state of the agent, for users.
     pub(crate) fn state(&self) -> AgentState {
         match self.state {
-            // Nobody asks a supervisor without the lock.
+            // No client can ask a supervisor without the lock.
             State::StandingBy { .. } | State::Waiting { .. } => AgentState::Waiting,
             State::Running { .. } => AgentState::Running,
             State::Draining { .. } => AgentState::Draining,
@@ -410,12 +413,13 @@ impl StateMachine {
                 State::Stopping { .. } => return Vec::new(),
                 // The children of those that were killed have lost their parents by now.
                 State::Killed { .. } => return vec![Action::Kill],
-                // No other agent comes, so that they are in nobody's way until the app has ended.
+                // No other agent starts, so they may stay until the app has exited.
                 State::Running { .. } if self.shutdown_requested => return Vec::new(),
                 _ => {}
             }
         }
-        // What the agent leaves behind is killed before it is reaped: afterwards the group's number may be another's.
+        // What the agent leaves behind is killed before it is reaped: afterwards the group's number
+        // may be another's.
         let mut actions = vec![Action::Kill, Action::Reap];
         match self.state {
             State::Stopping { .. } | State::Killed { .. } => {

@@ -1,4 +1,5 @@
-//! The agent's failures in a row: the delay before the restart after each, and what to log about it.
+//! The agent's failures in a row: the delay before the restart after each, and what to log about
+//! it.
 
 use super::backoff::{self, Jitter};
 use crate::exit::{Cause, Exit};
@@ -56,7 +57,8 @@ impl Failures {
         if exit.is_crash() {
             self.crashes = self.crashes.saturating_add(1);
         }
-        // A file that cannot run does not mend itself: the second line would say the same as the first.
+        // A file that cannot run does not mend itself: the second line would say the same as the
+        // first.
         let cannot_run = matches!(exit, Exit::NotRun(_));
         // Only an agent that has run can have been refused.
         let has_run = !cannot_run && !matches!(exit, Exit::NotStarted(_));
@@ -98,7 +100,8 @@ impl Failures {
         self.last_line = None;
     }
 
-    /// How many have come in a row, if they are a crash loop, of which the log has a line now and then only.
+    /// How many have come in a row, if they are a crash loop, of which the log has a line now and
+    /// then only.
     pub(super) fn crash_loop(&self, limits: &Limits) -> Option<u32> {
         (self.quick_exits >= limits.crash_loop_threshold).then_some(self.quick_exits)
     }

@@ -1,4 +1,5 @@
-//! The state machine over scripts of events with a fake clock: what it answers, and when it wants to be woken.
+//! The state machine over scripts of events with a fake clock: what it answers, and when it wants
+//! to be woken.
 
 mod ending;
 mod standing_by;
@@ -86,7 +87,8 @@ impl Script {
         self
     }
 
-    /// What the supervisor answers, each action in a few words; a message by its level and its name, as its text is not the matter here.
+    /// What the supervisor answers, each action in a few words; a message by its level and its
+    /// name, as its text is not the matter here.
     fn tell(&mut self, event: Event) -> Vec<String> {
         let actions = self.machine.handle(event, Duration::from_millis(self.now));
         actions
@@ -117,7 +119,8 @@ impl Script {
         (from_now(wake.probe), from_now(wake.timer))
     }
 
-    /// An agent that ends `ran_for` milliseconds after its start, and is started again after its pause. Gives what was said of its end.
+    /// An agent that ends `ran_for` milliseconds after its start, and is started again after its
+    /// pause. Gives what was said of its end.
     fn crash(&mut self, ran_for: u64, event: Event) -> Vec<String> {
         let mut answer = self.after(ran_for).tell(event);
         assert_eq!(answer[..2], ["kill", "reap"]);

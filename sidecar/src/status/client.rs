@@ -1,6 +1,7 @@
 //! The status program: asks the supervisor of this process's app how the agent is.
 //!
-//! The question is a connection to the supervisor's lock. Nothing is sent to the supervisor, so that no client can hold it up.
+//! The question is a connection to the supervisor's lock. Nothing is sent to the supervisor, so
+//! that no client can hold it up.
 
 use super::MAX_REPORT;
 use crate::definition::{Definition, Sidecar};
@@ -99,8 +100,8 @@ enum Answer {
 }
 
 impl Answer {
-    /// The answer of a supervisor, as [`super::Report::render`] wrote it. What holds the lock may be another program, so nothing in it
-    /// reaches a terminal unescaped.
+    /// The answer of a supervisor, as [`super::Report::render`] wrote it. What holds the lock may
+    /// be another program, so nothing in it reaches a terminal unescaped.
     fn parse(text: &str) -> Self {
         let mut lines = text.lines();
         match (lines.next(), lines.next(), lines.next(), lines.next()) {

@@ -11,8 +11,8 @@ use std::time::Duration;
 #[derive(Debug)]
 pub(crate) struct Clients {
     holds_lock: bool,
-    /// Until when no client is accepted: the queue would wake the supervisor again and again, because it holds one that cannot be
-    /// accepted, or fills as fast as it is emptied.
+    /// Until when no client is accepted: the queue would wake the supervisor again and again,
+    /// because it holds one that cannot be accepted, or fills as fast as it is emptied.
     accept_paused_until: Option<Moment>,
 }
 
@@ -37,7 +37,8 @@ impl Clients {
         self.accept_paused_until.filter(|_| self.holds_lock)
     }
 
-    /// The next client. After an error, such as that no descriptor is left, none is accepted until `pause` is over.
+    /// The next client. After an error, such as that no descriptor is left, none is accepted until
+    /// `pause` is over.
     pub(crate) fn next(&mut self, now: Moment, pause: Duration) -> Option<OwnedFd> {
         if !self.holds_lock || self.accept_paused_until.is_some_and(|until| now < until) {
             return None;
@@ -59,7 +60,8 @@ impl Clients {
         self.accept_paused_until = Some(until);
     }
 
-    /// Makes the lock standard input, and lets the mark go that was there. Returns whether that is possible.
+    /// Makes the lock standard input, and lets the mark go that was there. Returns whether that is
+    /// possible.
     pub(crate) fn take_lock(&mut self, lock: &OwnedFd) -> bool {
         let is_taken = rustix::stdio::dup2_stdin(lock).is_ok();
         *self = Self::of_lock(is_taken);

@@ -1,4 +1,5 @@
-//! The status of an agent: the supervisor's side, which renders it, for programs as JSON and for people.
+//! The status of an agent: the supervisor's side, which renders it, for programs as JSON and for
+//! people.
 
 pub(crate) mod client;
 pub(crate) mod clients;
@@ -7,7 +8,8 @@ use crate::log;
 use crate::state_machine::AgentState;
 use std::fmt::{self, Display, Formatter, Write as _};
 
-/// No report is longer, in bytes; its socket's buffer holds it whole, so that the supervisor never waits for its reader.
+/// No report is longer, in bytes; its socket's buffer holds it whole, so that the supervisor never
+/// waits for its reader.
 pub(crate) const MAX_REPORT: usize = 64 * 1024;
 
 /// The longest text in a report. It stands in it twice, and in JSON some characters take two bytes.
@@ -50,7 +52,8 @@ fn words(state: AgentState) -> (&'static str, &'static str) {
 }
 
 impl Report<'_> {
-    /// What a client gets: whether the agent runs, the JSON and the words for people, a line each. Nothing in a line ends it.
+    /// What a client gets: whether the agent runs, the JSON and the words for people, a line each.
+    /// Nothing in a line ends it.
     pub(crate) fn render(&self) -> String {
         let is_running = self.state == AgentState::Running;
         format!("{is_running}\n{}\n{self}\n", self.to_json())

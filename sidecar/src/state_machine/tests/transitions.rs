@@ -3,7 +3,8 @@
 use super::*;
 use std::fmt::Write as _;
 
-/// How each state is come to. Where a state behaves differently later, or for another setting, it is there more than once.
+/// How each state is come to. Where a state behaves differently later, or for another setting, it
+/// is there more than once.
 fn states() -> Vec<(&'static str, Script)> {
     let running = |drain| Script::running(drain);
     let silent_twice = |drain| {
