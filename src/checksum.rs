@@ -143,8 +143,8 @@ mod tests {
 
     #[test]
     fn writer_file_and_bytes_agree() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("file");
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("file");
         let mut writer = HashingWriter::new(fs_err::File::create(&path).unwrap());
         writer.write_all(b"some ").unwrap();
         writer.write_all(b"bytes").unwrap();

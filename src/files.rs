@@ -9,8 +9,9 @@ use std::path::Path;
 use rustix::fs::{Access, Mode, OFlags};
 use rustix::io::Errno;
 
-/// Any user must be able to enter the directories, and to read the files, whatever the umask of the build.
+/// The modes of what a build leaves, whatever an archive and the umask say: any user may run the image.
 pub(crate) const DIRECTORY_MODE: u32 = 0o755;
+pub(crate) const PROGRAM_MODE: u32 = 0o755;
 pub(crate) const FILE_MODE: u32 = 0o644;
 
 /// Removes whatever is at `path`, which may be nothing; a link is removed, and what it leads to stays.

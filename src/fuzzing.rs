@@ -1,4 +1,4 @@
-//! What the fuzz targets in `fuzz/`, and tests with random values, call; no part of the program.
+//! Entry points for the fuzz targets in `fuzz/` and for tests with random values; not part of the program.
 
 use std::ffi::OsString;
 use std::io::{self, BufReader};
@@ -6,27 +6,28 @@ use std::os::unix::ffi::OsStringExt;
 use std::path::Path;
 
 use crate::archive;
+use crate::archive::gunzip::Gunzip;
 use crate::classic;
-use crate::errors::{self, BackplaneError};
-use crate::gunzip::Gunzip;
+use crate::error::BackplaneError;
 use crate::install::Previous;
 use crate::layers;
 use crate::limits::Limits;
+use crate::messages::errors;
 use crate::output::escape;
 use crate::release::Release;
 use crate::settings::{Setting, Settings};
 use crate::target::Target;
 
-/// Takes the agent's files out of the file `download` in `directory`, and returns their names.
+/// Extracts the agent's files from the file `download` in `directory`, and returns their names.
 ///
 /// # Errors
 ///
-/// If nothing can be installed, in words for developers.
+/// If nothing can be installed; for developers.
 pub fn unpack(directory: &Path, is_complete: bool) -> Result<Vec<String>, String> {
     let [scratch, into] = ["scratch", "into"].map(|name| directory.join(name));
     let limits = Limits {
-        unpacked_bytes: 1 << 20,
-        entries: 100,
+        max_unpacked_bytes: 1 << 20,
+        max_entries: 100,
         ..Limits::default()
     };
     let target = target();
@@ -46,7 +47,7 @@ pub fn gunzip(stream: &[u8], buffer_bytes: usize) -> io::Result<u64> {
     io::copy(&mut Gunzip::new(source), &mut io::sink())
 }
 
-/// Everything that a build says of these values of its settings before it fetches anything, as its log has it.
+/// Everything that a build logs about these values of its settings before it fetches anything.
 #[must_use]
 pub fn settings(values: [&[u8]; 4]) -> String {
     let names = Setting::ALL.map(|setting| setting.name().into());
@@ -60,23 +61,25 @@ pub fn settings(values: [&[u8]; 4]) -> String {
                 .map_err(BackplaneError::Release)
         });
     escape(&match determined {
-        Ok(Release { source, .. }) => format!("{}\n{}", source.redacted(), source.record()),
-        Err(error) => errors::of_buildpack(error).to_string(),
+        Ok(Release { source, .. }) => format!("{}\n{}", source.redacted(), source.public_url()),
+        Err(error) => errors::message_of(error).to_string(),
     })
 }
 
-/// The source and the names of files in a cached record, if `content` is one, as the description of a layer or on its own.
+/// The source and the file names in a cached agent's metadata, if `content` is that, in a layer's description or on its own.
 #[must_use]
-pub fn records(content: &[u8]) -> Vec<(String, Vec<String>)> {
+pub fn metadata(content: &[u8]) -> Vec<(String, Vec<String>)> {
     let previous = [
         layers::agent::parse(content).ok(),
-        Some(classic::parse_record(content)),
+        Some(classic::parse_metadata(content)),
     ];
     previous
         .into_iter()
         .flatten()
         .filter_map(|previous| match previous {
-            Previous::Record(record) => Some((record.source, record.files.into_keys().collect())),
+            Previous::Agent(metadata) => {
+                Some((metadata.source, metadata.files.into_keys().collect()))
+            }
             Previous::Nothing | Previous::Unreadable { .. } => None,
         })
         .collect()

@@ -7,20 +7,22 @@ use std::io::{self, Read, Write};
 
 use tar::{GnuExtSparseHeader, GnuSparseHeader, Header};
 
-use super::{ArchiveError, Damage, PATH_BYTES, read_error};
-use crate::content::has_valid_checksum;
+use super::error::{ArchiveError, Damage, Form, read_error};
+use super::file_kind::has_valid_checksum;
 use crate::limits::BUFFER_BYTES;
 
 /// The unit of a tar archive: headers have one, and contents are padded to it.
 const BLOCK_BYTES: usize = 512;
 const BLOCK: u64 = BLOCK_BYTES as u64;
 
+/// The longest path of an archive: that of Linux (`PATH_MAX`, limits.h).
+pub(super) const MAX_PATH_BYTES: usize = 4096;
+
 /// The longest extension header: room for the map of a sparse file and for extended attributes.
-const EXTENSION_BYTES: u64 = 512 * 1024;
+const MAX_EXTENSION_BYTES: u64 = 512 * 1024;
 
 /// The most pieces that a sparse file may have.
 const MAX_CHUNKS: usize = 32 * 1024;
-const TOO_MANY_CHUNKS: &str = "a sparse file of too many pieces";
 
 /// A piece of a file's content; what lies between two pieces is a hole, full of zeros.
 #[derive(Clone, Copy, Debug)]
@@ -157,7 +159,7 @@ impl<R: Read> Entries<R> {
             .cloned()
             .or(long_path)
             .unwrap_or_else(|| header.path_bytes().into_owned());
-        if path.len() > PATH_BYTES {
+        if path.len() > MAX_PATH_BYTES {
             return Err(ArchiveError::PathTooLong);
         }
         let target = || {
@@ -176,7 +178,7 @@ impl<R: Read> Entries<R> {
                 match kind {
                     // A directory's list in an incremental backup.
                     b'D' => EntryKind::Directory,
-                    b'M' => return Err(unsupported(&path, "the rest of a file of another volume")),
+                    b'M' => return Err(unsupported(&path, Form::Continuation)),
                     // A directory of the archivers before POSIX.
                     _ if path.ends_with(b"/") => EntryKind::Directory,
                     // POSIX: an unknown kind is a regular file.
@@ -198,7 +200,7 @@ impl<R: Read> Entries<R> {
         let (size, chunks) = if header.as_old().linkflag[0] == b'S' {
             self.gnu_map(header, path)?
         } else if extensions.has_foreign_map {
-            return Err(unsupported(path, "a sparse file of star or Solaris"));
+            return Err(unsupported(path, Form::ForeignSparse));
         } else {
             match (extensions.sparse_size, extensions.sparse_version) {
                 (None, _) => {
@@ -215,7 +217,7 @@ impl<R: Read> Entries<R> {
                 }
                 (Some(size), [0, 0 | 1]) => (size, chunks(&extensions.sparse_map, path)?),
                 (Some(size), [1, 0]) => (size, self.map_before_data(path)?),
-                _ => return Err(unsupported(path, "a sparse file of an unknown version")),
+                _ => return Err(unsupported(path, Form::UnknownSparse)),
             }
         };
         check_map(size, &chunks, self.data)?;
@@ -226,7 +228,7 @@ impl<R: Read> Entries<R> {
     fn gnu_map(&mut self, header: &Header, path: &[u8]) -> Result<(u64, Vec<Chunk>), ArchiveError> {
         let gnu = header
             .as_gnu()
-            .ok_or_else(|| unsupported(path, "a sparse file of star"))?;
+            .ok_or_else(|| unsupported(path, Form::ForeignSparse))?;
         let mut chunks = Vec::new();
         let mut add = |headers: &[GnuSparseHeader]| {
             for header in headers.iter().filter(|header| !header.is_empty()) {
@@ -236,7 +238,7 @@ impl<R: Read> Entries<R> {
                 chunks.push(Chunk { offset, length });
             }
             if chunks.len() > MAX_CHUNKS {
-                return Err(unsupported(path, TOO_MANY_CHUNKS));
+                return Err(unsupported(path, Form::ManyPieces));
             }
             Ok(())
         };
@@ -281,7 +283,7 @@ impl<R: Read> Entries<R> {
                         number = None;
                         let count = usize::try_from(numbers[0]).unwrap_or(usize::MAX);
                         if count > MAX_CHUNKS {
-                            return Err(unsupported(path, TOO_MANY_CHUNKS));
+                            return Err(unsupported(path, Form::ManyPieces));
                         }
                         if numbers.len() > 2 * count {
                             return chunks(&numbers[1..], path);
@@ -366,7 +368,7 @@ impl<R: Read> Entries<R> {
     /// The content of a GNU entry that holds the long path of the next one.
     fn name(&mut self, size: u64) -> Result<Vec<u8>, ArchiveError> {
         // With the NUL at its end.
-        if size > PATH_BYTES as u64 + 1 {
+        if size > MAX_PATH_BYTES as u64 + 1 {
             return Err(ArchiveError::PathTooLong);
         }
         let mut name = self.extension(size)?;
@@ -377,7 +379,7 @@ impl<R: Read> Entries<R> {
 
     /// The content of an entry that describes the next one.
     fn extension(&mut self, size: u64) -> Result<Vec<u8>, ArchiveError> {
-        if size > EXTENSION_BYTES {
+        if size > MAX_EXTENSION_BYTES {
             return Err(ArchiveError::PathTooLong);
         }
         self.expect(size);
@@ -474,7 +476,7 @@ fn number(digits: &[u8]) -> Option<u64> {
 
 fn chunks(numbers: &[u64], path: &[u8]) -> Result<Vec<Chunk>, ArchiveError> {
     if numbers.len() > 2 * MAX_CHUNKS {
-        return Err(unsupported(path, TOO_MANY_CHUNKS));
+        return Err(unsupported(path, Form::ManyPieces));
     }
     let (pairs, rest) = numbers.as_chunks();
     if !rest.is_empty() {
@@ -547,7 +549,7 @@ fn damaged(damage: Damage) -> ArchiveError {
     ArchiveError::Damaged { damage }
 }
 
-fn unsupported(path: &[u8], form: &'static str) -> ArchiveError {
+fn unsupported(path: &[u8], form: Form) -> ArchiveError {
     ArchiveError::Unsupported {
         path: String::from_utf8_lossy(path).into_owned(),
         form,

@@ -136,19 +136,19 @@ fn gzip_files_are_unwrapped_or_named() {
         assert!(matches!(
             Attempt::new(&gzip(&download)).error(),
             ArchiveError::NotAnAgent {
-                found: Kind::Gzip,
+                found: FileKind::Gzip,
                 is_zipped: true
             }
         ));
     }
     for (content, expected) in [
-        (&b"Too Many Requests"[..], Kind::Text),
+        (&b"Too Many Requests"[..], FileKind::Text),
         (
             b"<!DOCTYPE html><title>Login</title>",
-            Kind::Other(Some("text/html")),
+            FileKind::Other(Some("text/html")),
         ),
-        (b"PK\x03\x04", Kind::Other(Some("application/zip"))),
-        (b"", Kind::Empty),
+        (b"PK\x03\x04", FileKind::Other(Some("application/zip"))),
+        (b"", FileKind::Empty),
     ] {
         let error = Attempt::new(&gzip(content)).error();
         assert!(
@@ -158,7 +158,7 @@ fn gzip_files_are_unwrapped_or_named() {
     }
     // A bomb between two layers.
     let limits = Limits {
-        unpacked_bytes: 100_000,
+        max_unpacked_bytes: 100_000,
         ..Limits::default()
     };
     let empty_members = gzip(b"").repeat(10_000);
@@ -219,7 +219,7 @@ fn only_program_of_the_agents_name_is_the_agent() {
 fn scripts_that_no_kernel_runs_and_lfs_pointers_are_named() {
     let pointer = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n";
     for (content, expected) in [
-        (&b"#!/bin/sh\r\nexec tunnel\r\n"[..], "LineEnds"),
+        (&b"#!/bin/sh\r\nexec tunnel\r\n"[..], "LineEndings"),
         (b"\xef\xbb\xbf#!/bin/sh\nexec tunnel\n", "ByteOrderMark"),
         (pointer, "LfsPointer { name: \"backplane\" }"),
     ] {

@@ -282,7 +282,7 @@ fn hard_link_is_the_file_that_it_names() {
 #[test]
 fn copies_of_hard_links_count_as_unpacked() {
     let limits = Limits {
-        unpacked_bytes: 100_000,
+        max_unpacked_bytes: 100_000,
         ..Limits::default()
     };
     let mut entries =
@@ -439,7 +439,7 @@ fn holes_count_as_unpacked() {
         assert!(matches!(error, ArchiveError::TooLarge { .. }), "{error:?}");
     }
     let limits = Limits {
-        unpacked_bytes: 100_000,
+        max_unpacked_bytes: 100_000,
         ..Limits::default()
     };
     let half = || pax_sparse("0,0", "60000", b"");

@@ -1,0 +1,162 @@
+//! Settings that name no release.
+
+use indoc::formatdoc;
+
+use super::message::ErrorMessage;
+use crate::redact::Redacted;
+use crate::release::ReleaseError;
+use crate::target::Target;
+
+/// A value of 64 hex digits, for examples.
+const CHECKSUM: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+
+pub(super) fn message(error: ReleaseError) -> ErrorMessage {
+    match error {
+        ReleaseError::NoDefaultArchive { target } => no_default_archive(&target),
+        ReleaseError::UnknownPlaceholder { value, placeholder } => {
+            unknown_placeholder(&value, placeholder.as_deref())
+        }
+        ReleaseError::MalformedUrl { value, reason } => malformed_url(&value).details(reason),
+        ReleaseError::UnsupportedScheme { value, scheme } => ErrorMessage::new(
+            "release/unsupported-scheme",
+            "BACKPLANE_AGENT_URL has an unsupported scheme",
+            formatdoc! {"
+                The buildpack can't fetch from '{scheme}':
+
+                {value}
+
+                Use https:// or file://, the path of a file in the app, or http://
+                together with BACKPLANE_AGENT_SHA256, for example:
+
+                BACKPLANE_AGENT_URL=https://mirror.example.com/backplane.tgz
+            "},
+        ),
+        ReleaseError::FileOnOtherHost { value } => ErrorMessage::new(
+            "release/file-on-other-host",
+            "BACKPLANE_AGENT_URL names a file on another host",
+            formatdoc! {"
+                It is set to:
+
+                {value}
+
+                A file URL has three slashes and names a file on the build machine, for
+                example:
+
+                BACKPLANE_AGENT_URL=file:///opt/backplane/backplane.tgz
+            "},
+        ),
+        ReleaseError::HttpWithoutChecksum { value } => ErrorMessage::new(
+            "release/http-without-checksum",
+            "An http:// source needs a checksum",
+            formatdoc! {"
+                BACKPLANE_AGENT_URL isn't encrypted, so others could replace the agent on
+                its way:
+
+                {value}
+
+                Use https://, or pin the agent to the 64 hex digits that sha256sum prints
+                for the file:
+
+                BACKPLANE_AGENT_SHA256={CHECKSUM}
+            "},
+        ),
+        ReleaseError::AbsolutePath { value } => ErrorMessage::new(
+            "release/absolute-path",
+            "BACKPLANE_AGENT_URL is an absolute path",
+            formatdoc! {"
+                It is set to:
+
+                {value}
+
+                Paths are relative to the app directory and must not start with a slash.
+                For a file on the build machine, use a file URL:
+
+                BACKPLANE_AGENT_URL=file:///opt/backplane/backplane.tgz
+            "},
+        ),
+        ReleaseError::OutsideApp { value } => ErrorMessage::new(
+            "release/outside-app",
+            "BACKPLANE_AGENT_URL leaves the app directory",
+            formatdoc! {"
+                It is set to:
+
+                {value}
+
+                Paths must not contain '..'. Put the agent into the app, and use its path
+                relative to the app directory, for example:
+
+                BACKPLANE_AGENT_URL=vendor/backplane
+            "},
+        ),
+        ReleaseError::NoChecksumForArch { arch, pinned } => ErrorMessage::new(
+            "release/no-checksum-for-arch",
+            "There is no checksum for this architecture",
+            formatdoc! {"
+                The image is built for {arch}, but BACKPLANE_AGENT_SHA256 has checksums
+                for {pinned} only. Add one for {arch}:
+
+                BACKPLANE_AGENT_SHA256=…,{arch}:{CHECKSUM}
+            ", pinned = pinned.join(", ")},
+        ),
+    }
+}
+
+fn no_default_archive(target: &Target) -> ErrorMessage {
+    ErrorMessage::new(
+        "release/no-default-archive",
+        "There is no Backplane agent for this platform",
+        formatdoc! {"
+            The image is built for {target}, for which no agent is published. You
+            have three options:
+
+            1. If you have an agent for {target} on a server, set
+               BACKPLANE_AGENT_URL to the URL of its archive.
+            2. If you have one as a file, add it to the app, and set
+               BACKPLANE_AGENT_URL to its path, such as vendor/backplane.
+            3. Build the image for linux/amd64, for example with
+               pack build --platform linux/amd64.
+        "},
+    )
+}
+
+fn unknown_placeholder(value: &Redacted, placeholder: Option<&str>) -> ErrorMessage {
+    let problem = placeholder.map_or_else(
+        || {
+            "In a user name, a password or a query, write '{' as %7B and '}' as %7D.\n\
+             There is an unknown placeholder in"
+                .to_owned()
+        },
+        |placeholder| format!("'{{{placeholder}}}' isn't a placeholder in"),
+    );
+    ErrorMessage::new(
+        "release/unknown-placeholder",
+        "BACKPLANE_AGENT_URL has an unknown placeholder",
+        formatdoc! {"
+            {problem}:
+
+            {value}
+
+            The placeholders are {{channel}}, {{os}} and {{arch}}, for example:
+
+            BACKPLANE_AGENT_URL=https://mirror.example.com/backplane-{{channel}}-{{os}}-{{arch}}.tgz
+        "},
+    )
+}
+
+fn malformed_url(value: &Redacted) -> ErrorMessage {
+    ErrorMessage::new(
+        "release/malformed-url",
+        "BACKPLANE_AGENT_URL isn't a valid URL",
+        formatdoc! {"
+            It is set to:
+
+            {value}
+
+            Check it for typos. In a user name or a password, percent-encode the
+            characters that have a meaning in a URL: '@' is %40, '#' is %23, '/' is
+            %2F, ':' is %3A, '?' is %3F and '%' is %25. For example:
+
+            BACKPLANE_AGENT_URL=https://user:pass%40word@mirror.example.com/backplane.tgz
+        "},
+    )
+}
