@@ -71,7 +71,8 @@ pub(crate) enum FileProblem {
     Unknown,
 }
 
-/// The first of many names, and the number of the others: enough for a line of a log, in little memory.
+/// The first of many names, and the number of the others: enough for a line of a log, in little
+/// memory.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub(crate) struct Names {
     pub(crate) first: BTreeSet<String>,
@@ -133,8 +134,8 @@ pub(crate) fn decide(cached: Cached, release: &Release) -> Decision {
     }
 }
 
-/// Everything that makes a cached agent unusable. All of it, so that nobody looks for the cause of a download in the
-/// wrong change.
+/// Everything that makes a cached agent unusable. All of it, so that users do not look for the
+/// cause of a download in the wrong change.
 fn reasons_against(
     metadata: &AgentMetadata,
     files: &Files,
@@ -206,7 +207,8 @@ mod tests {
         release("https://mirror.example/agent.tgz", pin)
     }
 
-    /// The agent of an earlier build, after `change` to its metadata, its files and the names beside them.
+    /// The agent of an earlier build, after `change` to its metadata, its files and the names
+    /// beside them.
     fn changed(change: impl FnOnce(&mut AgentMetadata, &mut Files, &mut Names)) -> Cached {
         let (mut metadata, mut unknown) = (agent_metadata(), Box::default());
         let mut files = metadata.files.clone();

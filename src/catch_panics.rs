@@ -7,8 +7,8 @@ use std::sync::OnceLock;
 /// Where the first panic was, in any thread.
 static PLACE: OnceLock<String> = OnceLock::new();
 
-/// Runs `program`. If it panics, calls `report` with the place of the panic, and returns the exit code of a failed
-/// build.
+/// Runs `program`. If it panics, calls `report` with the place of the panic, and returns the exit
+/// code of a failed build.
 pub(crate) fn catch_panics(
     program: impl FnOnce() -> ExitCode + UnwindSafe,
     report: impl FnOnce(String),
@@ -28,7 +28,8 @@ pub(crate) fn catch_panics(
     })
 }
 
-/// The path of a source file within its crate, without the directories of the machine that compiled it.
+/// The path of a source file within its crate, without the directories of the machine that compiled
+/// it.
 fn in_crate(file: &str) -> &str {
     file.split_once("/registry/src/")
         .and_then(|(_, rest)| rest.split_once('/'))

@@ -18,7 +18,8 @@ pub(crate) enum BackplaneError {
     Release(ReleaseError),
     /// The launch program cannot be installed.
     LaunchProgram(io::Error),
-    /// This package of the buildpack is for another processor than the image: for `package`, if that is a known one.
+    /// This package of the buildpack is for another processor than the image: for `package`, if
+    /// that is a known one.
     PackageArchitecture {
         package: Option<&'static str>,
         target: Target,

@@ -1,4 +1,5 @@
-//! Entry points for the fuzz targets in `fuzz/` and for tests with random values; not part of the program.
+//! Entry points for the fuzz targets in `fuzz/` and for tests with random values; not part of the
+//! program.
 
 use std::ffi::OsString;
 use std::io::{self, BufReader};
@@ -66,7 +67,8 @@ pub fn settings(values: [&[u8]; 4]) -> String {
     })
 }
 
-/// The source and the file names in a cached agent's metadata, if `content` is that, in a layer's description or on its own.
+/// The source and the file names in a cached agent's metadata, if `content` is that, in a layer's
+/// description or on its own.
 #[must_use]
 pub fn metadata(content: &[u8]) -> Vec<(String, Vec<String>)> {
     let previous = [

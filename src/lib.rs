@@ -1,8 +1,10 @@
-//! The Backplane buildpack: installs the Backplane agent into a cached layer and runs it beside the app.
+//! The Backplane buildpack: installs the Backplane agent into a cached layer and runs it beside the
+//! app.
 //!
-//! This is the table of contents of the build program. It flows in one direction: environment → `settings` → `release` →
-//! `install` (`fetch`, `archive`, `cache`) → `layers` or `classic`, the two front ends. `messages` has every word that
-//! they log. What happens at launch is in the crate `backplane-launch`.
+//! This is the table of contents of the build program. It flows in one direction: environment →
+//! `settings` → `release` → `install` (`fetch`, `archive`, `cache`) → `layers` or `classic`, the
+//! two front ends. `messages` has every word that they log. What happens at launch is in the crate
+//! `backplane-launch`.
 #![cfg_attr(
     test,
     expect(
@@ -64,8 +66,8 @@ use crate::target::Target;
 /// The buildpack, as libcnb drives it.
 struct BackplaneBuildpack;
 
-/// The platform, of which nothing is read. Its variables are in the process environment as well, and those of the app
-/// may have any value, while libcnb fails for one that is not UTF-8.
+/// The platform, of which nothing is read. Its variables are in the process environment as well,
+/// and those of the app may have any value, while libcnb fails for one that is not UTF-8.
 struct AnyPlatform {
     env: Env,
 }
@@ -136,12 +138,14 @@ fn labels(metadata: Option<&AgentMetadata>) -> Vec<Label> {
     })
 }
 
-/// Runs detect or build of the Cloud Native Buildpack, or compile of the classic one, depending on the program's name.
+/// Runs detect or build of the Cloud Native Buildpack, or compile of the classic one, depending on
+/// the program's name.
 ///
 /// The classic detect is not part of this program, because it would have the name of the other one.
 #[must_use = "it is the exit status of the process"]
 pub fn main() -> ExitCode {
-    // The files of a build have the modes of their kind, 0644 and 0755, whatever its umask: any user may run the image.
+    // The files of a build have the modes of their kind, 0644 and 0755, whatever its umask: any
+    // user may run the image.
     umask(Mode::WGRP | Mode::WOTH);
     let path = env::args_os().next().unwrap_or_default();
     let name = Path::new(&path).file_name().and_then(OsStr::to_str);

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-/// The size of the pieces in which files pass through memory: large enough that system calls do not matter, small
-/// enough that memory does not.
+/// The size of the pieces in which files pass through memory: large enough that system calls do not
+/// matter, small enough that memory does not.
 pub(crate) const BUFFER_BYTES: usize = 64 * 1024;
 
 /// What the build program waits for, and what it accepts. Tests pass short and small ones.
@@ -33,9 +33,11 @@ pub(crate) struct Limits {
     pub(crate) max_unpacked_bytes: u64,
     /// How many entries an archive may have.
     pub(crate) max_entries: usize,
-    /// The size of a cached agent's metadata: room for `max_entries` files. Parsed, it takes up to eighty times as much.
+    /// The size of a cached agent's metadata: room for `max_entries` files. Parsed, it takes up to
+    /// eighty times as much.
     pub(crate) max_metadata_bytes: u64,
-    /// The size of a file with a config var: what Linux takes as one variable (`MAX_ARG_STRLEN`, execve(2)).
+    /// The size of a file with a config var: what Linux takes as one variable (`MAX_ARG_STRLEN`,
+    /// execve(2)).
     pub(crate) max_config_var_bytes: u64,
 }
 

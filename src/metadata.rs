@@ -14,12 +14,12 @@ pub(crate) const INSTALLER: &str = "1";
 
 /// An installed agent.
 ///
-/// It becomes part of a public image label, so nothing in it is secret. The lifecycle restores it from that label, which is
-/// JSON and turns `1` into `1.0`, so all values are texts. The channel is not in it, because it is part of the source if
-/// it matters.
+/// It becomes part of a public image label, so nothing in it is secret. The lifecycle restores it
+/// from that label, which is JSON and turns `1` into `1.0`, so all values are texts. The channel is
+/// not in it, because it is part of the source if it matters.
 ///
-/// It is restored from a cache that other programs may have written, and its values go into logs, labels, the SBOM and
-/// paths. So deserializing refuses every value that no build writes.
+/// It is restored from a cache that other programs may have written, and its values go into logs,
+/// labels, the SBOM and paths. So deserializing refuses every value that no build writes.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct AgentMetadata {
@@ -133,7 +133,8 @@ pub(crate) mod tests {
         }
     }
 
-    // A change here makes every cached agent unreadable: raise INSTALLER and say so in the changelog.
+    // A change here makes every cached agent unreadable: raise INSTALLER and say so in the
+    // changelog.
     #[test]
     fn serialised_form_is_stable() {
         let text = toml::to_string(&agent_metadata()).unwrap();

@@ -1,4 +1,5 @@
-//! Redaction of values of a user: no user info, query or fragment reaches a log, an error or a label.
+//! Redaction of values of a user: no user info, query or fragment reaches a log, an error or a
+//! label.
 
 use std::fmt;
 
@@ -9,7 +10,8 @@ use crate::checksum::Checksum;
 /// What replaces a secret.
 pub(crate) const MARK: &str = "***";
 
-/// A text without its secrets. Only redaction makes it, and errors contain values of users only in this type.
+/// A text without its secrets. Only redaction makes it, and errors contain values of users only in
+/// this type.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) struct Redacted {
     text: String,
@@ -22,8 +24,8 @@ impl Redacted {
         Self::text(url.as_str())
     }
 
-    /// Redacts a text that may be a URL, or was meant to be one: everything between the scheme and the last `@`, the
-    /// query, and the fragment. Too much rather than too little.
+    /// Redacts a text that may be a URL, or was meant to be one: everything between the scheme and
+    /// the last `@`, the query, and the fragment. Too much rather than too little.
     pub(crate) fn text(text: &str) -> Self {
         let (scheme, rest) = match text.find("://") {
             Some(position) if is_scheme(&text[..position]) => text.split_at(position + "://".len()),
@@ -49,8 +51,9 @@ impl Redacted {
         }
     }
 
-    /// What a public label may contain of a source that [`without_user_info`] returned: the redacted source, with a
-    /// SHA-256 of what it lacks, so that two sources that differ in a token differ in their labels.
+    /// What a public label may contain of a source that [`without_user_info`] returned: the
+    /// redacted source, with a SHA-256 of what it lacks, so that two sources that differ in a token
+    /// differ in their labels.
     pub(crate) fn public(source: &str) -> String {
         let Self { text, .. } = Self::text(source);
         if text == source {
@@ -79,7 +82,8 @@ impl Redacted {
                 .is_some_and(|(host, _)| !host.starts_with('.') && host.contains(['.', ':', '@']))
     }
 
-    /// Whether more than well-formed user info and a query is hidden: perhaps a password that is not percent-encoded.
+    /// Whether more than well-formed user info and a query is hidden: perhaps a password that is
+    /// not percent-encoded.
     pub(crate) fn may_hide_a_password(&self) -> bool {
         self.may_hide_a_password
     }
@@ -96,7 +100,8 @@ impl fmt::Display for Redacted {
     }
 }
 
-/// Whether `text` has the form of a URL's scheme ([RFC 3986, section 3.1](https://www.rfc-editor.org/rfc/rfc3986.html#section-3.1)).
+/// Whether `text` has the form of a URL's scheme ([RFC 3986, section
+/// 3.1](https://www.rfc-editor.org/rfc/rfc3986.html#section-3.1)).
 pub(crate) fn is_scheme(text: &str) -> bool {
     text.starts_with(|first: char| first.is_ascii_alphabetic())
         && text
@@ -104,9 +109,11 @@ pub(crate) fn is_scheme(text: &str) -> bool {
             .all(|byte| byte.is_ascii_alphanumeric() || b"+.-".contains(&byte))
 }
 
-/// The URL without user info, and without its fragment unless that is half of a password (`pass#word@host`).
+/// The URL without user info, and without its fragment unless that is half of a password
+/// (`pass#word@host`).
 pub(crate) fn without_user_info(url: &Url) -> String {
-    // Built from parts, because the setters of `Url` refuse to change some URLs, which would then show the secret.
+    // Built from parts, because the setters of `Url` refuse to change some URLs, which would then
+    // show the secret.
     format!(
         "{}://{}{}{}{}{}",
         url.scheme(),
@@ -143,7 +150,8 @@ mod tests {
             ),
             ("http://host/?secret", "http://host/?***"),
             ("https://host/a#secret", "https://host/a#***"),
-            // What is meant as a password may be taken for a host, a port and a path, or for a query.
+            // What is meant as a password may be taken for a host, a port and a path, or for a
+            // query.
             ("https://user:12/s3cr@host/a", "https://***@host/a"),
             ("https://user:12/?s3cr@host/a", "https://***"),
             ("https://user:12/#s3cr@host/a", "https://***"),

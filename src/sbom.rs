@@ -1,4 +1,4 @@
-//! The software bill of materials of the layer, in CycloneDX: the same for the same agent, byte for byte.
+//! The software bill of materials of the layer, in CycloneDX. The same agent has the same bytes.
 
 use libcnb::data::sbom::SbomFormat;
 use libcnb::sbom::Sbom;
@@ -7,7 +7,8 @@ use serde_json::{Value, json};
 use crate::archive::AGENT;
 use crate::metadata::AgentMetadata;
 
-/// The bill of materials for an installed agent. Without time stamp and serial number, so that it is reproducible.
+/// The bill of materials for an installed agent. Without time stamp and serial number, so that it
+/// is reproducible.
 pub(crate) fn of_agent(metadata: &AgentMetadata) -> Sbom {
     Sbom::from_bytes(
         SbomFormat::CycloneDxJson,
@@ -38,7 +39,7 @@ fn document(metadata: &AgentMetadata) -> Value {
             "type": "application",
             "bom-ref": format!("agent:{}", metadata.sha256),
             "name": AGENT,
-            // The agent does not tell its version; the download's checksum is the nearest that there is.
+            // The agent's version is unknown; the download's checksum identifies it.
             "version": format!("sha256:{}", metadata.sha256),
             "hashes": hashes(&metadata.sha256),
             "properties": [
@@ -57,11 +58,12 @@ fn document(metadata: &AgentMetadata) -> Value {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::metadata::tests::agent_metadata;
     use cyclonedx_bom::models::component::Classification;
     use cyclonedx_bom::models::hash::HashAlgorithm;
     use cyclonedx_bom::prelude::{Bom, SpecVersion, Validate};
+
+    use super::*;
+    use crate::metadata::tests::agent_metadata;
 
     fn read_back() -> Bom {
         let sbom = of_agent(&agent_metadata());
@@ -90,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn same_agent_gives_the_same_bytes_without_time_or_serial_number() {
+    fn same_agent_has_the_same_bytes_without_time_or_serial_number() {
         let first = of_agent(&agent_metadata());
         assert_eq!(first.data, of_agent(&agent_metadata()).data);
         let bom = read_back();

@@ -41,10 +41,10 @@ impl Setting {
     }
 }
 
-/// What a user asks of a build.
+/// What a user asks for.
 #[derive(Debug, Eq, PartialEq)]
 pub(crate) struct Settings {
-    /// Where the agent comes from, with its placeholders; none: the buildpack's default.
+    /// Where the agent comes from, with placeholders; `None` for the buildpack's default.
     pub(crate) url: Option<String>,
     /// What `{channel}` stands for: letters, digits, `.`, `_` and `-`.
     pub(crate) channel: String,
@@ -57,7 +57,7 @@ pub(crate) struct Settings {
 /// The checksum that the download must have.
 #[derive(Debug, Eq, PartialEq)]
 pub(crate) enum Pin {
-    /// Any will do.
+    /// Any download is accepted.
     None,
     /// This one, on every architecture.
     Every(Checksum),
@@ -78,7 +78,7 @@ pub(crate) struct SettingsError {
 pub(crate) enum SettingProblem {
     /// It is not UTF-8, or has control characters.
     NotText,
-    /// It begins or ends with a quotation mark.
+    /// It starts or ends with a quotation mark.
     Quoted,
     /// It does not have the form that the variable wants.
     Malformed,
@@ -101,12 +101,13 @@ impl Settings {
     }
 }
 
-/// The names in `environment` that are probably meant to be one of ours but are not, each with the one that it resembles.
+/// The names in `environment` that are probably meant to be ours, each with our name that it
+/// resembles.
 pub(crate) fn near_misses(environment: &Environment) -> Vec<(String, &'static str)> {
-    // Two slips of the finger, or a name cut short by as much as `256`.
+    // Two typos, or a name without its `256`.
     const LARGEST_DISTANCE: usize = 3;
 
-    // Those of the launch program count as ours too: a build is where a user still reads the log.
+    // With those of the launch program, because users read the log of a build.
     let ours = || {
         let at_build = Setting::ALL.map(Setting::name);
         at_build.into_iter().chain(backplane_launch::VARIABLES)
@@ -121,7 +122,7 @@ pub(crate) fn near_misses(environment: &Environment) -> Vec<(String, &'static st
             ours()
                 .map(|our| (strsim::damerau_levenshtein(&upper, our), our))
                 .filter(|(distance, _)| *distance <= LARGEST_DISTANCE)
-                // A name cut short resembles its own rest most, however many letters another shares with it.
+                // A shortened name resembles most the name that it is the beginning of.
                 .min_by_key(|(distance, our)| (!our.starts_with(&upper), *distance))
                 .map(|(_, our)| (name.to_owned(), our))
         })

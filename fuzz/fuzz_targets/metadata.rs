@@ -1,5 +1,5 @@
-//! Any bytes as what an earlier build left: nothing panics, and accepted metadata contains no secret and names only files that
-//! a build installs.
+//! Any bytes as what an earlier build left: nothing panics, and accepted metadata contains no
+//! secret and names only files that a build installs.
 #![no_main]
 
 use backplane_buildpack::fuzzing;

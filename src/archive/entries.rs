@@ -1,7 +1,8 @@
 //! The entries of a tar archive, in every dialect that GNU tar and bsdtar unpack.
 //!
-//! The `tar` crate reads the fields of a header. Its own iterator over the entries reads a long path into memory whatever its
-//! size, fails at a blank size (a volume label), and knows no sparse file of the pax format.
+//! The `tar` crate reads the fields of a header. Its own iterator reads a path of any length into
+//! memory, fails at a blank size (a volume label), and does not support the sparse files of the pax
+//! format.
 
 use std::io::{self, Read, Write};
 
@@ -69,7 +70,7 @@ pub(super) struct Entries<R> {
     source: R,
     limit: usize,
     headers: usize,
-    /// How much of the current entry has not been read yet.
+    /// The unread bytes of the current entry.
     data: u64,
     padding: u64,
     global: Extensions,
@@ -168,7 +169,8 @@ impl<R: Read> Entries<R> {
             of_extension.or(long_link).unwrap_or_else(of_header)
         };
         let kind = match header.as_old().linkflag[0] {
-            // Some archivers store the size of what a link or a device leads to; nothing of it follows.
+            // Some archivers store the size of what a link or a device leads to; nothing of it
+            // follows.
             b'1' => EntryKind::HardLink { target: target() },
             b'2' => EntryKind::SymbolicLink { target: target() },
             b'3' | b'4' | b'6' => EntryKind::Special,
@@ -256,7 +258,8 @@ impl<R: Read> Entries<R> {
         Ok((size, chunks))
     }
 
-    /// The map in front of the content: the number of pieces, then the offset and the length of each, a line for each number.
+    /// The map in front of the content: the number of pieces, then the offset and the length of
+    /// each, a line for each number.
     fn map_before_data(&mut self, path: &[u8]) -> Result<Vec<Chunk>, ArchiveError> {
         let mut numbers = Vec::new();
         let mut number: Option<u64> = None;
@@ -295,7 +298,7 @@ impl<R: Read> Entries<R> {
         }
     }
 
-    /// Writes the content of the current entry, and keeps apart whose fault it is if that fails.
+    /// Writes the content of the current entry; read and write errors differ.
     pub(super) fn copy(
         &mut self,
         content: &Content,
@@ -391,7 +394,7 @@ impl<R: Read> Entries<R> {
     }
 }
 
-/// What extension headers of the pax format say of an entry, as far as it matters here
+/// The extension headers of the pax format, as far as they matter here
 /// ([pax](https://pubs.opengroup.org/onlinepubs/9799919799/utilities/pax.html),
 /// [sparse files](https://www.gnu.org/software/tar/manual/html_node/PAX-Sparse-Files.html)).
 #[derive(Clone, Debug, Default)]
@@ -407,8 +410,8 @@ struct Extensions {
 }
 
 impl Extensions {
-    /// Adds the records of an extension header, each in the form `LENGTH KEY=VALUE\n`. Of two with the same key, the last
-    /// one counts.
+    /// Adds the records of an extension header, each in the form `LENGTH KEY=VALUE\n`. Of two with
+    /// the same key, the last one counts.
     fn read(&mut self, text: &[u8]) -> Result<(), ArchiveError> {
         let mut rest = text;
         while rest.first().is_some_and(|byte| *byte != 0) {
@@ -450,7 +453,7 @@ impl Extensions {
         Ok(())
     }
 
-    /// These, and from `global` what they do not say.
+    /// These, with those of `global` as defaults.
     fn or(self, global: &Self) -> Self {
         Self {
             path: self.path.or_else(|| global.path.clone()),
@@ -491,12 +494,13 @@ fn chunks(numbers: &[u64], path: &[u8]) -> Result<Vec<Chunk>, ArchiveError> {
         .collect())
 }
 
-/// Checks that the pieces lie one behind the other in a file of `size` bytes, and are all of the `stored` bytes.
+/// Checks that the pieces follow one another in a file of `size` bytes, and add up to the `stored`
+/// bytes.
 fn check_map(size: u64, chunks: &[Chunk], stored: u64) -> Result<(), ArchiveError> {
     let mut position = 0;
     let mut left = stored;
     for Chunk { offset, length } in chunks {
-        // Archivers disagree on where a piece begins if the one before it ends within a block.
+        // Archivers disagree on where a piece starts if the previous one ends within a block.
         let is_aligned = *length == 0 || (stored - left).is_multiple_of(BLOCK);
         match (offset.checked_add(*length), left.checked_sub(*length)) {
             (Some(end), Some(rest)) if *offset >= position && end <= size && is_aligned => {

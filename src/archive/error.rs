@@ -23,9 +23,9 @@ pub(crate) enum ArchiveError {
     TooManyEntries { limit: usize },
     /// A path or an extension header in the archive is too long, or all paths together are.
     PathTooLong,
-    /// No regular file in the archive is named as the agent.
+    /// No regular file in the archive has the agent's name.
     NoAgent { names: Vec<String> },
-    /// What is named as the agent is a link that leads to no file of the archive.
+    /// The agent is a link, and does not lead to a file of the archive.
     AgentIsLink { path: String, target: String },
     /// Several directories of the archive hold an agent, or one holds it twice.
     SeveralAgents { paths: Vec<String> },
@@ -41,7 +41,7 @@ pub(crate) enum ArchiveError {
     MangledScript { mangling: Mangling },
     /// A file is a pointer of Git LFS.
     LfsPointer { name: String },
-    /// A program ends before its own headers say.
+    /// A program is shorter than its own headers say.
     IncompleteProgram { name: String },
     /// A program is for another architecture.
     WrongArchitecture {

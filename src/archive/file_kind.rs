@@ -1,4 +1,4 @@
-//! What a file is, by its content: names and media types lie.
+//! The kind of a file, by its content: names and media types may be wrong.
 
 use elf::endian::AnyEndian;
 use elf::file::FileHeader;
@@ -7,7 +7,7 @@ use tar::Header;
 use super::gunzip;
 use crate::target::Target;
 
-/// How many bytes from a file's beginning tell what it is: a tar header.
+/// The bytes at the beginning of a file that decide its kind: a tar header.
 pub(crate) const HEAD_BYTES: usize = 512;
 
 /// The length of an ELF file's identification, and of the longest header
@@ -15,7 +15,7 @@ pub(crate) const HEAD_BYTES: usize = 512;
 const ELF_IDENT_BYTES: usize = 16;
 const ELF_HEADER_BYTES: usize = 64;
 
-/// How a Git LFS pointer begins
+/// The beginning of a Git LFS pointer
 /// ([specification](https://github.com/git-lfs/git-lfs/blob/main/docs/spec.md)).
 const LFS_POINTER: &[u8] = b"version https://git-lfs.github.com/spec/";
 
@@ -34,13 +34,13 @@ pub(crate) enum FileKind {
     Script,
     /// A script that no kernel can run.
     MangledScript(Mangling),
-    /// What Git LFS keeps in the repository in place of a file.
+    /// What Git LFS keeps in the repository instead of a file.
     LfsPointer,
     /// Another text.
     Text,
-    /// Nothing at all.
+    /// No content.
     Empty,
-    /// Something else, with its media type where it is known.
+    /// Something else, with its media type if that is known.
     Other(Option<&'static str>),
 }
 
@@ -97,25 +97,9 @@ impl FileKind {
         )
     }
 
-    /// Whether it is an archive or a compressed file of a form that nothing here unpacks.
-    pub(crate) fn is_foreign_archive(self) -> bool {
-        const FOREIGN: [&str; 14] = [
-            "application/x-7z-compressed",
-            "application/vnd.bzip3",
-            "application/vnd.debian.binary-package",
-            "application/vnd.rar",
-            "application/x-bzip2",
-            "application/x-compress",
-            "application/x-cpio",
-            "application/x-lz4",
-            "application/x-lzip",
-            "application/x-rpm",
-            "application/x-unix-archive",
-            "application/x-xz",
-            "application/zip",
-            "application/zstd",
-        ];
-        matches!(self, Self::Other(Some(media_type)) if FOREIGN.contains(&media_type))
+    /// Whether it is a binary format that nothing here unpacks, unlike a page of a web server.
+    pub(crate) fn is_foreign_format(self) -> bool {
+        matches!(self, Self::Other(Some(media_type)) if media_type.starts_with("application/"))
     }
 
     /// Whether this is an ELF file that `target` cannot run.
@@ -140,7 +124,8 @@ fn is_tar(head: &[u8]) -> bool {
     head.len() == HEAD_BYTES && has_valid_checksum(Header::from_byte_slice(head))
 }
 
-/// Whether `header` has its own checksum: the sum of its bytes, which old archivers took as signed numbers.
+/// Whether `header` has its own checksum: the sum of its bytes, which old archivers took as signed
+/// numbers.
 pub(crate) fn has_valid_checksum(header: &Header) -> bool {
     let Ok(expected) = header.cksum() else {
         return false;
@@ -169,6 +154,7 @@ fn is_text(head: &[u8]) -> bool {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
+    use crate::release::tests::target;
 
     /// The header of a 64-bit little-endian ELF file, and nothing else.
     pub(crate) fn elf_header(machine: u16) -> Vec<u8> {
@@ -178,13 +164,6 @@ pub(crate) mod tests {
         header[18..20].copy_from_slice(&machine.to_le_bytes());
         header[20] = 1;
         header
-    }
-
-    fn target(arch: &str) -> Target {
-        Target {
-            os: "linux".to_owned(),
-            arch: arch.to_owned(),
-        }
     }
 
     #[test]

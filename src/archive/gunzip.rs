@@ -1,16 +1,17 @@
-//! Readers between a downloaded file and what is in it.
+//! Gzip streams, and a bound on what they decompress to.
 
 use std::fmt;
 use std::io::{self, BufRead, Read};
 
 use flate2::bufread::GzDecoder;
 
-/// What a gzip member begins with.
+/// The beginning of a gzip member.
 pub(crate) const MAGIC: &[u8] = b"\x1f\x8b";
 
-/// The content of all members of a gzip stream
-/// ([RFC 1952, section 2.2](https://www.rfc-editor.org/rfc/rfc1952.html#section-2.2)). Zeros after a member are padding, as for gzip;
-/// flate2's `MultiGzDecoder` takes them for a damaged member. Anything else there is an error.
+/// The content of all members of a gzip stream ([RFC 1952, section
+/// 2.2](https://www.rfc-editor.org/rfc/rfc1952.html#section-2.2)). Zeros after a member are
+/// padding, as for gzip; flate2's `MultiGzDecoder` takes them for a damaged member. Anything else
+/// there is an error.
 ///
 /// It holds the decoder of the current member; `None` after the last one.
 pub(crate) struct Gunzip<R>(Option<GzDecoder<R>>);
@@ -54,7 +55,7 @@ fn has_content_after_padding(source: &mut impl BufRead) -> io::Result<bool> {
     }
 }
 
-/// A reader that fails behind a number of bytes, with a [`LimitExceeded`] in the error.
+/// A reader that fails after a number of bytes with a [`LimitExceeded`].
 pub(crate) struct Bounded<R> {
     inner: R,
     limit: u64,
@@ -91,7 +92,7 @@ impl<R: Read> Read for Bounded<R> {
 }
 
 impl LimitExceeded {
-    /// Finds it in the error of a [`Bounded`] that has failed for it.
+    /// The limit that made a [`Bounded`] fail with `error`.
     pub(crate) fn find(error: &io::Error) -> Option<&Self> {
         error.get_ref()?.downcast_ref()
     }
@@ -107,10 +108,12 @@ impl std::error::Error for LimitExceeded {}
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use std::io::{BufReader, Write};
+
     use flate2::Compression;
     use flate2::write::GzEncoder;
-    use std::io::{BufReader, Write};
+
+    use super::*;
 
     fn member(content: &[u8]) -> Vec<u8> {
         let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
@@ -124,7 +127,8 @@ mod tests {
         Ok(content)
     }
 
-    // A member's end, its padding and the next one's begin may all lie at the end of the buffer or across it.
+    // A member's end, its padding and the next one's begin may all lie at the end of the buffer or
+    // across it.
     #[test]
     fn all_members_are_read_wherever_they_end() {
         let padding = [0; 5];
@@ -154,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn bound_fails_only_behind_the_limit() {
+    fn bound_fails_only_after_the_limit() {
         let mut exact = Bounded::new(&b"1234"[..], 4);
         assert_eq!(exact.read_to_end(&mut Vec::new()).unwrap(), 4);
         let mut over = Bounded::new(&b"12345"[..], 4);

@@ -1,7 +1,8 @@
 //! The agent's files in a download.
 //!
-//! No path of an archive is ever used as a path. Regular files are stored under numbers as they come, and when the
-//! directory of the agent is known, its files are moved to their names, which are single components.
+//! No path of an archive is ever used as a path. Regular files are stored under numbers as they
+//! come, and when the directory of the agent is known, its files are moved to their names, which
+//! are single components.
 
 mod elf_file;
 mod entries;
@@ -27,22 +28,22 @@ use crate::files::{FILE_MODE, PROGRAM_MODE};
 use crate::limits::{BUFFER_BYTES, Limits};
 use crate::target::Target;
 
-/// The name of the agent's executable, in an archive and where it is installed.
+/// The name of the agent's executable, in an archive and in an installation.
 pub(crate) const AGENT: &str = "backplane";
 
-/// The names of our own programs in the directory of the agent, which no archive may bring.
+/// The names of our own programs in the agent's directory, which no archive may contain.
 pub(crate) const RESERVED_NAMES: [&str; 1] = ["backplane-status"];
 
 /// How much memory all paths of an archive may take.
 const MAX_ALL_PATHS_BYTES: usize = 4 << 20;
 
-/// How many gzip files may be wrapped around one another.
+/// How deeply gzip files may be nested.
 const MAX_WRAPPINGS: usize = 3;
 
 /// The installed files by name, each with its checksum.
 pub(crate) type Files = BTreeMap<String, Checksum>;
 
-/// What came out of a download.
+/// The content of a download.
 #[derive(Debug)]
 pub(crate) struct Unpacked {
     pub(crate) files: Files,
@@ -50,8 +51,9 @@ pub(crate) struct Unpacked {
     pub(crate) left_out: Vec<String>,
 }
 
-/// Takes the agent's files out of `download` into the empty directory `into`; what else an archive holds is left in the
-/// empty directory `scratch`. Unless `is_complete`, the download may end early, so that its content has to say where it ends.
+/// Extracts the agent's files from `download` into the empty directory `into`. Other files of an
+/// archive stay in the empty directory `scratch`. Unless `is_complete`, the download may be
+/// truncated, so its content has to say where it ends.
 pub(crate) fn unpack(
     download: &Path,
     scratch: &Path,
@@ -81,7 +83,7 @@ pub(crate) fn unpack(
     unpacking.finish(into, target)
 }
 
-/// Finds out what the file `path` is.
+/// The kind of the file at `path`.
 pub(crate) fn kind_of(path: &Path) -> io::Result<FileKind> {
     let mut head = Vec::new();
     read_head(File::open(path)?, &mut head)?;
@@ -92,7 +94,7 @@ fn read_head(file: impl Read, head: &mut Vec<u8>) -> io::Result<usize> {
     file.take(HEAD_BYTES as u64).read_to_end(head)
 }
 
-/// What is in `file` below all gzip files around it, and how many these are.
+/// The content of `file` inside of all gzip files around it, and their number.
 fn unwrap(
     file: File,
     limits: &Limits,
@@ -128,12 +130,12 @@ struct Stored {
     is_repeated: bool,
 }
 
-/// The entries that have been seen so far, by directory and name in the archive.
+/// The entries so far, by directory and name in the archive.
 struct Unpacking<'a> {
     scratch: &'a Path,
     limits: &'a Limits,
     directories: BTreeMap<Vec<u8>, BTreeMap<Vec<u8>, Stored>>,
-    /// What is not installed, with what it leads to if it is a link.
+    /// Directory, name and target of what is not installed; only links have a target.
     left_out: Vec<(Vec<u8>, Vec<u8>, Vec<u8>)>,
     count: usize,
     bytes: u64,
@@ -188,7 +190,8 @@ impl<'a> Unpacking<'a> {
             }
         }
         let has_end_mark = entries.has_end_mark();
-        // Behind the end of the archive is the checksum of the compression, and what a hostile archive hides there.
+        // After the end of the archive come the checksum of the compression, and what a hostile
+        // archive hides there.
         io::copy(&mut entries.into_inner(), &mut io::sink()).map_err(read_error)?;
         if is_complete || has_end_mark {
             Ok(())
@@ -199,7 +202,7 @@ impl<'a> Unpacking<'a> {
         }
     }
 
-    /// Counts what is going to be written.
+    /// Counts what will be written.
     fn reserve(&mut self, bytes: u64) -> Result<(), ArchiveError> {
         self.bytes = self.bytes.saturating_add(bytes);
         if self.bytes > self.limits.max_unpacked_bytes {
@@ -210,7 +213,7 @@ impl<'a> Unpacking<'a> {
         Ok(())
     }
 
-    /// Stores what `write` writes under the next number.
+    /// Stores what `write` writes, by the next number.
     fn store(
         &mut self,
         is_executable: bool,
@@ -245,7 +248,7 @@ impl<'a> Unpacking<'a> {
         names.insert(name, stored);
     }
 
-    /// The file that has been stored for a path.
+    /// The stored file of a path.
     fn find(&self, path: &[u8]) -> Option<&Stored> {
         let (directory, name) = split_path(path)?;
         self.directories.get(&directory)?.get(&name)
@@ -268,7 +271,7 @@ impl<'a> Unpacking<'a> {
                 return Err(ArchiveError::RepeatedName { name });
             }
             let path = into.join(&name);
-            // A hard link to a file that has been moved is a copy of it.
+            // A hard link to a file that was moved becomes a copy of it.
             if let Some(original) = moved.get(&stored.number) {
                 self.reserve(stored.size)?;
                 fs_err::copy(original, &path).map_err(ArchiveError::Write)?;
@@ -277,7 +280,7 @@ impl<'a> Unpacking<'a> {
                 moved.insert(stored.number, path.clone());
             }
             let kind = check(&name, &path, target)?;
-            // The archiver or the system that made the archive may have lost the mode.
+            // The archiver or its system may have lost the mode.
             let mode = if stored.is_executable || kind.is_program() {
                 PROGRAM_MODE
             } else {
@@ -297,14 +300,14 @@ impl<'a> Unpacking<'a> {
     }
 
     fn agent_directory(&self) -> Result<Vec<u8>, ArchiveError> {
-        // Enough to see what kind of archive it is.
+        // Enough to recognize the archive.
         const SHOWN: usize = 5;
         let mut holders: Vec<_> = self
             .directories
             .iter()
             .filter_map(|(directory, names)| Some((directory, names.get(AGENT.as_bytes())?)))
             .collect();
-        // Among several, a file for the completion of commands or a page of the manual is not meant.
+        // Others may be a shell's completion script or a page of the manual.
         let mut programs = Vec::new();
         for (directory, agent) in &holders {
             let kind = kind_of(&self.place(agent.number)).map_err(ArchiveError::Read)?;
@@ -361,7 +364,7 @@ fn check(name: &str, path: &Path, target: &Target) -> Result<FileKind, ArchiveEr
             machine,
             target: target.clone(),
         },
-        FileKind::Elf { .. } => match elf_file::is_whole(&mut file, &head) {
+        FileKind::Elf { .. } => match elf_file::is_complete(&mut file, &head) {
             Ok(true) => return Ok(kind),
             Ok(false) => ArchiveError::IncompleteProgram { name: name() },
             Err(error) => ArchiveError::Read(error),
@@ -396,13 +399,13 @@ fn split_path(path: &[u8]) -> Option<(Vec<u8>, Vec<u8>)> {
     Some((parts.join(&b'/'), name.to_vec()))
 }
 
-/// A path of an archive, to be shown.
+/// A path of an archive, for messages.
 fn join_path(directory: &[u8], name: &[u8]) -> String {
     let slash: &[u8] = if directory.is_empty() { b"" } else { b"/" };
     String::from_utf8_lossy(&[directory, slash, name].concat()).into_owned()
 }
 
-/// Copies all of `content`, and keeps apart whose fault it is if that fails.
+/// Copies all of `content`; read and write errors differ.
 fn copy_all(content: &mut impl Read, into: &mut impl Write) -> Result<(), ArchiveError> {
     let mut buffer = vec![0; BUFFER_BYTES];
     loop {

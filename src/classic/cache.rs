@@ -11,7 +11,8 @@ use crate::metadata::AgentMetadata;
 /// Our directory in `CACHE_DIR`.
 const DIRECTORY: &str = "backplane";
 
-/// The file of the metadata below it. The other front end has the same as the metadata of its layer.
+/// The file of the metadata below it. The other front end has the same as the metadata of its
+/// layer.
 const METADATA: &str = "agent.toml";
 
 /// The directory that the agent is kept in.
@@ -20,7 +21,8 @@ pub(super) struct Cache {
 }
 
 impl Cache {
-    /// Makes the directory below `cache_directory`, or replaces what has its name, and removes what no compile keeps.
+    /// Makes the directory below `cache_directory`, or replaces what has its name, and removes what
+    /// no compile keeps.
     pub(super) fn open(cache_directory: &Path, on_notice: OnNotice<'_>) -> io::Result<Self> {
         let directory = cache_directory.join(DIRECTORY);
         install::prepare(&directory, &[METADATA], on_notice)?;
@@ -44,8 +46,8 @@ impl Cache {
         }
     }
 
-    /// Writes the metadata, completely or not at all. This is the last step, so that a compile that dies before leaves
-    /// metadata that does not match, and the next one installs again.
+    /// Writes the metadata, completely or not at all. This is the last step, so that a compile that
+    /// dies before leaves metadata that does not match, and the next one installs again.
     pub(super) fn write(&self, metadata: Option<&AgentMetadata>) -> io::Result<()> {
         let Some(metadata) = metadata else {
             return files::remove(&self.metadata_path());
@@ -72,7 +74,6 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::files::strange::{STRANGE, assert_untouched, put_strange};
     use crate::metadata::tests::agent_metadata;
 
     fn open(cache_directory: &Path) -> Cache {
@@ -93,42 +94,6 @@ mod tests {
         for _ in 0..2 {
             cache.write(None).unwrap();
             assert_eq!(previous(), Previous::Nothing);
-        }
-    }
-
-    #[test]
-    fn whatever_is_in_the_place_of_ours_is_replaced() {
-        for place in [
-            "backplane",
-            "backplane/agent.toml",
-            "backplane/agent.toml.new",
-            "backplane/staging",
-        ] {
-            for kind in STRANGE {
-                let directory = tempfile::tempdir().unwrap();
-                let outside = directory.path().join("outside");
-                let cache = open(directory.path());
-                cache.write(Some(&agent_metadata())).unwrap();
-                put_strange(kind, &directory.path().join(place), &outside);
-
-                let cache = open(directory.path());
-                let previous = cache.previous(&Limits::default());
-                let what = format!("{place} as {kind}: {previous:?}");
-                match place {
-                    "backplane" => assert_eq!(previous, Previous::Nothing, "{what}"),
-                    "backplane/agent.toml" => {
-                        assert!(matches!(previous, Previous::Unreadable { .. }), "{what}");
-                    }
-                    _ => assert_eq!(previous, Previous::Agent(agent_metadata()), "{what}"),
-                }
-                cache.write(Some(&agent_metadata())).unwrap();
-                assert_untouched(&outside, &what);
-                let cache = open(directory.path());
-                assert_eq!(
-                    cache.previous(&Limits::default()),
-                    Previous::Agent(agent_metadata())
-                );
-            }
         }
     }
 

@@ -10,8 +10,9 @@ use crate::files::{self, Links};
 use crate::limits::Limits;
 use crate::settings::{PREFIX, Setting};
 
-/// Reads the settings in `directory`, and the names beside them that a user may mean to be ours. No other value is read,
-/// because it may be a secret of the app. Without config vars there may be no directory.
+/// Reads the settings in `directory`, and the names beside them that a user may mean to be ours. No
+/// other value is read, because it may be a secret of the app. Without config vars there may be no
+/// directory.
 pub(super) fn read(
     directory: Option<&Path>,
     limits: &Limits,
@@ -41,7 +42,8 @@ pub(super) fn read(
     Ok(variables)
 }
 
-/// The value in a file, without newlines at its end, as Heroku's own buildpacks read it (`$(cat FILE)`).
+/// The value in a file, without newlines at its end, as Heroku's own buildpacks read it (`$(cat
+/// FILE)`).
 fn value_of(mut content: Vec<u8>) -> OsString {
     while content.last() == Some(&b'\n') {
         content.pop();

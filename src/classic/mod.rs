@@ -1,8 +1,9 @@
 //! The classic front end: Heroku's older buildpack API, over the same installation.
 //!
-//! `bin/detect` only prints a word, and `bin/compile` is this program by that name: `bin/compile BUILD_DIR CACHE_DIR ENV_DIR`
-//! (<https://devcenter.heroku.com/articles/buildpack-api>). There is no `bin/release`: even an empty one, of the last
-//! buildpack in the list, would replace the default processes that a language's buildpack has named.
+//! `bin/detect` only prints a word, and `bin/compile` is this program by that name: `bin/compile
+//! BUILD_DIR CACHE_DIR ENV_DIR` (<https://devcenter.heroku.com/articles/buildpack-api>). There is
+//! no `bin/release`: even an empty one, of the last buildpack in the list, would replace the
+//! default processes that a language's buildpack has named.
 
 mod cache;
 mod config_vars;
@@ -78,8 +79,8 @@ impl Compile {
         let config_vars = config_vars::read(self.config_vars.as_deref(), &limits)?;
         warnings::log_near_misses(&config_vars, log);
         let settings = Settings::parse(&config_vars).map_err(BackplaneError::Settings)?;
-        // Those of the build machine. The app's config vars are for the dyno: SSL_CERT_FILE, say, names a file there, and
-        // would break a build that worked without it.
+        // Those of the build machine. The app's config vars are for the dyno: SSL_CERT_FILE, say,
+        // names a file there, and would break a build that worked without it.
         let network = Network::read(&env::vars_os().collect::<Environment>());
         let target = target_of_this_machine();
         let release = Release::determine(&settings, &default_agent(), target, &self.app)
@@ -87,8 +88,9 @@ impl Compile {
         let launch_program = own_launch_program().map_err(BackplaneError::LaunchProgram)?;
         launch_program::check(&launch_program, &release.target)?;
 
-        // Into the cache, and from there into the slug by copying: the cache may be on another file system, over which
-        // nothing can be swapped by a rename, and each file in it is inspected before it is used again.
+        // Into the cache, and from there into the slug by copying: the cache may be on another file
+        // system, over which nothing can be swapped by a rename, and each file in it is inspected
+        // before it is used again.
         let on_notice = |notice: install::Notice<'_>| progress::log(&notice, log);
         let cache =
             cache::Cache::open(&self.cache, &on_notice).map_err(BackplaneError::BuildCache)?;

@@ -11,8 +11,8 @@ pub(crate) struct Validators {
 }
 
 impl Validators {
-    /// Whether a value can be stored and sent with each request. Some servers send very long values, which others
-    /// refuse, or bytes that no header should contain.
+    /// Whether a value can be stored and sent with each request. Some servers send very long
+    /// values, which others refuse, or bytes that no header should contain.
     pub(crate) fn is_usable(value: &str) -> bool {
         const MAX_BYTES: usize = 1024;
         let is_visible = |byte: u8| byte == b' ' || byte.is_ascii_graphic();
@@ -39,6 +39,7 @@ pub(crate) struct Download {
     pub(crate) checksum: Checksum,
     pub(crate) bytes: u64,
     pub(crate) validators: Validators,
-    /// Whether its source says where it ends. If not, it ends with the connection, and may be incomplete.
+    /// Whether its source says where it ends. If not, it ends with the connection, and may be
+    /// incomplete.
     pub(crate) is_delimited: bool,
 }

@@ -22,8 +22,8 @@ use crate::release::Source;
 pub(crate) enum FetchError {
     /// The server, or the way to it.
     Http(HttpError),
-    /// A local source is missing or cannot be read. The error is the system's own, without the path, which the user
-    /// may have meant as a URL with a secret.
+    /// A local source is missing or cannot be read. The error is the system's own, without the
+    /// path, which the user may have meant as a URL with a secret.
     ReadSource(io::Error),
     /// A local source is a directory, or something else that is not a file.
     NotAFile,
@@ -37,7 +37,8 @@ pub(crate) enum FetchError {
     Write(io::Error),
 }
 
-/// Fetches `source` into the new file `into`; with `known` validators, only if the server has another version.
+/// Fetches `source` into the new file `into`; with `known` validators, only if the server has
+/// another version.
 pub(crate) fn fetch(
     source: &Source,
     known: &Validators,
@@ -93,7 +94,7 @@ fn copy(
 impl From<StoreError> for FetchError {
     fn from(error: StoreError) -> Self {
         match error {
-            StoreError::Read(error) => Self::ReadSource(error),
+            StoreError::Read { error, .. } => Self::ReadSource(error),
             StoreError::Write(error) => Self::Write(error),
             StoreError::TooLarge { limit } => Self::TooLarge { limit },
         }

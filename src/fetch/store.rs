@@ -13,9 +13,15 @@ use crate::limits::{BUFFER_BYTES, Limits};
 /// Errors that can occur when a stream is stored.
 #[derive(Debug)]
 pub(crate) enum StoreError {
-    Read(io::Error),
+    /// The stream failed after this many bytes.
+    Read {
+        error: io::Error,
+        bytes: u64,
+    },
     Write(io::Error),
-    TooLarge { limit: u64 },
+    TooLarge {
+        limit: u64,
+    },
 }
 
 /// Streams `source` into the file `into`; returns the checksum and the number of bytes.
@@ -39,7 +45,10 @@ pub(super) fn store(
             Ok(0) => break,
             Ok(count) => count,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-            Err(error) => return Err(StoreError::Read(error)),
+            Err(error) => {
+                let bytes = writer.written();
+                return Err(StoreError::Read { error, bytes });
+            }
         };
         if writer.written() + count as u64 > limit {
             return Err(StoreError::TooLarge { limit });

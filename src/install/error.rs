@@ -41,15 +41,16 @@ pub(crate) struct Mismatch {
 }
 
 impl InstallError {
-    /// Whether a build may go on without an agent: the agent could not be fetched, but nothing says that the request
-    /// for it is wrong.
+    /// Whether a build may go on without an agent: the agent could not be fetched, but nothing says
+    /// that the request for it is wrong.
     pub(super) fn is_about_fetching(&self) -> bool {
         match self {
             Self::Fetch { error, .. } => matches!(
                 error,
                 FetchError::Http(_) | FetchError::ReadSource(_) | FetchError::Empty
             ),
-            // The page of a captive portal, an error page with status 200 or half an archive: the server's problem.
+            // The page of a captive portal, an error page with status 200 or half an archive: the
+            // server's problem.
             Self::Archive {
                 kind: SourceKind::Server,
                 error,

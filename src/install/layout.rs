@@ -1,4 +1,5 @@
-//! The directory of an installation: `libexec/` contains the agent's files, and links to our own program.
+//! The directory of an installation: `libexec/` contains the agent's files, and links to our own
+//! program.
 
 use std::io::{self, Read};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
@@ -17,8 +18,9 @@ pub(crate) const FILES_DIRECTORY: &str = "libexec";
 /// The launch program as seen from there. By the name of the link it prints the agent's status.
 const LAUNCH_PROGRAM: &str = "../exec.d/launch";
 
-/// Leaves in `directory` only what an installation can use of an earlier one: the agent's files, and the entries that
-/// are named in `kept`. Never follows a link: what is not a directory is replaced by an empty one.
+/// Leaves in `directory` only what an installation can use of an earlier one: the agent's files,
+/// and the entries that are named in `kept`. Never follows a link: what is not a directory is
+/// replaced by an empty one.
 pub(crate) fn prepare(directory: &Path, kept: &[&str], on_notice: OnNotice<'_>) -> io::Result<()> {
     let make_directory = |path: &Path| {
         if fs_err::symlink_metadata(path).is_ok() && !files::is_directory(path) {
@@ -42,8 +44,8 @@ pub(crate) fn prepare(directory: &Path, kept: &[&str], on_notice: OnNotice<'_>) 
     Ok(())
 }
 
-/// Writes the buildpack's own files to `directory`: links to the launch program, and for that program the checksum of
-/// the agent's download.
+/// Writes the buildpack's own files to `directory`: links to the launch program, and for that
+/// program the checksum of the agent's download.
 pub(crate) fn write_buildpack_files(
     directory: &Path,
     metadata: Option<&AgentMetadata>,
@@ -65,7 +67,8 @@ pub(crate) fn write_buildpack_files(
 /// What is really in `directory`, file by file, of the agent that `metadata` describes.
 pub(super) fn inspect(directory: &Path, metadata: AgentMetadata, max_bytes: u64) -> Cached {
     let agent_files = directory.join(FILES_DIRECTORY);
-    // A file that cannot be read counts as altered: it is replaced, which is no reason to stop a build.
+    // A file that cannot be read counts as altered: it is replaced, which is no reason to stop a
+    // build.
     let altered = || Checksum::of_bytes(b"not a readable regular file");
     let mut budget = max_bytes;
     let files: Files = metadata
@@ -94,7 +97,8 @@ pub(super) fn inspect(directory: &Path, metadata: AgentMetadata, max_bytes: u64)
     }
 }
 
-/// The checksum of an installed file, which gets the mode that it must have. Takes its size off `budget`.
+/// The checksum of an installed file, which gets the mode that it must have. Takes its size off
+/// `budget`.
 fn checksum_with_mode_set(path: &Path, budget: &mut u64) -> io::Result<Checksum> {
     let mut file = files::open(path, Links::Refuse)?;
     let metadata = file.metadata()?;

@@ -24,7 +24,8 @@ use crate::release::Release;
 pub(crate) struct Installation<'a> {
     /// The directory to install into; it exists.
     pub(crate) directory: &'a Path,
-    /// A directory to work in, on the same file system. It is removed at the beginning and at the end.
+    /// A directory to work in, on the same file system. It is removed at the beginning and at the
+    /// end.
     pub(crate) staging: &'a Path,
     pub(crate) release: &'a Release,
     /// Whether to go on without an agent that cannot be fetched.
@@ -54,8 +55,8 @@ impl Previous {
 }
 
 impl Installation<'_> {
-    /// Keeps, refreshes or replaces the installed agent. Returns the metadata of the agent that is installed
-    /// afterwards, or `None` if the build goes on without one.
+    /// Keeps, refreshes or replaces the installed agent. Returns the metadata of the agent that is
+    /// installed afterwards, or `None` if the build goes on without one.
     pub(crate) fn run(&self, previous: Previous) -> Result<Option<AgentMetadata>, InstallError> {
         let outcome = self.decide_and_install(previous);
         let cleaned = files::remove(self.staging).map_err(InstallError::Staging);
@@ -97,7 +98,8 @@ impl Installation<'_> {
         match self.fetch_and_replace() {
             Err(error) if self.optional && error.is_about_fetching() => {
                 (self.on_notice)(Notice::AgentSkipped { error: &error });
-                // The cached agent is not the one that the user asks for, so it must not be in the image.
+                // The cached agent is not the one that the user asks for, so it must not be in the
+                // image.
                 files::remove(&self.files_directory()).map_err(InstallError::Directory)?;
                 Ok(None)
             }
@@ -160,8 +162,8 @@ impl Installation<'_> {
         Ok(metadata)
     }
 
-    /// Downloads the agent into the staging directory, and compares it with the pin; `None` if the server still has
-    /// the version of the `known` validators.
+    /// Downloads the agent into the staging directory, and compares it with the pin; `None` if the
+    /// server still has the version of the `known` validators.
     fn fetch(&self, known: &Validators) -> Result<Option<Download>, InstallError> {
         let source = self.release.source.redacted();
         files::remove(self.staging)
@@ -209,7 +211,8 @@ impl Installation<'_> {
         Ok(Some(download))
     }
 
-    /// Unpacks the download beside the installed agent, and replaces that only after all of it succeeded.
+    /// Unpacks the download beside the installed agent, and replaces that only after all of it
+    /// succeeded.
     fn replace(&self, download: Download) -> Result<AgentMetadata, InstallError> {
         let scratch = self.staging.join("scratch");
         let fresh = self.staging.join(FILES_DIRECTORY);

@@ -8,7 +8,6 @@ use tempfile::TempDir;
 use super::*;
 use crate::archive::file_kind::tests::elf_header;
 use crate::checksum::Checksum;
-use crate::files::strange::{STRANGE, assert_untouched, put_strange};
 use crate::release::Source;
 use crate::release::tests::target;
 
@@ -286,36 +285,6 @@ fn leftovers_of_a_killed_build_are_removed() {
 }
 
 #[test]
-fn whatever_is_in_the_place_of_the_agent_is_replaced_and_never_waited_for() {
-    let fixture = Fixture::new();
-    let metadata = fixture.install();
-    let layer = fixture.path("layer");
-    let outside = fixture.path("outside");
-    for place in ["libexec", "libexec/backplane", "libexec/backplane-status"] {
-        for kind in STRANGE {
-            put_strange(kind, &layer.join(place), &outside);
-            prepare(&layer, &[], &|_| {}).unwrap();
-            let (outcome, notices) = fixture.run(Previous::Agent(metadata.clone()));
-            let what = format!("{place} as {kind}: {notices}");
-            assert_eq!(outcome.unwrap().as_ref(), Some(&metadata), "{what}");
-            let is_damaged = place != "libexec/backplane-status";
-            let is_reported = notices.contains("first: {\"backplane\"}");
-            assert_eq!(is_reported, is_damaged, "{what}");
-            write_buildpack_files(&layer, Some(&metadata)).unwrap();
-            for directory in [&layer, &layer.join("libexec")] {
-                let metadata = fs_err::symlink_metadata(directory).unwrap();
-                assert!(metadata.is_dir(), "{what}");
-                assert_eq!(metadata.mode() & 0o7777, 0o755, "{what}");
-            }
-            let agent = fs_err::symlink_metadata(fixture.installed_path()).unwrap();
-            assert!(agent.is_file(), "{what}");
-            assert_eq!(fixture.installed().unwrap(), OLD, "{what}");
-            assert_untouched(&outside, &what);
-        }
-    }
-}
-
-#[test]
 fn cached_file_of_any_size_costs_no_time() {
     let fixture = Fixture::new();
     let metadata = fixture.install();
@@ -369,24 +338,6 @@ fn modes_of_a_cached_agent_are_set_at_every_build() {
             }
         }
     }
-}
-
-#[test]
-fn of_many_strange_files_five_are_named() {
-    let fixture = Fixture::new();
-    let metadata = fixture.install();
-    let libexec = fixture.path("layer/libexec");
-    for number in 0..5000 {
-        fs_err::write(libexec.join(format!("strange-file-{number:05}")), "").unwrap();
-    }
-    let (outcome, notices) = fixture.run(Previous::Agent(metadata.clone()));
-    assert_eq!(outcome.unwrap(), Some(metadata));
-    assert!(
-        notices.contains("\"strange-file-00004\"}, more: 4995"),
-        "{notices}"
-    );
-    assert!(notices.len() < 2000, "{notices}");
-    assert_eq!(fs_err::read_dir(&libexec).unwrap().count(), 1);
 }
 
 #[test]

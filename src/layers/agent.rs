@@ -26,11 +26,13 @@ use crate::release::Release;
 use crate::sbom;
 use crate::settings::Settings;
 
-/// The staging directory, beside the layer: the lifecycle ignores directories without a description.
+/// The staging directory, beside the layer: the lifecycle ignores directories without a
+/// description.
 const STAGING: &str = "agent.staging";
 
-/// Keeps, refreshes or replaces the agent of the layer, and rewrites our own program in it. Returns the metadata of the
-/// agent that is in the layer afterwards, or `None` if the build goes on without one.
+/// Keeps, refreshes or replaces the agent of the layer, and rewrites our own program in it. Returns
+/// the metadata of the agent that is in the layer afterwards, or `None` if the build goes on
+/// without one.
 pub(crate) fn install<B: Buildpack<Error = BackplaneError>>(
     context: &BuildContext<B>,
     settings: &Settings,
@@ -77,7 +79,8 @@ pub(crate) fn install<B: Buildpack<Error = BackplaneError>>(
     install::write_buildpack_files(&layer.path(), metadata.as_ref())
         .map_err(BackplaneError::LaunchProgram)?;
     layer.write_sboms(&metadata.iter().map(sbom::of_agent).collect::<Vec<_>>())?;
-    // Last, so that a build that dies before leaves metadata that does not match, and the next one installs again.
+    // Last, so that a build that dies before leaves metadata that does not match, and the next one
+    // installs again.
     match &metadata {
         Some(metadata) => layer.write_metadata(metadata)?,
         None => layer.write_metadata(GenericMetadata::default())?,
@@ -85,8 +88,9 @@ pub(crate) fn install<B: Buildpack<Error = BackplaneError>>(
     Ok(metadata)
 }
 
-/// Reads what an earlier build left of the layer, and makes the layer one that libcnb can work on: libcnb follows links,
-/// waits for FIFOs, and fails for a damaged description. What does not fit is removed; every build makes the rest again.
+/// Reads what an earlier build left of the layer, and makes the layer one that libcnb can work on:
+/// libcnb follows links, waits for FIFOs, and fails for a damaged description. What does not fit is
+/// removed; every build makes the rest again.
 fn previous(
     layers: &Path,
     name: &LayerName,
@@ -168,7 +172,6 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::files::strange::{STRANGE, assert_untouched, put_strange};
     use crate::metadata::tests::agent_metadata;
     use crate::output::CnbLog;
 
@@ -259,41 +262,6 @@ mod tests {
             let position = position.index(content.len());
             content.splice(position..position, with);
             let _ = parse(&content);
-        }
-    }
-
-    #[test]
-    fn whatever_is_in_the_place_of_ours_is_made_one_that_libcnb_can_work_on() {
-        for place in [
-            "agent",
-            "agent.toml",
-            "agent.staging",
-            "agent.sbom.cdx.json",
-            "agent/exec.d",
-            "agent/agent.sha256",
-            "agent/env.launch",
-            "agent/libexec",
-            "launch.toml",
-        ] {
-            for kind in STRANGE {
-                let (layers, outside) = (restored(), tempfile::tempdir().unwrap());
-                let at = layers.path().join(place);
-                put_strange(kind, &at, outside.path());
-                let previous = examine(layers.path());
-                let what = format!("{place} as {kind}: {previous:?}");
-                if place == "agent.toml" {
-                    assert!(matches!(previous, Previous::Unreadable { .. }), "{what}");
-                } else if place == "agent" && !kind.contains("director") {
-                    assert_eq!(previous, Previous::Nothing, "{what}");
-                } else if place != "agent" {
-                    assert_eq!(previous, Previous::Agent(agent_metadata()), "{what}");
-                }
-                assert!(files::is_directory(&layers.path().join("agent")), "{what}");
-                if !["agent", "agent/libexec"].contains(&place) {
-                    assert!(fs_err::symlink_metadata(&at).is_err(), "{what}");
-                }
-                assert_untouched(outside.path(), &what);
-            }
         }
     }
 

@@ -1,4 +1,5 @@
-//! The log of a classic buildpack: an arrow for the buildpack, indented lines, and marks beside warnings and errors.
+//! The log of a classic buildpack: an arrow for the buildpack, indented lines, and marks beside
+//! warnings and errors.
 
 use std::fmt::Display;
 use std::io::{self, Write as _};
@@ -6,7 +7,8 @@ use std::io::{self, Write as _};
 use super::escape::{escape, escape_line};
 use super::log::Log;
 
-/// Prints everything to stdout: Heroku shows both streams, and with two of them the order would be lost.
+/// Prints everything to stdout: Heroku shows both streams, and with two of them the order would be
+/// lost.
 pub(crate) struct ClassicLog;
 
 impl ClassicLog {

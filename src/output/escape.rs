@@ -1,7 +1,8 @@
 //! Escaping of everything that could affect a terminal or mislead a reader.
 
-/// Escapes a text: control characters except line feeds, and invisible characters such as those that change the
-/// direction of writing. A log passes everything through here or through [`escape_line`], and nothing is escaped before.
+/// Escapes a text: control characters except line feeds, and invisible characters such as those
+/// that change the direction of writing. A log passes everything through here or through
+/// [`escape_line`], and nothing is escaped before.
 pub(crate) fn escape(text: &str) -> String {
     text.chars().map(escape_char).collect()
 }
@@ -31,7 +32,8 @@ mod tests {
             ("changed a → b: “x” \\ 'y' …", "changed a → b: “x” \\ 'y' …"),
             ("Grüße, 日本", "Grüße, 日本"),
             ("\x1b[31mred\x07\r", r"\u{1b}[31mred\u{7}\r"),
-            // C1 controls, a right-to-left override, an isolate, a mark, a zero-width space and a line separator.
+            // C1 controls, a right-to-left override, an isolate, a mark, a zero-width space and a
+            // line separator.
             ("a\u{9b}31m\u{85}", r"a\u{9b}31m\u{85}"),
             (
                 "\u{202e}\u{2066}\u{200f}\u{200b}\u{2028}",

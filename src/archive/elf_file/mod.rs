@@ -1,4 +1,4 @@
-//! Whether an ELF file is whole: nothing that its own tables name may lie behind its end.
+//! A check that an ELF file is complete: nothing that its own tables name lies after its end.
 
 use std::io::{self, BufReader, Read, Seek, SeekFrom};
 
@@ -18,15 +18,15 @@ struct Table {
     entry_bytes: u16,
 }
 
-/// Why a file is not whole.
+/// Why a file is not complete.
 enum Fault {
     Damaged,
     Read(io::Error),
 }
 
-/// Whether the ELF file `file`, whose first bytes are `head`, is whole. Only its headers are read, one at a time: the numbers in
-/// them may be anything.
-pub(super) fn is_whole(file: impl Read + Seek, head: &[u8]) -> io::Result<bool> {
+/// Whether the ELF file `file`, whose first bytes are `head`, is complete. Reads only its headers,
+/// one at a time, because the numbers in them may be anything.
+pub(super) fn is_complete(file: impl Read + Seek, head: &[u8]) -> io::Result<bool> {
     match check(file, head) {
         Ok(()) => Ok(true),
         Err(Fault::Damaged) => Ok(false),
@@ -75,7 +75,7 @@ fn check(mut file: impl Read + Seek, head: &[u8]) -> Result<(), Fault> {
     })?;
     let mut is_first = true;
     sections.each(&mut file, &header, end, |section: SectionHeader| {
-        // The first one is always unused: if it is not, the table has been moved.
+        // The first one is always unused. If it is not, the table was moved.
         let is_in_place = !std::mem::take(&mut is_first) || section.sh_type == SHT_NULL;
         is_in_place
             && (matches!(section.sh_type, SHT_NULL | SHT_NOBITS)

@@ -5,10 +5,10 @@ use std::process::Command;
 
 use super::*;
 
-/// Zeros count as holes, whatever the file system says.
+/// Zeros count as holes on every file system.
 const SPARSE: &str = "--hole-detection=raw";
 
-/// Packs a directory `dist` with `options` of tar and gives the archive.
+/// Packs a directory `dist` with `options` of tar; returns the archive.
 fn pack(directory: &Path, options: &[&str]) -> Vec<u8> {
     let status = Command::new("tar")
         .args(options)
@@ -118,7 +118,8 @@ fn hard_links_of_the_archiver_are_the_files_that_they_name() {
     let directory = tempfile::tempdir().unwrap();
     let dist = directory.path().join("dist");
     fs_err::create_dir_all(dist.join("bin")).unwrap();
-    // The directory is packed in the order of `--sort=name`: the agent is a link to what comes before it.
+    // The directory is packed in the order of `--sort=name`: the agent is a link to what comes
+    // before it.
     let content = [SCRIPT, &zeros(8)].concat();
     fs_err::write(dist.join("agent"), &content).unwrap();
     for link in ["bin/backplane", "bin/tunnel"] {

@@ -93,7 +93,8 @@ fn file_that_is_shorter_than_its_header_says_is_damaged() {
 
 #[test]
 fn gzip_members_are_one_archive_wherever_they_end() {
-    // The first member ends at each place around the end of the buffer that the file is read through.
+    // The first member ends at each place around the end of the buffer that the file is read
+    // through.
     let tar = Tar::new()
         .file("backplane", 0o755, SCRIPT)
         .file("tunnel", 0o755, &program())

@@ -1,4 +1,9 @@
-//! Archives as they come, and as they should never come.
+//! Archives, good and bad.
+
+mod archivers;
+mod completeness;
+mod dialects;
+mod random;
 
 use std::collections::BTreeSet;
 use std::os::unix::fs::MetadataExt;
@@ -8,11 +13,6 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use tar::{Builder, EntryType, Header};
 use tempfile::TempDir;
-
-mod archivers;
-mod completeness;
-mod dialects;
-mod random;
 
 use super::*;
 use crate::archive::file_kind::tests::elf_header;
@@ -98,7 +98,7 @@ impl Attempt {
         Self::with(download, limits, true)
     }
 
-    /// What may end early, as far as its source says.
+    /// A download that its source does not delimit.
     fn undelimited(download: &[u8]) -> Self {
         Self::with(download, &Limits::default(), false)
     }

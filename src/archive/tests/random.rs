@@ -1,4 +1,7 @@
-//! Random archives, most of them hostile: whatever comes, nothing panics and nothing is written elsewhere.
+//! Random archives, most of them hostile: nothing panics, and nothing is written elsewhere.
+
+#[path = "../../../tests/support/soak.rs"]
+mod soak;
 
 use std::os::unix::ffi::OsStrExt;
 
@@ -6,11 +9,8 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
 
+use self::soak::soak_or;
 use super::*;
-use soak::soak_or;
-
-#[path = "../../../tests/support/soak.rs"]
-mod soak;
 
 /// An entry of a random archive.
 #[derive(Clone, Debug)]
@@ -18,7 +18,7 @@ struct RandomEntry {
     kind: EntryType,
     path: Vec<u8>,
     mode: u32,
-    /// The size that the header tells; the true one where there is none.
+    /// The size in the header; the actual size if there is none.
     announced: Option<u64>,
     content: Vec<u8>,
     magic: [u8; 8],

@@ -1,4 +1,5 @@
-//! What a compile puts into the app: the agent and our launch program in `.backplane`, and the script that runs it at launch.
+//! What a compile puts into the app: the agent and our launch program in `.backplane`, and the
+//! script that runs it at launch.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -15,7 +16,8 @@ const DIRECTORY: &str = ".backplane";
 /// (<https://devcenter.heroku.com/articles/buildpack-api#profile-d-scripts>).
 const START_SCRIPTS: &str = ".profile.d";
 
-/// Our script, by the name of the original buildpack's: so there is one of them, and never two that start an agent each.
+/// Our script, by the name of the original buildpack's: so there is one of them, and never two that
+/// start an agent each.
 const START_SCRIPT: &str = "backplane.sh";
 
 /// Where the original buildpack put the agent.
@@ -52,7 +54,8 @@ impl Slug<'_> {
         Ok(outcome)
     }
 
-    /// The directory that a dyno reads scripts from. It may be a link to another directory of the app.
+    /// The directory that a dyno reads scripts from. It may be a link to another directory of the
+    /// app.
     fn start_scripts(&self) -> io::Result<(PathBuf, StartScripts)> {
         let path = self.app.join(START_SCRIPTS);
         if let Some(real) = self.directory_behind(&path) {
@@ -69,7 +72,8 @@ impl Slug<'_> {
         Ok((path, outcome))
     }
 
-    /// The directory of the app that `link` leads to, also on a dyno, where the app has another path.
+    /// The directory of the app that `link` leads to, also on a dyno, where the app has another
+    /// path.
     fn directory_behind(&self, link: &Path) -> Option<PathBuf> {
         let is_relative = fs_err::read_link(link).ok()?.is_relative();
         let app = fs_err::canonicalize(self.app).ok()?;
@@ -77,7 +81,8 @@ impl Slug<'_> {
         (is_relative && real.starts_with(app) && real.is_dir()).then_some(real)
     }
 
-    /// Copies the agent's files from the directory of the installation into the app, and adds our own.
+    /// Copies the agent's files from the directory of the installation into the app, and adds our
+    /// own.
     pub(super) fn put_agent(
         &self,
         installed: &Path,
@@ -100,8 +105,8 @@ impl Slug<'_> {
         Ok(())
     }
 
-    /// Links `bin/backplane` to the agent, as scripts and people know it from the original buildpack, unless the app has
-    /// something by that name.
+    /// Links `bin/backplane` to the agent, as scripts and people know it from the original
+    /// buildpack, unless the app has something by that name.
     fn link_original_agent(&self) -> io::Result<()> {
         let link = self.app.join(ORIGINAL_AGENT);
         let bin = link.parent().unwrap_or(self.app);
@@ -117,7 +122,8 @@ impl Slug<'_> {
             .join(FILES_DIRECTORY)
             .join(AGENT);
         match fs_err::os::unix::fs::symlink(agent, link) {
-            // The name is taken, or the app's directory is read-only. The app starts without the link.
+            // The name is taken, or the app's directory is read-only. The app starts without the
+            // link.
             Err(error)
                 if matches!(
                     error.kind(),

@@ -6,7 +6,6 @@ use super::*;
 use crate::archive::Files;
 use crate::checksum::Checksum;
 use crate::files::set_mode;
-use crate::files::strange::{STRANGE, assert_untouched, put_strange};
 use crate::metadata::tests::agent_metadata;
 
 const AGENT_FILE: &[u8] = b"#!/bin/sh\n# agent\n";
@@ -125,58 +124,6 @@ fn bin_of_another_kind_is_left_alone() {
     fs_err::write(fixture.app("bin"), "a file").unwrap();
     fixture.put(Some(&fixture.metadata));
     assert_eq!(fixture.read("bin"), b"a file");
-}
-
-#[test]
-fn whatever_the_app_has_under_our_names_is_replaced_and_never_written_through() {
-    for place in [
-        ".backplane",
-        ".backplane/agent.sha256",
-        ".backplane/agent.sha256.new",
-        ".backplane/exec.d",
-        ".backplane/libexec",
-        ".profile.d",
-        ".profile.d/backplane.sh",
-        ".profile.d/backplane.sh.new",
-        "bin",
-        "bin/backplane",
-    ] {
-        for kind in STRANGE {
-            let fixture = Fixture::new();
-            let outside = fixture.directory.path().join("outside");
-            let at = fixture.app(place);
-            fs_err::create_dir_all(at.parent().unwrap()).unwrap();
-            put_strange(kind, &at, &outside);
-            let is_directory = files::is_directory(&at);
-
-            let start_scripts = fixture.put(Some(&fixture.metadata));
-            let what = format!("{place} as {kind}");
-            let is_replaced = place == ".profile.d" && !is_directory;
-            assert_eq!(
-                start_scripts == StartScripts::Replaced,
-                is_replaced,
-                "{what}"
-            );
-            assert_untouched(&outside, &what);
-            for (path, mode) in [
-                (".backplane", 0o755),
-                (".backplane/exec.d", 0o755),
-                (".backplane/exec.d/launch", 0o755),
-                (".backplane/libexec", 0o755),
-                (".backplane/libexec/backplane", 0o755),
-                (".backplane/agent.sha256", 0o644),
-                (".profile.d", 0o755),
-                (".profile.d/backplane.sh", 0o644),
-            ] {
-                let metadata = fs_err::symlink_metadata(fixture.app(path)).unwrap();
-                assert!(metadata.is_dir() || metadata.is_file(), "{what}: {path}");
-                assert_eq!(metadata.mode() & 0o7777, mode, "{what}: {path}");
-            }
-            if !place.starts_with("bin") {
-                assert_eq!(fixture.read("bin/backplane"), AGENT_FILE, "{what}");
-            }
-        }
-    }
 }
 
 #[test]

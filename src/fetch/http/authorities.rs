@@ -1,4 +1,4 @@
-//! The certificate authorities that servers are checked with.
+//! Certificate authorities, to verify servers with.
 
 use std::fs;
 use std::io;
@@ -14,7 +14,8 @@ use crate::files::{self, Links};
 use crate::network::Network;
 use crate::redact::Redacted;
 
-/// All that is read of certificates, in bytes: a bundle of all public authorities has a quarter of a million.
+/// The size of all certificate files together. A bundle of all public authorities has a quarter of
+/// a million bytes.
 const MOST_BYTES: u64 = 4 << 20;
 
 /// Where Linux distributions keep a bundle of their authorities (those that
@@ -28,10 +29,10 @@ const SYSTEM_FILES: [&str; 6] = [
     "/etc/ssl/cert.pem",
 ];
 
-/// Where they keep them one by one.
+/// Where they keep one file per authority.
 const SYSTEM_DIRECTORIES: [&str; 2] = ["/etc/ssl/certs", "/etc/pki/tls/certs"];
 
-/// Loads the authorities that the user names, or else those of the system.
+/// Loads the authorities that the user names, or by default those of the system.
 pub(super) fn load(network: &Network) -> Result<Vec<Certificate<'static>>, HttpError> {
     let mut loader = Loader::default();
     if network.ca_file.is_some() || !network.ca_directories.is_empty() {
@@ -110,7 +111,7 @@ impl Loader {
         };
         let mut found = 0;
         for entry in entries.flatten() {
-            // What else may be in such a directory is no reason to complain.
+            // Such a directory may contain other files.
             found += self.read(&entry.path()).unwrap_or_default();
         }
         if found == 0 {

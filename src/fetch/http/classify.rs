@@ -8,8 +8,8 @@ use ureq::Timeout;
 use super::connector::ProxyFailure;
 use super::error::{HttpError, Phase, ProtocolProblem, ProxyName, ProxyProblem, TlsProblem};
 
-/// What the library's error is to a user, with the proxy of the request, the variables that name authorities, and how much of the
-/// file had come.
+/// Classifies an error of a request through `proxy`, after `bytes` of the file. `named` are the
+/// variables that name authorities.
 pub(super) fn classify(
     error: ureq::Error,
     proxy: Option<&ProxyName>,
@@ -95,7 +95,7 @@ fn of_proxy(failure: ProxyFailure, proxy: &ProxyName, bytes: u64) -> HttpError {
     }
 }
 
-/// The system's words for an error of its own, or else the kind of the error.
+/// The system's words for its own error, or the kind of another one.
 fn system_reason(error: &io::Error) -> String {
     match error.raw_os_error() {
         Some(number) => io::Error::from_raw_os_error(number).to_string(),

@@ -1,4 +1,4 @@
-//! Connections through a proxy. What goes wrong on the way to the proxy, or with it, is its own kind of error from here on.
+//! Connections through a proxy, with errors of their own.
 
 use std::fmt;
 use std::io::{Read, Write};
@@ -19,16 +19,16 @@ pub(super) const USER_AGENT: &str = concat!("backplane-buildpack/", env!("CARGO_
 /// The longest answer to a CONNECT request, in bytes.
 const LONGEST_ANSWER: usize = 16 * 1024;
 
-/// What went wrong before a connection through a proxy stood.
+/// Errors that can occur before a connection through a proxy is established.
 #[derive(Debug)]
 pub(super) enum ProxyFailure {
     /// The way to the proxy.
     Library(Error),
     /// TLS with the proxy.
     Handshake(Error),
-    /// It answered with another status than it should.
+    /// It responded with this status.
     Status(u16),
-    /// It answered with something else than HTTP.
+    /// It responded with something other than HTTP.
     NotHttp,
 }
 
@@ -53,7 +53,8 @@ impl From<std::io::Error> for ProxyFailure {
     }
 }
 
-/// Connects to a server through a proxy, if there is one; else leaves it to the next connector.
+/// Connects to a server through a proxy, if there is one. Otherwise, leaves it to the next
+/// connector.
 #[derive(Debug)]
 pub(super) struct ProxyConnector(pub(super) Option<ProxyServer>);
 
@@ -131,8 +132,9 @@ fn origin(uri: &Uri) -> Vec<u8> {
     format!("http://{authority}").into_bytes()
 }
 
-/// A connection to a proxy that takes a request with an absolute URL
-/// ([RFC 9112, section 3.2.2](https://www.rfc-editor.org/rfc/rfc9112.html#section-3.2.2)), which the library does not write.
+/// A connection to a proxy that takes a request with an absolute URL ([RFC 9112, section
+/// 3.2.2](https://www.rfc-editor.org/rfc/rfc9112.html#section-3.2.2)), which the library does not
+/// write.
 #[derive(Debug)]
 struct Forwarded {
     proxy: Box<dyn Transport>,
@@ -234,7 +236,7 @@ fn tunnel(
     }
 }
 
-/// Whether an answer begins as HTTP does, as far as it has come.
+/// Whether the part of an answer that has arrived is HTTP.
 fn is_http(answer: &[u8]) -> bool {
     const VERSION: &[u8] = b"HTTP/1.";
     let length = answer.len().min(VERSION.len());
@@ -260,7 +262,7 @@ impl Resolver for SystemResolver {
     ) -> Result<ResolvedSocketAddrs, Error> {
         let mut addresses = self.0.resolve(uri, config, timeout).map_err(|error| {
             match error {
-                // What the C library's resolver itself says has no error number of the system.
+                // Errors of the C library's resolver itself have no error number of the system.
                 Error::Io(error) if error.raw_os_error().is_none() => Error::HostNotFound,
                 other => other,
             }

@@ -15,7 +15,8 @@ pub(super) fn without_secrets(url: &Url) -> Url {
     bare
 }
 
-/// The credentials of a server or a proxy ([RFC 7617](https://www.rfc-editor.org/rfc/rfc7617.html)).
+/// The credentials of a server or a proxy ([RFC
+/// 7617](https://www.rfc-editor.org/rfc/rfc7617.html)).
 pub(super) fn basic_credentials(url: &Url) -> Option<String> {
     if url.username().is_empty() && url.password().is_none() {
         return None;

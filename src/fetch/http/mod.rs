@@ -12,7 +12,6 @@ mod response;
 mod watchdog;
 
 use std::cell::OnceCell;
-use std::io::{self, Read};
 use std::path::Path;
 use std::sync::Arc;
 use std::thread;
@@ -191,12 +190,8 @@ impl Client<'_> {
         let validators = response::validators(&response);
         let expected_bytes = response.body().content_length();
         let is_delimited = expected_bytes.is_some() || response::is_chunked(&response);
-        let mut body = Counted {
-            inner: response.into_body().into_reader(),
-            bytes: 0,
-        };
         let stored = store::store(
-            &mut body,
+            response.into_body().into_reader(),
             expected_bytes,
             self.into,
             self.limits,
@@ -205,10 +200,9 @@ impl Client<'_> {
         let watchdog = watchdog.as_ref();
         match stored {
             // A shut down connection looks like the end of a body that is not delimited.
-            Ok(_) if watchdog.is_some_and(Watchdog::is_expired) => {
-                Err(Failure::Http(HttpError::TimedOut {
-                    phase: Phase::Total { bytes: body.bytes },
-                }))
+            Ok((_, bytes)) if watchdog.is_some_and(Watchdog::is_expired) => {
+                let phase = Phase::Total { bytes };
+                Err(Failure::Http(HttpError::TimedOut { phase }))
             }
             Ok((checksum, bytes)) => Ok(Fetched::File(Download {
                 checksum,
@@ -216,10 +210,12 @@ impl Client<'_> {
                 validators,
                 is_delimited,
             })),
-            Err(StoreError::Read(error)) => {
-                let error = self.failed(error.into(), None, watchdog, body.bytes);
-                Err(Failure::Http(error))
-            }
+            Err(StoreError::Read { error, bytes }) => Err(Failure::Http(self.failed(
+                error.into(),
+                None,
+                watchdog,
+                bytes,
+            ))),
             Err(error) => Err(Failure::Store(error)),
         }
     }
@@ -299,20 +295,6 @@ impl Client<'_> {
         }
         let loaded = Arc::new(authorities::load(self.network)?);
         Ok(Arc::clone(self.authorities.get_or_init(|| loaded)))
-    }
-}
-
-/// Counts what is read.
-struct Counted<R> {
-    inner: R,
-    bytes: u64,
-}
-
-impl<R: Read> Read for Counted<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let count = self.inner.read(buffer)?;
-        self.bytes += count as u64;
-        Ok(count)
     }
 }
 

@@ -1,13 +1,14 @@
-//! The hosts that are reached without a proxy, by `NO_PROXY`.
+//! `NO_PROXY`: the hosts that are reached without a proxy.
 
 use std::net::IpAddr;
 
 use url::{Host, Url};
 
-/// Whether `list` excepts the server of `url` from the proxy.
+/// Whether `list` contains the server of `url`.
 ///
-/// An entry is `*`, a domain (which stands for its subdomains too, with or without a leading dot), an IP address or a CIDR
-/// range, as in [curl](https://curl.se/docs/manpage.html#--noproxy). A domain or an address may end with a port, as in
+/// An entry is `*`, a domain (which stands for its subdomains too, with or without a leading dot),
+/// an IP address or a CIDR range, as in [curl](https://curl.se/docs/manpage.html#--noproxy). A
+/// domain or an address may end with a port, as in
 /// [Go](https://pkg.go.dev/golang.org/x/net/http/httpproxy#Config).
 pub(super) fn is_excepted(list: &str, url: &Url) -> bool {
     let Some(host) = url.host() else {

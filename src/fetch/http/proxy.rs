@@ -1,4 +1,4 @@
-//! The proxy of a request: chosen by its URL, parsed, and named so that the name may be shown.
+//! The proxy of a request.
 
 use percent_encoding::percent_decode_str;
 use ureq::ProxyProtocol;
@@ -10,7 +10,7 @@ use super::error::{HttpError, ProxyName};
 use super::no_proxy::is_excepted;
 use crate::network::{Network, ProxyVariable};
 
-/// A proxy, and how it is talked to.
+/// A proxy and its protocol.
 #[derive(Clone, Debug)]
 pub(super) struct ProxyServer {
     pub(super) name: ProxyName,
@@ -28,7 +28,7 @@ pub(super) enum ProxyKind {
     Socks(ureq::Proxy),
 }
 
-/// The proxy that a request for `url` goes through, if it goes through one. One that is not used is not looked at.
+/// The proxy of a request for `url`, if there is one. A proxy that is not used is not parsed.
 pub(super) fn choose(url: &Url, network: &Network) -> Result<Option<ProxyServer>, HttpError> {
     let variable = if url.scheme() == "https" {
         &network.https_proxy
@@ -48,7 +48,7 @@ pub(super) fn choose(url: &Url, network: &Network) -> Result<Option<ProxyServer>
         .ok_or(HttpError::ProxySetting { variable: name })
 }
 
-/// Parses a proxy as curl does, but for its default port, which is that of the scheme here.
+/// Parses a proxy as curl does, except that the default port is that of the scheme.
 fn parse(variable: &'static str, value: &str) -> Option<ProxyServer> {
     // The parser of URLs drops some of these without a word.
     if value.contains(|letter: char| letter.is_control() || letter.is_whitespace()) {
@@ -111,9 +111,10 @@ fn socks(protocol: ProxyProtocol, host: &str, port: u16, url: &Url) -> Option<ur
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use base64::Engine as _;
     use base64::prelude::BASE64_STANDARD;
+
+    use super::*;
 
     fn network(value: &str) -> Network {
         let variable = |name| {

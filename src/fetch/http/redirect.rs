@@ -1,4 +1,4 @@
-//! Where a redirect leads to, and what is taken there.
+//! The target of a redirect, and the credentials for it.
 
 use percent_encoding::{AsciiSet, percent_encode};
 use ureq::Body;
@@ -18,9 +18,11 @@ pub(super) fn location(response: &Response<Body>) -> Option<&[u8]> {
 
 /// The URL that `location` means in a response from `from`, in a download of `source`.
 ///
-/// The user info of `source` is kept for its own scheme, host and port. Nothing of `location` is in an error: it may be signed.
+/// The user info of `source` is kept for its own scheme, host and port. Nothing of `location` is in
+/// an error: it may be signed.
 pub(super) fn target(source: &Url, from: &Url, location: &[u8]) -> Result<Url, HttpError> {
-    // Bytes that are not ASCII are percent-encoded, whatever their encoding is, as browsers do; the parser sees to the rest.
+    // Bytes that are not ASCII are percent-encoded in any encoding, as browsers do. The parser does
+    // the rest.
     let location = percent_encode(location, &AsciiSet::EMPTY).to_string();
     let mut url = from
         .join(&location)

@@ -1,4 +1,4 @@
-//! The end of a download's time, whatever the library waits for.
+//! A deadline for a download that holds in every phase.
 
 use std::io;
 use std::sync::Arc;
@@ -51,8 +51,9 @@ impl Watchdog {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use backplane_test_server::{Answer, ReleaseServer};
+
+    use super::*;
 
     #[test]
     fn agent_without_any_timeout_is_ended_at_the_deadline() {

@@ -122,7 +122,8 @@ pub(super) fn message(source: &Redacted, kind: SourceKind, error: &ArchiveError)
     );
     let message = ErrorMessage::new(id(error), "Unable to install the agent", body);
     match error {
-        // Only a server may send something else the next time, and only a server's agent is optional.
+        // Only a server may send something else the next time, and only a server's agent is
+        // optional.
         ArchiveError::Damaged { .. } | ArchiveError::IncompleteProgram { .. }
             if kind == SourceKind::Server =>
         {
@@ -270,7 +271,7 @@ fn advice_on_script(mangling: Mangling) -> &'static str {
 
 fn advice_on_kind(found: FileKind, kind: SourceKind) -> &'static str {
     match kind {
-        _ if found.is_foreign_archive() => {
+        _ if found.is_foreign_format() => {
             "It must be the agent's archive (tar, or tar with gzip) or its executable.\n\
              Pack it again: tar -czf backplane.tgz FILES"
         }

@@ -1,4 +1,5 @@
-//! Every message as its user reads it. After a change, run `cargo insta review` and read them aloud.
+//! Every message as its user reads it. After a change, run `cargo insta review` and read them
+//! aloud.
 
 use std::env::VarError;
 use std::io::{Error, ErrorKind};
@@ -297,7 +298,6 @@ fn release_errors() -> Vec<ReleaseError> {
         },
         ReleaseError::UnsupportedScheme {
             value: Redacted::text("ftp://mirror.example.com/backplane.tgz"),
-            scheme: "ftp".to_owned(),
         },
         ReleaseError::FileOnOtherHost {
             value: Redacted::text("file://opt/backplane.tgz"),
@@ -496,7 +496,8 @@ fn reasons_fit_into_a_warning() {
         .map(|error| format!("{}\n", reason(error)))));
 }
 
-// Logs are read in narrow windows and behind prefixes such as `remote:`. Only what cannot be broken may be longer.
+// Logs are read in narrow windows and behind prefixes such as `remote:`. Only what cannot be broken
+// may be longer.
 #[test]
 fn lines_are_narrow() {
     let install = install_errors().into_iter().map(BackplaneError::Install);
@@ -521,12 +522,12 @@ proptest! {
     fn no_value_makes_a_build_panic_or_print_a_control_character(
         values in prop::array::uniform4(prop::collection::vec(any::<u8>(), 0..40)),
     ) {
-        let said = fuzzing::settings(values.each_ref().map(Vec::as_slice));
-        prop_assert!(!said.contains(|char: char| char.is_control() && char != '\n'), "{said}");
+        let log = fuzzing::settings(values.each_ref().map(Vec::as_slice));
+        prop_assert!(!log.contains(|char: char| char.is_control() && char != '\n'), "{log}");
     }
 
     #[test]
-    fn no_secret_of_a_url_is_said_whatever_variable_it_is_in(
+    fn no_secret_of_a_url_is_logged_from_any_variable(
         setting in prop::sample::select(&Setting::ALL),
         start in "[\"' ]?(https?://|ftp://|https:|)",
         user in "([Ωß{}:/?#%@]{0,9}@)?",
@@ -537,11 +538,11 @@ proptest! {
         prop_assume!(start.ends_with(':') || start.ends_with('/') || !user.contains("://"));
         let value = format!("{start}{user}{host}{end}");
         let pin = "0".repeat(64);
-        let said = fuzzing::settings(Setting::ALL.map(|other| match other {
+        let log = fuzzing::settings(Setting::ALL.map(|other| match other {
             other if other == setting => value.as_bytes(),
             Setting::AgentSha256 => pin.as_bytes(),
             _ => b"",
         }));
-        prop_assert!(!said.contains(['Ω', 'ß']) && !said.contains("%CE%A9"), "{said}");
+        prop_assert!(!log.contains(['Ω', 'ß']) && !log.contains("%CE%A9"), "{log}");
     }
 }

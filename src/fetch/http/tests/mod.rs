@@ -8,6 +8,7 @@ mod timeouts;
 mod tls;
 
 use std::cell::RefCell;
+use std::io::{self, Write as _};
 use std::net::TcpListener;
 
 use backplane_test_server::{Answer, Authority, ReleaseServer};
@@ -142,8 +143,7 @@ fn without_tls() -> String {
     let address = listener.local_addr().unwrap().to_string();
     thread::spawn(move || {
         for mut stream in listener.incoming().flatten() {
-            let response = b"HTTP/1.1 400 Bad Request\r\n\r\n";
-            let _ = io::Write::write_all(&mut stream, response);
+            let _ = stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n");
             let _ = io::copy(&mut stream, &mut io::sink());
         }
     });

@@ -92,8 +92,6 @@ fn total_time_bounds_every_phase() {
 
 /// A server that sends this to each client, and then one byte every few milliseconds.
 fn dripping_server(start: &'static [u8]) -> std::net::SocketAddr {
-    use std::io::Write as _;
-
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     thread::spawn(move || {
@@ -116,7 +114,8 @@ fn total_time_bounds_endless_handshakes() {
         total_timeout: Duration::from_millis(300),
         ..quick()
     };
-    // The start of a TLS handshake message of 16 KiB, and the start of a SOCKS reply with a long name.
+    // The start of a TLS handshake message of 16 KiB, and the start of a SOCKS reply with a long
+    // name.
     let tls = dripping_server(b"\x16\x03\x03\x40\x00\x02\x00\x3f\xfc");
     let socks = dripping_server(b"\x05\x00\x05\x00\x00\x03\xff");
     let (_directory, trusting) = trusting(&Authority::new());
