@@ -24,6 +24,7 @@ mod fetch;
 mod files;
 #[cfg(any(test, feature = "fuzzing"))]
 #[doc(hidden)]
+#[path = "../fuzz/entry_points.rs"]
 pub mod fuzzing;
 mod install;
 mod launch_program;

@@ -3,7 +3,6 @@
 use std::io;
 
 use super::file_kind::{FileKind, Mangling};
-use super::gunzip::LimitExceeded;
 use crate::target::Target;
 
 /// Errors that can occur when the agent's files are extracted from a download.
@@ -17,8 +16,8 @@ pub(crate) enum ArchiveError {
     Damaged { damage: Damage },
     /// The archive has an entry of a form that cannot be unpacked.
     Unsupported { path: String, form: Form },
-    /// The archive unpacks to more than the limit, in bytes.
-    TooLarge { limit: u64 },
+    /// The archive unpacks to more than the limit.
+    TooLarge,
     /// The archive has more entries than the limit.
     TooManyEntries { limit: usize },
     /// A path or an extension header in the archive is too long, or all paths together are.
@@ -80,12 +79,10 @@ pub(crate) enum Form {
 
 /// Why the content of a download cannot be read. A library's message may quote it, and is left out.
 pub(super) fn read_error(error: io::Error) -> ArchiveError {
-    if let Some(LimitExceeded { limit }) = LimitExceeded::find(&error) {
-        return ArchiveError::TooLarge { limit: *limit };
-    }
     let damage = match error.kind() {
         io::ErrorKind::UnexpectedEof => Damage::EndsEarly,
         io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData => Damage::Compression,
+        io::ErrorKind::FileTooLarge => return ArchiveError::TooLarge,
         _ => return ArchiveError::Read(error),
     };
     ArchiveError::Damaged { damage }

@@ -1,6 +1,5 @@
 //! Gzip streams, and a bound on what they decompress to.
 
-use std::fmt;
 use std::io::{self, BufRead, Read};
 
 use flate2::bufread::GzDecoder;
@@ -55,56 +54,28 @@ fn has_content_after_padding(source: &mut impl BufRead) -> io::Result<bool> {
     }
 }
 
-/// A reader that fails after a number of bytes with a [`LimitExceeded`].
-pub(crate) struct Bounded<R> {
+/// A reader that fails with `FileTooLarge` after a number of bytes.
+pub(super) struct Bounded<R> {
     inner: R,
-    limit: u64,
     left: u64,
 }
 
-/// There is more to read than the limit.
-#[derive(Debug)]
-pub(crate) struct LimitExceeded {
-    pub(crate) limit: u64,
-}
-
 impl<R> Bounded<R> {
-    pub(crate) fn new(inner: R, limit: u64) -> Self {
-        Self {
-            inner,
-            limit,
-            left: limit,
-        }
+    pub(super) fn new(inner: R, limit: u64) -> Self {
+        Self { inner, left: limit }
     }
 }
 
 impl<R: Read> Read for Bounded<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let count = self.inner.read(buffer)?;
-        match self.left.checked_sub(count as u64) {
-            Some(left) => {
-                self.left = left;
-                Ok(count)
-            }
-            None => Err(io::Error::other(LimitExceeded { limit: self.limit })),
-        }
+        self.left = self
+            .left
+            .checked_sub(count as u64)
+            .ok_or(io::ErrorKind::FileTooLarge)?;
+        Ok(count)
     }
 }
-
-impl LimitExceeded {
-    /// The limit that made a [`Bounded`] fail with `error`.
-    pub(crate) fn find(error: &io::Error) -> Option<&Self> {
-        error.get_ref()?.downcast_ref()
-    }
-}
-
-impl fmt::Display for LimitExceeded {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "it is more than {} bytes", self.limit)
-    }
-}
-
-impl std::error::Error for LimitExceeded {}
 
 #[cfg(test)]
 mod tests {
@@ -163,6 +134,6 @@ mod tests {
         assert_eq!(exact.read_to_end(&mut Vec::new()).unwrap(), 4);
         let mut over = Bounded::new(&b"12345"[..], 4);
         let error = over.read_to_end(&mut Vec::new()).unwrap_err();
-        assert_eq!(LimitExceeded::find(&error).unwrap().limit, 4);
+        assert_eq!(error.kind(), io::ErrorKind::FileTooLarge);
     }
 }

@@ -206,9 +206,7 @@ impl<'a> Unpacking<'a> {
     fn reserve(&mut self, bytes: u64) -> Result<(), ArchiveError> {
         self.bytes = self.bytes.saturating_add(bytes);
         if self.bytes > self.limits.max_unpacked_bytes {
-            return Err(ArchiveError::TooLarge {
-                limit: self.limits.max_unpacked_bytes,
-            });
+            return Err(ArchiveError::TooLarge);
         }
         Ok(())
     }

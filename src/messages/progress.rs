@@ -15,21 +15,15 @@ pub(crate) const DAMAGED_DESCRIPTION: &str =
 
 /// Logs what happens during an installation.
 pub(crate) fn log(notice: &Notice<'_>, log: &dyn Log) {
-    match notice {
-        Notice::Unpinned { checksum } => log.warning(&warnings::unpinned(checksum)),
-        Notice::Changed { from, to } => log.warning(&warnings::changed(from, to)),
+    let line = match notice {
+        Notice::Unpinned { checksum } => return log.warning(&warnings::unpinned(checksum)),
+        Notice::Changed { from, to } => return log.warning(&warnings::changed(from, to)),
         Notice::Kept { error, checksum } => {
-            log.warning(&warnings::kept(&errors::reason(error), checksum));
+            return log.warning(&warnings::kept(&errors::reason(error), checksum));
         }
         Notice::AgentSkipped { error } => {
-            log.warning(&warnings::agent_skipped(&errors::reason(error)));
+            return log.warning(&warnings::agent_skipped(&errors::reason(error)));
         }
-        step => log.step(&line(step)),
-    }
-}
-
-fn line(step: &Notice<'_>) -> String {
-    match step {
         Notice::ReplacingByDirectory { path } => {
             format!("Replacing {}: it isn't a directory", path.display())
         }
@@ -67,11 +61,8 @@ fn line(step: &Notice<'_>) -> String {
             let names: Vec<_> = files.keys().map(String::as_str).collect();
             format!("Installed {}", names.join(", "))
         }
-        Notice::Unpinned { .. }
-        | Notice::Changed { .. }
-        | Notice::Kept { .. }
-        | Notice::AgentSkipped { .. } => String::new(),
-    }
+    };
+    log.step(&line);
 }
 
 fn fetch_line(event: &Event<'_>) -> String {
@@ -134,6 +125,8 @@ fn list(names: &Names) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::RefCell;
+    use std::fmt::Display;
     use std::path::Path;
     use std::time::Duration;
 
@@ -143,6 +136,24 @@ mod tests {
     use crate::fetch::http::HttpError;
     use crate::redact::Redacted;
     use crate::release::tests::target;
+
+    /// A log of lines, without warnings and errors.
+    #[derive(Default)]
+    struct Lines(RefCell<Vec<String>>);
+
+    impl Log for Lines {
+        fn step(&self, line: &dyn Display) {
+            self.0.borrow_mut().push(line.to_string());
+        }
+
+        fn warning(&self, message: &dyn Display) {
+            panic!("{message}");
+        }
+
+        fn error(&self, message: &dyn Display) {
+            panic!("{message}");
+        }
+    }
 
     #[test]
     fn lines_of_progress() {
@@ -214,8 +225,11 @@ mod tests {
             Notice::LeftOut { names: &names },
             Notice::Installed { files: &files },
         ];
-        let mut lines: Vec<_> = notices.iter().map(line).collect();
-        lines.push(DAMAGED_DESCRIPTION.to_owned());
-        insta::assert_snapshot!(lines.join("\n"));
+        let lines = Lines::default();
+        for notice in &notices {
+            log(notice, &lines);
+        }
+        lines.step(&DAMAGED_DESCRIPTION);
+        insta::assert_snapshot!(lines.0.into_inner().join("\n"));
     }
 }

@@ -166,7 +166,7 @@ fn gzip_files_are_unwrapped_or_named() {
     let bomb = gzip(&[gzip(SCRIPT), empty_members].concat());
     assert!(matches!(
         Attempt::with_limits(&bomb, &limits).error(),
-        ArchiveError::TooLarge { .. }
+        ArchiveError::TooLarge
     ));
 }
 

@@ -436,7 +436,7 @@ fn holes_count_as_unpacked() {
         new_pax_sparse("0\n", &size, b""),
     ] {
         let error = Attempt::new(&archive(&[sparse])).error();
-        assert!(matches!(error, ArchiveError::TooLarge { .. }), "{error:?}");
+        assert!(matches!(error, ArchiveError::TooLarge), "{error:?}");
     }
     let limits = Limits {
         max_unpacked_bytes: 100_000,
@@ -444,7 +444,7 @@ fn holes_count_as_unpacked() {
     };
     let half = || pax_sparse("0,0", "60000", b"");
     let error = Attempt::with_limits(&archive(&[half(), half()]), &limits).error();
-    assert!(matches!(error, ArchiveError::TooLarge { .. }), "{error:?}");
+    assert!(matches!(error, ArchiveError::TooLarge), "{error:?}");
 }
 
 #[test]

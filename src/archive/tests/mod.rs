@@ -482,7 +482,7 @@ fn unpacked_size_is_limited_wherever_it_hides() {
     for download in [in_agent, elsewhere, gzip(&behind_the_end)] {
         assert!(matches!(
             Attempt::with_limits(&download, &limits).error(),
-            ArchiveError::TooLarge { limit: 100_000 }
+            ArchiveError::TooLarge
         ));
     }
 }

@@ -4,9 +4,13 @@ use bytesize::ByteSize;
 
 use super::message::{ErrorMessage, FREE_DISK_SPACE, NextStep};
 use crate::archive::{AGENT, ArchiveError, Damage, FileKind, Form, Mangling};
+use crate::limits::Limits;
 use crate::messages::file_kind::describe;
 use crate::redact::Redacted;
 use crate::release::SourceKind;
+
+const OTHER_ARCHIVE: &str = "Check that BACKPLANE_AGENT_URL names the agent's archive, not that of\n\
+     something else.";
 
 /// What is wrong with a download, as a clause.
 pub(super) fn clause(error: &ArchiveError) -> String {
@@ -28,8 +32,9 @@ pub(super) fn clause(error: &ArchiveError) -> String {
         ArchiveError::Unsupported { path, form } => {
             format!("'{path}' in the archive is {}", of_form(*form))
         }
-        ArchiveError::TooLarge { limit } => {
-            format!("the archive unpacks to more than {}", ByteSize(*limit))
+        ArchiveError::TooLarge => {
+            let limit = ByteSize(Limits::default().max_unpacked_bytes);
+            format!("the archive unpacks to more than {limit}")
         }
         ArchiveError::TooManyEntries { limit } => {
             format!("the archive has more than {limit} entries")
@@ -115,12 +120,12 @@ fn of_form(form: Form) -> &'static str {
 
 /// The message of a download from `source` that contains no agent.
 pub(super) fn message(source: &Redacted, kind: SourceKind, error: &ArchiveError) -> ErrorMessage {
+    let (id, advice) = id_and_advice(error, kind);
     let body = format!(
-        "This isn't an agent that can be installed:\n\n{source}\n\nReason: {}.\n\n{}",
-        clause(error),
-        advice(error, kind)
+        "This isn't an agent that can be installed:\n\n{source}\n\nReason: {}.\n\n{advice}",
+        clause(error)
     );
-    let message = ErrorMessage::new(id(error), "Unable to install the agent", body);
+    let message = ErrorMessage::new(id, "Unable to install the agent", body);
     match error {
         // Only a server may send something else the next time, and only a server's agent is
         // optional.
@@ -134,79 +139,65 @@ pub(super) fn message(source: &Redacted, kind: SourceKind, error: &ArchiveError)
     }
 }
 
-fn id(error: &ArchiveError) -> &'static str {
+fn id_and_advice(error: &ArchiveError, kind: SourceKind) -> (&'static str, &'static str) {
     match error {
-        ArchiveError::NotAnAgent { .. } => "archive/not-an-agent",
-        ArchiveError::Unproven => "archive/unproven",
-        ArchiveError::Damaged { .. } => "archive/damaged",
-        ArchiveError::IncompleteProgram { .. } => "archive/incomplete-program",
-        ArchiveError::Unsupported { .. } => "archive/unsupported",
-        ArchiveError::TooLarge { .. } => "archive/too-large",
-        ArchiveError::TooManyEntries { .. } => "archive/too-many-entries",
-        ArchiveError::NoAgent { .. } | ArchiveError::AgentIsLink { .. } => "archive/no-agent",
-        ArchiveError::SeveralAgents { .. } | ArchiveError::RepeatedName { .. } => {
-            "archive/ambiguous"
+        ArchiveError::NotAnAgent { found, .. } => {
+            ("archive/not-an-agent", advice_on_kind(*found, kind))
         }
-        ArchiveError::ReservedName { .. }
-        | ArchiveError::UnusableName { .. }
-        | ArchiveError::PathTooLong => "archive/name",
-        ArchiveError::NotExecutable { .. } => "archive/not-executable",
-        ArchiveError::MangledScript { .. } => "archive/script",
-        ArchiveError::LfsPointer { .. } => "archive/lfs-pointer",
-        ArchiveError::WrongArchitecture { .. } => "archive/wrong-architecture",
-        ArchiveError::Read(_) | ArchiveError::Write(_) => "archive/write",
-    }
-}
-
-fn advice(error: &ArchiveError, kind: SourceKind) -> &'static str {
-    match error {
-        ArchiveError::NotAnAgent { found, .. } => advice_on_kind(*found, kind),
-        ArchiveError::Unproven => {
+        ArchiveError::Unproven => (
+            "archive/unproven",
             "Set BACKPLANE_AGENT_SHA256 to the checksum of the complete file. Or\n\
              publish it as a gzip archive, whose end can be verified, or on a server\n\
-             that sends Content-Length."
+             that sends Content-Length.",
+        ),
+        ArchiveError::Damaged { .. } if kind == SourceKind::Server => (
+            "archive/damaged",
+            "Check the file at the source, for example with tar -tzf.",
+        ),
+        ArchiveError::Damaged { .. } => ("archive/damaged", advice_on_damage(kind)),
+        ArchiveError::IncompleteProgram { .. } => {
+            ("archive/incomplete-program", advice_on_damage(kind))
         }
-        ArchiveError::Damaged { .. } if kind == SourceKind::Server => {
-            "Check the file at the source, for example with tar -tzf."
-        }
-        ArchiveError::Damaged { .. } | ArchiveError::IncompleteProgram { .. } => {
-            advice_on_damage(kind)
-        }
-        ArchiveError::Unsupported { .. } => {
+        ArchiveError::Unsupported { .. } => (
+            "archive/unsupported",
             "Pack the archive again without options for special files (such as\n\
-             --sparse or --multi-volume): tar -czf backplane.tgz FILES"
-        }
-        ArchiveError::TooLarge { .. } | ArchiveError::TooManyEntries { .. } => {
-            "Check that BACKPLANE_AGENT_URL names the agent's archive, not that of\n\
-             something else."
-        }
-        ArchiveError::NoAgent { .. } => {
+             --sparse or --multi-volume): tar -czf backplane.tgz FILES",
+        ),
+        ArchiveError::TooLarge => ("archive/too-large", OTHER_ARCHIVE),
+        ArchiveError::TooManyEntries { .. } => ("archive/too-many-entries", OTHER_ARCHIVE),
+        ArchiveError::NoAgent { .. } => (
+            "archive/no-agent",
             "The archive must contain the agent's executable by the name 'backplane',\n\
-             in any directory."
-        }
-        ArchiveError::AgentIsLink { .. } => {
+             in any directory.",
+        ),
+        ArchiveError::AgentIsLink { .. } => (
+            "archive/no-agent",
             "Links aren't installed. Pack the file that it leads to, by the name\n\
-             'backplane': tar -h (--dereference) does that."
-        }
-        ArchiveError::SeveralAgents { .. } | ArchiveError::RepeatedName { .. } => {
-            "Publish an archive that contains the agent and its files only once."
-        }
+             'backplane': tar -h (--dereference) does that.",
+        ),
+        ArchiveError::SeveralAgents { .. } | ArchiveError::RepeatedName { .. } => (
+            "archive/ambiguous",
+            "Publish an archive that contains the agent and its files only once.",
+        ),
         ArchiveError::ReservedName { .. }
         | ArchiveError::UnusableName { .. }
-        | ArchiveError::PathTooLong => {
-            "Publish an archive without that file, or with another name for it."
-        }
-        ArchiveError::NotExecutable { .. } => {
+        | ArchiveError::PathTooLong => (
+            "archive/name",
+            "Publish an archive without that file, or with another name for it.",
+        ),
+        ArchiveError::NotExecutable { .. } => (
+            "archive/not-executable",
             "Publish an archive in which 'backplane' is a Linux program, or a script\n\
-             that starts with a line such as #!/bin/sh."
-        }
-        ArchiveError::MangledScript { mangling } => advice_on_script(*mangling),
-        ArchiveError::LfsPointer { .. } => advice_on_lfs(kind),
-        ArchiveError::WrongArchitecture { .. } => {
+             that starts with a line such as #!/bin/sh.",
+        ),
+        ArchiveError::MangledScript { mangling } => ("archive/script", advice_on_script(*mangling)),
+        ArchiveError::LfsPointer { .. } => ("archive/lfs-pointer", advice_on_lfs(kind)),
+        ArchiveError::WrongArchitecture { .. } => (
+            "archive/wrong-architecture",
             "Use an agent for the platform of the image. In BACKPLANE_AGENT_URL, {os}\n\
-             and {arch} stand for that platform."
-        }
-        ArchiveError::Read(_) | ArchiveError::Write(_) => FREE_DISK_SPACE,
+             and {arch} stand for that platform.",
+        ),
+        ArchiveError::Read(_) | ArchiveError::Write(_) => ("archive/write", FREE_DISK_SPACE),
     }
 }
 

@@ -186,7 +186,7 @@ fn archive_errors() -> Vec<ArchiveError> {
             path: "dist/backplane".to_owned(),
             form: Form::ForeignSparse,
         },
-        ArchiveError::TooLarge { limit: 4 << 30 },
+        ArchiveError::TooLarge,
         ArchiveError::TooManyEntries { limit: 10_000 },
         ArchiveError::PathTooLong,
         ArchiveError::NoAgent { names: vec![] },
