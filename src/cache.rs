@@ -1,125 +1,149 @@
-//! Whether a cached agent can stay: the table of decisions, free of I/O.
+//! The decision table for a cached agent, without I/O.
 
 use std::collections::BTreeSet;
 
 use crate::archive::Files;
-use crate::record::{INSTALLER, Record};
+use crate::metadata::{AgentMetadata, INSTALLER};
 use crate::release::Release;
 
 /// What an earlier build left behind.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) enum Cached {
-    /// Nothing: a first build, or the previous image or the cache is gone.
+    /// Nothing: this is a first build, or the previous image or the cache is gone.
     Nothing,
-    /// Something, but its record cannot be read.
+    /// An agent whose metadata cannot be read.
     Unreadable { reason: String },
-    /// A recorded agent, those of its files that are really there, and what is there besides.
+    /// An agent, with those of its files that exist and the names of other files beside them.
     Agent {
-        record: Record,
+        metadata: AgentMetadata,
         files: Files,
-        foreign: Box<Names>,
+        unknown: Box<Names>,
     },
 }
 
-/// The first names of many, and how many more there are: enough for a line of a log, and no more memory than that.
+/// What to do with a cached agent.
+#[derive(Debug, Eq, PartialEq)]
+pub(crate) enum Decision {
+    /// It cannot be used, for all these reasons: download.
+    Install { reasons: Vec<Reason> },
+    /// It has the pinned checksum: keep it without a request.
+    Keep(AgentMetadata),
+    /// It is not what the user asks for: download, and never fall back to it.
+    Replace { reason: Reason },
+    /// It may be outdated: ask its source, and keep it if that fails.
+    Refresh(AgentMetadata),
+}
+
+/// Why a cached agent cannot stay.
+#[derive(Debug, Eq, PartialEq)]
+pub(crate) enum Reason {
+    NothingCached,
+    UnreadableMetadata {
+        reason: String,
+    },
+    Changed {
+        property: Property,
+        from: String,
+        to: String,
+    },
+    Files {
+        problem: FileProblem,
+        names: Names,
+    },
+}
+
+/// What has changed since an agent was installed.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Property {
+    Installer,
+    Os,
+    Arch,
+    Pin,
+    Source,
+}
+
+/// What is wrong with cached files.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum FileProblem {
+    Altered,
+    Missing,
+    /// No build installed them.
+    Unknown,
+}
+
+/// The first of many names, and the number of the others: enough for a line of a log, in little
+/// memory.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub(crate) struct Names {
-    first: BTreeSet<String>,
-    more: usize,
+    pub(crate) first: BTreeSet<String>,
+    pub(crate) more: usize,
 }
 
 impl Names {
-    /// How many are kept.
-    const SHOWN: usize = 5;
+    /// How many names are kept.
+    const MAX: usize = 5;
 
     pub(crate) fn add(&mut self, name: &str) {
         self.first.insert(name.to_owned());
-        if self.first.len() > Self::SHOWN {
+        if self.first.len() > Self::MAX {
             self.first.pop_last();
             self.more += 1;
         }
     }
+}
 
-    /// A sentence for each name, and one for the others: the cached file of that name is `problem`.
-    fn problems(&self, problem: &str) -> Vec<String> {
-        let mut problems: Vec<String> = self
-            .first
-            .iter()
-            .map(|name| format!("the cached file {name} is {problem}"))
-            .collect();
-        match self.more {
-            0 => {}
-            1 => problems.push(format!("and 1 more is {problem}")),
-            more => problems.push(format!("and {more} more are {problem}")),
-        }
-        problems
+impl<'a> FromIterator<&'a str> for Names {
+    fn from_iter<I: IntoIterator<Item = &'a str>>(names: I) -> Self {
+        let mut kept = Self::default();
+        names.into_iter().for_each(|name| kept.add(name));
+        kept
     }
 }
 
-/// What to do with it.
-#[derive(Debug, Eq, PartialEq)]
-pub(crate) enum Decision {
-    /// It cannot be used; download, for all these reasons.
-    Install { reasons: Vec<String> },
-    /// It has the pinned checksum; keep it without any request.
-    Keep(Record),
-    /// It is not what is asked for; download, and never fall back to it.
-    Replace { reason: String },
-    /// It may be outdated; ask its source, and keep it whatever goes wrong.
-    Refresh(Record),
-}
-
-/// Decides what to do with what is `cached` when `release` is asked for; the first row that fits wins.
+/// Decides what to do with what is `cached` if `release` is wanted. The first row that fits wins.
 pub(crate) fn decide(cached: Cached, release: &Release) -> Decision {
-    let (record, files, foreign) = match cached {
-        Cached::Nothing => {
-            return Decision::Install {
-                reasons: vec!["no agent is cached".to_owned()],
-            };
-        }
-        Cached::Unreadable { reason } => {
-            return Decision::Install {
-                reasons: vec![format!(
-                    "the cached agent's record is unreadable ({reason})"
-                )],
-            };
-        }
-        Cached::Agent {
-            record,
-            files,
-            foreign,
-        } => (record, files, foreign),
+    let install = |reason| Decision::Install {
+        reasons: vec![reason],
     };
-    let reasons = reasons_against(&record, &files, &foreign, release);
+    let (metadata, files, unknown) = match cached {
+        Cached::Nothing => return install(Reason::NothingCached),
+        Cached::Unreadable { reason } => return install(Reason::UnreadableMetadata { reason }),
+        Cached::Agent {
+            metadata,
+            files,
+            unknown,
+        } => (metadata, files, unknown),
+    };
+    let reasons = reasons_against(&metadata, &files, *unknown, release);
     if !reasons.is_empty() {
         return Decision::Install { reasons };
     }
+    let changed = |property, from: &str, to: &str| Decision::Replace {
+        reason: Reason::Changed {
+            property,
+            from: from.to_owned(),
+            to: to.to_owned(),
+        },
+    };
+    let source = release.source.public_url();
     match &release.pin {
-        Some(pin) if *pin == record.sha256 => Decision::Keep(record),
-        Some(pin) => Decision::Replace {
-            reason: format!(
-                "the pinned checksum has changed from {} to {}",
-                record.sha256.short(),
-                pin.short()
-            ),
-        },
-        None if release.source.record() != record.source => Decision::Replace {
-            reason: format!("the source has changed from {}", record.source),
-        },
-        None => Decision::Refresh(record),
+        Some(pin) if *pin == metadata.sha256 => Decision::Keep(metadata),
+        Some(pin) => changed(Property::Pin, metadata.sha256.short(), pin.short()),
+        None if source != metadata.source => changed(Property::Source, &metadata.source, &source),
+        None => Decision::Refresh(metadata),
     }
 }
 
-/// Everything that makes a cached agent unusable, whoever asks for it. All of it, so that nobody looks for the cause of
-/// a download in the wrong change.
+/// Everything that makes a cached agent unusable. All of it, so that users do not look for the
+/// cause of a download in the wrong change.
 fn reasons_against(
-    record: &Record,
+    metadata: &AgentMetadata,
     files: &Files,
-    foreign: &Names,
+    unknown: Names,
     release: &Release,
-) -> Vec<String> {
+) -> Vec<Reason> {
     // Without `..`: a new field has to be considered here.
-    let Record {
+    let AgentMetadata {
         installer,
         os,
         arch,
@@ -127,201 +151,183 @@ fn reasons_against(
         sha256: _,
         etag: _,
         last_modified: _,
-        files: recorded,
-    } = record;
-    let mut reasons = Vec::new();
-    let mut changed = |what: &str, from: &str, to: &str| {
-        if from != to {
-            reasons.push(format!("the {what} has changed from {from} to {to}"));
-        }
-    };
-    changed("installer", installer, INSTALLER);
-    changed("operating system", os, &release.target.os);
-    changed("architecture", arch, &release.target.arch);
+        files: installed,
+    } = metadata;
+    let changes = [
+        (Property::Installer, installer.as_str(), INSTALLER),
+        (Property::Os, os, &release.target.os),
+        (Property::Arch, arch, &release.target.arch),
+    ];
     let (mut altered, mut missing) = (Names::default(), Names::default());
-    for (name, checksum) in recorded {
+    for (name, checksum) in installed {
         match files.get(name) {
             None => missing.add(name),
-            Some(real) if real != checksum => altered.add(name),
+            Some(actual) if actual != checksum => altered.add(name),
             Some(_) => {}
         }
     }
-    reasons.extend(altered.problems("altered"));
-    reasons.extend(missing.problems("missing"));
-    reasons.extend(foreign.problems("not ours"));
-    reasons
+    let problems = [
+        (FileProblem::Altered, altered),
+        (FileProblem::Missing, missing),
+        (FileProblem::Unknown, unknown),
+    ];
+    let changes =
+        changes
+            .into_iter()
+            .filter(|(_, from, to)| from != to)
+            .map(|(property, from, to)| Reason::Changed {
+                property,
+                from: from.to_owned(),
+                to: to.to_owned(),
+            });
+    let problems = problems
+        .into_iter()
+        .filter(|(_, names)| !names.first.is_empty())
+        .map(|(problem, names)| Reason::Files { problem, names });
+    changes.chain(problems).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::checksum::Checksum;
-    use crate::record::tests::record;
+    use crate::metadata::tests::agent_metadata;
     use crate::release::Source;
     use crate::release::tests::target;
 
-    fn release(arch: &str, source: &str, pin: Option<&Checksum>) -> Release {
+    fn release(source: &str, pin: Option<&Checksum>) -> Release {
         Release {
             source: Source::Web(source.parse().unwrap()),
-            target: target(arch),
+            target: target("amd64"),
             pin: pin.cloned(),
         }
     }
 
     fn same_release(pin: Option<&Checksum>) -> Release {
-        release("amd64", "https://mirror.example/agent.tgz", pin)
+        release("https://mirror.example/agent.tgz", pin)
     }
 
-    fn agent(record: Record) -> Cached {
+    /// The agent of an earlier build, after `change` to its metadata, its files and the names
+    /// beside them.
+    fn changed(change: impl FnOnce(&mut AgentMetadata, &mut Files, &mut Names)) -> Cached {
+        let (mut metadata, mut unknown) = (agent_metadata(), Box::default());
+        let mut files = metadata.files.clone();
+        change(&mut metadata, &mut files, &mut unknown);
         Cached::Agent {
-            files: record.files.clone(),
-            record,
-            foreign: Box::default(),
+            metadata,
+            files,
+            unknown,
         }
     }
 
-    fn install_reasons(cached: Cached, release: &Release) -> Vec<String> {
-        match decide(cached, release) {
-            Decision::Install { reasons } => reasons,
-            other => panic!("{other:?}"),
+    fn unchanged() -> Cached {
+        changed(|_, _, _| {})
+    }
+
+    fn change(property: Property, from: &str, to: &str) -> Reason {
+        Reason::Changed {
+            property,
+            from: from.to_owned(),
+            to: to.to_owned(),
         }
     }
 
-    #[test]
-    fn row_1_nothing_cached() {
-        assert_eq!(
-            install_reasons(Cached::Nothing, &same_release(None)),
-            ["no agent is cached"]
-        );
+    fn problem(problem: FileProblem, name: &str) -> Reason {
+        let names = [name].into_iter().collect();
+        Reason::Files { problem, names }
     }
 
     #[test]
-    fn row_1_metadata_unreadable() {
-        let cached = Cached::Unreadable {
-            reason: "missing field".to_owned(),
-        };
-        assert_eq!(
-            install_reasons(cached, &same_release(None)),
-            ["the cached agent's record is unreadable (missing field)"]
-        );
-    }
-
-    #[test]
-    fn row_1_each_difference_is_a_reason() {
-        let change = |change: fn(&mut Record)| {
-            let mut record = record();
-            change(&mut record);
-            agent(record)
+    fn row_1_unusable_agent_is_installed_with_all_reasons() {
+        let reason = "missing field".to_owned();
+        let unreadable = Reason::UnreadableMetadata {
+            reason: reason.clone(),
         };
         for (cached, expected) in [
+            (Cached::Nothing, vec![Reason::NothingCached]),
+            (Cached::Unreadable { reason }, vec![unreadable]),
             (
-                change(|record| record.installer = "0".to_owned()),
-                "the installer has changed from 0 to 1",
+                changed(|metadata, _, _| metadata.installer = "0".to_owned()),
+                vec![change(Property::Installer, "0", "1")],
             ),
             (
-                change(|record| record.os = "windows".to_owned()),
-                "the operating system has changed from windows to linux",
+                changed(|metadata, _, _| metadata.os = "windows".to_owned()),
+                vec![change(Property::Os, "windows", "linux")],
             ),
             (
-                change(|record| record.arch = "arm64".to_owned()),
-                "the architecture has changed from arm64 to amd64",
+                changed(|metadata, _, _| metadata.arch = "arm64".to_owned()),
+                vec![change(Property::Arch, "arm64", "amd64")],
             ),
             (
-                Cached::Agent {
-                    record: record(),
-                    files: Files::new(),
-                    foreign: Box::default(),
-                },
-                "the cached file backplane is missing",
+                changed(|_, files, _| files.clear()),
+                vec![problem(FileProblem::Missing, "backplane")],
             ),
             (
-                Cached::Agent {
-                    record: record(),
-                    files: Files::from([("backplane".to_owned(), Checksum::of_bytes(b"other"))]),
-                    foreign: Box::default(),
-                },
-                "the cached file backplane is altered",
+                changed(|_, files, _| {
+                    files.insert("backplane".to_owned(), Checksum::of_bytes(b"other"));
+                }),
+                vec![problem(FileProblem::Altered, "backplane")],
+            ),
+            (
+                changed(|metadata, files, unknown| {
+                    metadata.installer = "7".to_owned();
+                    metadata.arch = "arm64".to_owned();
+                    files.clear();
+                    unknown.add("stranger");
+                }),
+                vec![
+                    change(Property::Installer, "7", "1"),
+                    change(Property::Arch, "arm64", "amd64"),
+                    problem(FileProblem::Missing, "backplane"),
+                    problem(FileProblem::Unknown, "stranger"),
+                ],
             ),
         ] {
-            // Not even the right checksum of the download makes up for it.
-            for pin in [None, Some(&record().sha256)] {
-                let reasons = install_reasons(cached.clone(), &same_release(pin));
-                assert_eq!(reasons, [expected]);
+            // Even the right checksum of the download does not make up for it.
+            for pin in [None, Some(&agent_metadata().sha256)] {
+                let Decision::Install { reasons } = decide(cached.clone(), &same_release(pin))
+                else {
+                    panic!("{cached:?}");
+                };
+                assert_eq!(reasons, expected);
             }
         }
     }
 
     #[test]
-    fn row_1_all_reasons_are_told() {
-        let mut record = record();
-        record.installer = "7".to_owned();
-        record.arch = "arm64".to_owned();
-        let mut foreign = Names::default();
-        foreign.add("stranger");
-        let cached = Cached::Agent {
-            record,
-            files: Files::new(),
-            foreign: Box::new(foreign),
-        };
-        assert_eq!(
-            install_reasons(cached, &same_release(None)),
-            [
-                "the installer has changed from 7 to 1",
-                "the architecture has changed from arm64 to amd64",
-                "the cached file backplane is missing",
-                "the cached file stranger is not ours",
-            ]
-        );
+    fn of_many_names_the_first_five_are_kept() {
+        let names: Vec<_> = (0..2000)
+            .rev()
+            .map(|number| format!("f{number:04}"))
+            .collect();
+        let names: Names = names.iter().map(String::as_str).collect();
+        assert_eq!(names.first.first().unwrap(), "f0000");
+        assert_eq!(names.first.last().unwrap(), "f0004");
+        assert_eq!(names.more, 1995);
     }
 
     #[test]
-    fn row_1_of_many_files_five_of_each_kind_are_named() {
-        let sum = Checksum::of_bytes(b"x");
-        let (mut record, mut files, mut foreign) = (record(), Files::new(), Names::default());
-        for number in 0..2000 {
-            record.files.insert(format!("a{number:04}"), sum.clone());
-            files.insert(format!("a{number:04}"), Checksum::of_bytes(b"other"));
-            record.files.insert(format!("m{number:04}"), sum.clone());
-            foreign.add(&format!("f{:04}", 1999 - number));
-        }
-        foreign.add("f");
-        record.files.remove("backplane");
-        let cached = Cached::Agent {
-            record,
-            files,
-            foreign: Box::new(foreign),
-        };
-        let reasons = install_reasons(cached, &same_release(None));
-        assert_eq!(reasons.len(), 18);
-        assert_eq!(reasons[0], "the cached file a0000 is altered");
-        assert_eq!(reasons[5], "and 1995 more are altered");
-        assert_eq!(reasons[11], "and 1995 more are missing");
-        assert_eq!(reasons[12], "the cached file f is not ours");
-        assert_eq!(reasons[16], "the cached file f0003 is not ours");
-        assert_eq!(reasons[17], "and 1996 more are not ours");
-    }
-
-    #[test]
-    fn row_2_pinned_and_cached_keeps_whatever_the_source() {
-        let pin = record().sha256;
+    fn row_2_pinned_agent_is_kept_whatever_the_source() {
+        let pin = agent_metadata().sha256;
         for source in [
             "https://mirror.example/agent.tgz",
             "https://other.example/x",
         ] {
             assert_eq!(
-                decide(agent(record()), &release("amd64", source, Some(&pin))),
-                Decision::Keep(record())
+                decide(unchanged(), &release(source, Some(&pin))),
+                Decision::Keep(agent_metadata())
             );
         }
     }
 
     #[test]
-    fn row_3_pinned_to_another_replaces() {
+    fn row_3_other_pin_replaces() {
         let pin = Checksum::of_bytes(b"another archive");
-        assert!(matches!(
-            decide(agent(record()), &same_release(Some(&pin))),
-            Decision::Replace { reason } if reason.contains("pinned checksum")
-        ));
+        let reason = change(Property::Pin, agent_metadata().sha256.short(), pin.short());
+        assert_eq!(
+            decide(unchanged(), &same_release(Some(&pin))),
+            Decision::Replace { reason }
+        );
     }
 
     #[test]
@@ -330,24 +336,23 @@ mod tests {
             "https://other.example/agent.tgz",
             "https://mirror.example/agent.tgz?token=1",
         ] {
-            assert!(matches!(
-                decide(agent(record()), &release("amd64", source, None)),
-                Decision::Replace { reason } if reason.contains("the source has changed")
-            ));
+            let release = release(source, None);
+            let to = release.source.public_url();
+            let reason = change(Property::Source, "https://mirror.example/agent.tgz", &to);
+            assert_eq!(decide(unchanged(), &release), Decision::Replace { reason });
         }
     }
 
     #[test]
-    fn row_5_same_source_refreshes() {
-        assert_eq!(
-            decide(agent(record()), &same_release(None)),
-            Decision::Refresh(record())
-        );
-        // Credentials do not make it another source.
-        let with_credentials = release("amd64", "https://u:p@mirror.example/agent.tgz", None);
-        assert_eq!(
-            decide(agent(record()), &with_credentials),
-            Decision::Refresh(record())
-        );
+    fn row_5_same_source_refreshes_with_any_credentials() {
+        for source in [
+            "https://mirror.example/agent.tgz",
+            "https://u:p@mirror.example/agent.tgz",
+        ] {
+            assert_eq!(
+                decide(unchanged(), &release(source, None)),
+                Decision::Refresh(agent_metadata())
+            );
+        }
     }
 }

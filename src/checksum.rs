@@ -1,4 +1,4 @@
-//! SHA-256 checksums: parsed, shown, and computed while bytes pass by.
+//! SHA-256 checksums.
 
 use std::fmt;
 use std::io::{self, Read, Write};
@@ -7,7 +7,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-/// A SHA-256 checksum as 64 lower-case hex digits; made only by parsing or computing one.
+/// A SHA-256 checksum as 64 lower-case hex digits. Only parsing or computing makes one.
 #[derive(Clone, Debug, Deserialize, Eq, Ord, PartialEq, PartialOrd, Serialize)]
 #[serde(try_from = "String", into = "String")]
 pub(crate) struct Checksum(String);
@@ -17,7 +17,7 @@ pub(crate) struct Checksum(String);
 pub(crate) struct NotAChecksum;
 
 impl Checksum {
-    /// The checksum of all that comes, read in small pieces.
+    /// The checksum of all that `content` returns, read in small pieces.
     pub(crate) fn of_reader(mut content: impl Read) -> io::Result<Self> {
         let mut writer = HashingWriter::new(io::sink());
         io::copy(&mut content, &mut writer)?;
@@ -30,12 +30,12 @@ impl Checksum {
         Self::of_reader(fs_err::File::open(path)?)
     }
 
-    /// The checksum of a few bytes that are in memory anyway.
+    /// The checksum of bytes in memory.
     pub(crate) fn of_bytes(bytes: &[u8]) -> Self {
         Self(hex::encode(Sha256::digest(bytes)))
     }
 
-    /// The first 12 digits: enough for a reader of a log to tell two apart.
+    /// The first 12 digits, enough to distinguish two in a log.
     pub(crate) fn short(&self) -> &str {
         &self.0[..12]
     }
@@ -74,7 +74,7 @@ impl From<Checksum> for String {
     }
 }
 
-/// A writer that hashes and counts what passes through it.
+/// A writer that hashes and counts what is written through it.
 pub(crate) struct HashingWriter<W> {
     inner: W,
     hasher: Sha256,
@@ -90,12 +90,12 @@ impl<W: Write> HashingWriter<W> {
         }
     }
 
-    /// How many bytes have passed so far.
+    /// How many bytes were written so far.
     pub(crate) fn written(&self) -> u64 {
         self.written
     }
 
-    /// Flushes, and gives the checksum of all that has passed.
+    /// Flushes; returns the checksum of all bytes that were written.
     pub(crate) fn finish(mut self) -> io::Result<Checksum> {
         self.inner.flush()?;
         Ok(Checksum(hex::encode(self.hasher.finalize())))
@@ -143,8 +143,8 @@ mod tests {
 
     #[test]
     fn writer_file_and_bytes_agree() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("file");
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("file");
         let mut writer = HashingWriter::new(fs_err::File::create(&path).unwrap());
         writer.write_all(b"some ").unwrap();
         writer.write_all(b"bytes").unwrap();

@@ -1,5 +1,5 @@
-//! Small files and whole directories that another process may have put in the place of ours: read and removed without following
-//! a link, waiting for a writer or filling the memory.
+//! Files and directories that another process may have put in the place of ours: read and removed
+//! without following a link, waiting for a writer or filling the memory.
 
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -9,11 +9,13 @@ use std::path::Path;
 use rustix::fs::{Access, Mode, OFlags};
 use rustix::io::Errno;
 
-/// Any user must be able to enter the directories, and to read the files, whatever the umask of the build.
+/// The modes of what a build leaves, whatever an archive and the umask say: any user may run the
+/// image.
 pub(crate) const DIRECTORY_MODE: u32 = 0o755;
+pub(crate) const PROGRAM_MODE: u32 = 0o755;
 pub(crate) const FILE_MODE: u32 = 0o644;
 
-/// Removes whatever is at `path`, which may be nothing; a link is removed, and what it leads to stays.
+/// Removes anything at `path`, if there is something. A link is removed without what it leads to.
 pub(crate) fn remove(path: &Path) -> io::Result<()> {
     let metadata = match fs_err::symlink_metadata(path) {
         Ok(metadata) => metadata,
@@ -26,8 +28,9 @@ pub(crate) fn remove(path: &Path) -> io::Result<()> {
     fs_err::remove_dir_all(path).or_else(|_error| remove_tree(path))
 }
 
-/// Removes a tree of directories that the library can't: one that is locked although it is ours, or has more levels than a process may
-/// have files open. The directories of a level are opened up, and those below them are moved beside them.
+/// Removes a tree of directories that the library can't: one that is locked although it is ours, or
+/// has more levels than a process may have files open. The directories of a level are opened up,
+/// and those below them are moved beside them.
 fn remove_tree(root: &Path) -> io::Result<()> {
     // What can't be opened up is named by the removal that follows.
     let unlock = |path: &Path| drop(set_mode(path, DIRECTORY_MODE));
@@ -70,7 +73,8 @@ pub(crate) fn is_directory(path: &Path) -> bool {
 ///
 /// # Errors
 ///
-/// Besides those of making it: if it is there, and belongs to another user, so that nothing in it can be changed.
+/// Besides those of making it: if it is there, and belongs to another user, so that nothing in it
+/// can be changed.
 pub(crate) fn make_directory(path: &Path) -> io::Result<()> {
     if !is_directory(path) {
         remove(path)?;
@@ -84,7 +88,8 @@ pub(crate) fn make_directory(path: &Path) -> io::Result<()> {
     })
 }
 
-/// Puts a new file with `content`, which any user may read, in place of whatever is at `path`: whole or not at all.
+/// Puts a new file with `content`, which any user may read, in place of whatever is at `path`:
+/// whole or not at all.
 pub(crate) fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(".new");
@@ -123,8 +128,8 @@ pub(crate) enum Links {
 ///
 /// # Errors
 ///
-/// Besides the errors of opening: `InvalidInput` if it is no regular file. None holds the path, which the user may have meant as a
-/// URL with a secret.
+/// Besides the errors of opening: `InvalidInput` if it is no regular file. None holds the path,
+/// which the user may have meant as a URL with a secret.
 pub(crate) fn open(path: &Path, links: Links) -> io::Result<File> {
     let irregular = || io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file");
     // Without O_NONBLOCK, opening a FIFO waits for its writer (open(2)).

@@ -1,41 +1,32 @@
-//! The launch program that this package of the buildpack brings: it has to run where the image runs.
+//! The launch program in this package of the buildpack.
 
-use std::io::{self, Read};
 use std::path::Path;
 
-use fs_err::File;
-
-use crate::content::{HEAD_BYTES, Kind};
-use crate::errors::BackplaneError;
+use crate::archive::{self, FileKind};
+use crate::error::BackplaneError;
 use crate::target::Target;
 
-/// Compares the processor that `program` is for with `target`. On a builder that emulates another processor, the package for that one
-/// builds as well as the right one, and its launch program would then abort every boot.
+/// Checks that `program` runs on `target`. On a builder that emulates another processor, the
+/// package for that processor builds as well as the right one, and its launch program would then
+/// abort every boot.
 pub(crate) fn check(program: &Path, target: &Target) -> Result<(), BackplaneError> {
-    match machine_of(program).map_err(BackplaneError::LaunchProgram)? {
-        machine if machine.is_some() && machine == target.elf_machine() => Ok(()),
-        machine => Err(BackplaneError::PackageArchitecture {
-            package: machine.and_then(Target::arch_of),
-            target: target.clone(),
-        }),
-    }
-}
-
-fn machine_of(program: &Path) -> io::Result<Option<u16>> {
-    let mut head = Vec::with_capacity(HEAD_BYTES);
-    File::open(program)?
-        .take(HEAD_BYTES as u64)
-        .read_to_end(&mut head)?;
-    Ok(match Kind::of(&head) {
-        Kind::Elf { machine } => machine,
+    let machine = match archive::kind_of(program).map_err(BackplaneError::LaunchProgram)? {
+        FileKind::Elf { machine } => machine,
         _ => None,
+    };
+    if machine.is_some() && machine == target.elf_machine() {
+        return Ok(());
+    }
+    Err(BackplaneError::PackageArchitecture {
+        package: machine.and_then(Target::arch_of),
+        target: target.clone(),
     })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::content::tests::elf_header;
+    use crate::archive::file_kind::tests::elf_header;
     use crate::release::tests::target;
 
     #[test]

@@ -1,61 +1,63 @@
-//! Every duration and bound of the build program, in one place.
+//! Every timeout and bound of the build program.
 
 use std::time::Duration;
 
-/// The size of the pieces that files pass through memory in: large enough that system calls do not count, small enough
-/// that memory does not.
+/// The size of the pieces in which files pass through memory: large enough that system calls do not
+/// matter, small enough that memory does not.
 pub(crate) const BUFFER_BYTES: usize = 64 * 1024;
 
 /// What the build program waits for, and what it accepts. Tests pass short and small ones.
 #[derive(Clone, Debug)]
 pub(crate) struct Limits {
     /// To resolve a name, connect and finish the TLS handshake.
-    pub(crate) connect: Duration,
+    pub(crate) connect_timeout: Duration,
     /// From the request to the end of the response's headers.
-    pub(crate) first_byte: Duration,
+    pub(crate) response_timeout: Duration,
     /// The longest silence within a response.
-    pub(crate) stall: Duration,
-    /// For the whole download, all tries and the pauses between them included.
-    pub(crate) overall: Duration,
-    /// How often a download is tried, the first time included.
-    pub(crate) tries: usize,
-    /// The pause before the second try; it doubles with each further one, and jitter is added.
-    pub(crate) first_pause: Duration,
-    /// The longest pause between two tries, whatever the server's `Retry-After` asks for.
-    pub(crate) longest_pause: Duration,
+    pub(crate) read_timeout: Duration,
+    /// For the whole download, with all attempts and the delays between them.
+    pub(crate) total_timeout: Duration,
+    /// How often a download is attempted.
+    pub(crate) max_attempts: usize,
+    /// The delay before the second attempt. It doubles with each further one, and jitter is added.
+    pub(crate) min_backoff: Duration,
+    /// The longest delay between two attempts, even if the server's `Retry-After` asks for more.
+    pub(crate) max_backoff: Duration,
     /// How many redirects are followed.
-    pub(crate) redirects: u32,
-    /// The time between two lines that tell how far a download is.
-    pub(crate) progress: Duration,
-    /// The size of a download, in bytes.
-    pub(crate) download_bytes: u64,
-    /// The size of all that an archive unpacks to, in bytes; bounds a decompression bomb.
-    pub(crate) unpacked_bytes: u64,
+    pub(crate) max_redirects: u32,
+    /// The time between two progress lines of a download.
+    pub(crate) progress_interval: Duration,
+    /// The size of a download.
+    pub(crate) max_download_bytes: u64,
+    /// The size of all that an archive unpacks to; bounds a decompression bomb.
+    pub(crate) max_unpacked_bytes: u64,
     /// How many entries an archive may have.
-    pub(crate) entries: usize,
-    /// The size of the record of a cached agent, in bytes: room for so many files. Parsed, it takes up to eighty times as much.
-    pub(crate) record_bytes: u64,
-    /// The size of a file that holds a config var, in bytes: what Linux takes as one variable (`MAX_ARG_STRLEN`, execve(2)).
-    pub(crate) config_var_bytes: u64,
+    pub(crate) max_entries: usize,
+    /// The size of a cached agent's metadata: room for `max_entries` files. Parsed, it takes up to
+    /// eighty times as much.
+    pub(crate) max_metadata_bytes: u64,
+    /// The size of a file with a config var: what Linux takes as one variable (`MAX_ARG_STRLEN`,
+    /// execve(2)).
+    pub(crate) max_config_var_bytes: u64,
 }
 
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            connect: Duration::from_secs(15),
-            first_byte: Duration::from_secs(30),
-            stall: Duration::from_secs(30),
-            overall: Duration::from_mins(10),
-            tries: 4,
-            first_pause: Duration::from_secs(1),
-            longest_pause: Duration::from_secs(30),
-            redirects: 5,
-            progress: Duration::from_secs(5),
-            download_bytes: 2 << 30,
-            unpacked_bytes: 4 << 30,
-            entries: 10_000,
-            record_bytes: 1 << 20,
-            config_var_bytes: 128 << 10,
+            connect_timeout: Duration::from_secs(15),
+            response_timeout: Duration::from_secs(30),
+            read_timeout: Duration::from_secs(30),
+            total_timeout: Duration::from_mins(10),
+            max_attempts: 4,
+            min_backoff: Duration::from_secs(1),
+            max_backoff: Duration::from_secs(30),
+            max_redirects: 5,
+            progress_interval: Duration::from_secs(5),
+            max_download_bytes: 2 << 30,
+            max_unpacked_bytes: 4 << 30,
+            max_entries: 10_000,
+            max_metadata_bytes: 1 << 20,
+            max_config_var_bytes: 128 << 10,
         }
     }
 }

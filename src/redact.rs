@@ -1,4 +1,5 @@
-//! Values of a user as they may be shown: no user info, no query and no fragment reaches a log, an error or a label.
+//! Redaction of values of a user: no user info, query or fragment reaches a log, an error or a
+//! label.
 
 use std::fmt;
 
@@ -6,88 +7,101 @@ use url::Url;
 
 use crate::checksum::Checksum;
 
-/// A text without its secrets, made by redaction alone. Errors hold values of users in this type only.
+/// What replaces a secret.
+pub(crate) const MARK: &str = "***";
+
+/// A text without its secrets. Only redaction makes it, and errors contain values of users only in
+/// this type.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub(crate) struct Redacted(String);
+pub(crate) struct Redacted {
+    text: String,
+    may_hide_a_password: bool,
+}
 
 impl Redacted {
-    /// What may be shown of `url`.
+    /// Redacts `url`.
     pub(crate) fn url(url: &Url) -> Self {
-        Self::text(&without_user_info(url))
+        Self::text(url.as_str())
     }
 
-    /// What may be shown of a text that may be a URL, or was meant to be one: nothing before the last `@` behind the scheme,
-    /// nothing of a query or a fragment. Rather too little than too much.
+    /// Redacts a text that may be a URL, or was meant to be one: everything between the scheme and
+    /// the last `@`, the query, and the fragment. Too much rather than too little.
     pub(crate) fn text(text: &str) -> Self {
         let (scheme, rest) = match text.find("://") {
             Some(position) if is_scheme(&text[..position]) => text.split_at(position + "://".len()),
             _ => ("", text),
         };
-        let (hidden, rest) = rest
-            .rsplit_once('@')
-            .map_or(("", rest), |(hidden, rest)| (hidden, rest));
-        // The last `@` may be part of a query: what follows it is no more public than the rest.
-        if hidden.contains(['?', '#']) {
-            return Self(format!("{scheme}…"));
-        }
-        // Only user info is left out without a mark. A slash says that it is a part of the path, or of a password.
-        let mark = if hidden.contains('/') { "…@" } else { "" };
-        let public = match rest.find(['?', '#']) {
-            Some(position) => format!("{}…", &rest[..=position]),
-            None => rest.to_owned(),
+        let (hidden, rest) = match rest.rsplit_once('@') {
+            Some((hidden, rest)) => (Some(hidden), rest),
+            None => (None, rest),
         };
-        Self(format!("{scheme}{mark}{public}"))
+        let hides = |characters: &[char]| hidden.is_some_and(|hidden| hidden.contains(characters));
+        let user_info = hidden.map_or_else(String::new, |_| format!("{MARK}@"));
+        let public = if hides(&['?', '#']) {
+            // The last `@` may be part of a query. What follows it is as secret as the rest.
+            MARK.to_owned()
+        } else if let Some(position) = rest.find(['?', '#']) {
+            format!("{user_info}{}{MARK}", &rest[..=position])
+        } else {
+            format!("{user_info}{rest}")
+        };
+        Self {
+            text: format!("{scheme}{public}"),
+            may_hide_a_password: hides(&['/', '?', '#']),
+        }
     }
 
-    /// What a public record may hold of a source that [`without_user_info`] returns: what [`Redacted::text`] shows, with a SHA-256
-    /// of what that leaves out, so that two sources that differ in a token are told apart.
-    pub(crate) fn record(source: &str) -> String {
-        let Self(shown) = Self::text(source);
+    /// What a public label may contain of a source that [`without_user_info`] returned: the
+    /// redacted source, with a SHA-256 of what it lacks, so that two sources that differ in a token
+    /// differ in their labels.
+    pub(crate) fn public(source: &str) -> String {
+        let Self { text, .. } = Self::text(source);
+        if text == source {
+            return text;
+        }
         let secret = match source.split_once('?') {
-            Some((path, query)) if shown == format!("{path}?…") => query,
+            Some((path, query)) if text == format!("{path}?{MARK}") => query,
             _ => source,
         };
-        if shown == source {
-            shown
-        } else {
-            let checksum = Checksum::of_bytes(secret.as_bytes());
-            format!("{}?sha256={checksum}", shown.trim_end_matches("?…"))
-        }
+        let shown = text.strip_suffix(&format!("?{MARK}")).unwrap_or(&text);
+        format!("{shown}?sha256={}", Checksum::of_bytes(secret.as_bytes()))
     }
 
-    /// Whether `text` has nothing that redaction would leave out.
+    /// Whether `text` contains nothing that redaction would remove.
     pub(crate) fn is_redacted(text: &str) -> bool {
-        let text = text.replacen("…@", "", 1);
-        Self::text(&text).0 == text
+        let text = text.replacen(&format!("{MARK}@"), "", 1);
+        Self::text(&text).text == text
     }
 
-    /// Whether it may be the address of a server that lacks its `https://`.
+    /// Whether it may be the address of a server without `https://`.
     pub(crate) fn may_lack_scheme(&self) -> bool {
-        !self.0.contains("://")
+        !self.text.contains("://")
             && self
-                .0
+                .text
                 .split_once('/')
                 .is_some_and(|(host, _)| !host.starts_with('.') && host.contains(['.', ':', '@']))
     }
 
-    /// Whether something other than well-formed user info and a query is hidden: perhaps a password that is not encoded.
+    /// Whether more than well-formed user info and a query is hidden: perhaps a password that is
+    /// not percent-encoded.
     pub(crate) fn may_hide_a_password(&self) -> bool {
-        self.0.contains("…@") || self.0.ends_with("://…")
+        self.may_hide_a_password
     }
 
-    /// Whether `part` can be seen in it, and so may be shown on its own.
+    /// Whether `part` is visible in it, and so may be shown on its own.
     pub(crate) fn shows(&self, part: &str) -> bool {
-        self.0.contains(part)
+        self.text.contains(part)
     }
 }
 
 impl fmt::Display for Redacted {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(&self.0)
+        formatter.write_str(&self.text)
     }
 }
 
-/// Whether `text` has the form of a URL's scheme ([RFC 3986, section 3.1](https://www.rfc-editor.org/rfc/rfc3986.html#section-3.1)).
+/// Whether `text` has the form of a URL's scheme ([RFC 3986, section
+/// 3.1](https://www.rfc-editor.org/rfc/rfc3986.html#section-3.1)).
 pub(crate) fn is_scheme(text: &str) -> bool {
     text.starts_with(|first: char| first.is_ascii_alphabetic())
         && text
@@ -95,9 +109,11 @@ pub(crate) fn is_scheme(text: &str) -> bool {
             .all(|byte| byte.is_ascii_alphanumeric() || b"+.-".contains(&byte))
 }
 
-/// The URL as it names a file: without user info, and without a fragment, unless that is half of a password (`pass#word@host`).
+/// The URL without user info, and without its fragment unless that is half of a password
+/// (`pass#word@host`).
 pub(crate) fn without_user_info(url: &Url) -> String {
-    // Built from its parts: the setters of `Url` refuse to change some URLs, and a refusal would show the secret.
+    // Built from parts, because the setters of `Url` refuse to change some URLs, which would then
+    // show the secret.
     format!(
         "{}://{}{}{}{}{}",
         url.scheme(),
@@ -115,60 +131,61 @@ pub(crate) fn without_user_info(url: &Url) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::release::Source;
     use proptest::prelude::*;
 
+    use super::*;
+    use crate::release::Source;
+
     #[test]
-    fn url_keeps_what_is_public() {
+    fn nothing_secret_is_shown() {
         for (full, shown) in [
             ("https://host/path", "https://host/path"),
             (
                 "https://user:secret@host:8443/path",
-                "https://host:8443/path",
+                "https://***@host:8443/path",
             ),
             (
                 "https://user@[::1]:1/p?q=secret#secret",
-                "https://[::1]:1/p?…",
+                "https://***@[::1]:1/p?***",
             ),
-            ("http://host?secret", "http://host/?…"),
-            ("https://host/a#secret", "https://host/a"),
-            // What is meant as a password may be taken for a host, a port and a path, or for a query.
-            ("https://user:12/s3cr@host/a", "https://…@host/a"),
-            ("https://user:12?s3cr@host/a", "https://…"),
-            ("https://user:12#s3cr@host/a", "https://…"),
-            ("https://host/path?q=s@cret", "https://…"),
-            ("https:user:secret@host/a", "https://host/a"),
-            (r"https:\\user:secret@host\a", "https://host/a"),
+            ("http://host/?secret", "http://host/?***"),
+            ("https://host/a#secret", "https://host/a#***"),
+            // What is meant as a password may be taken for a host, a port and a path, or for a
+            // query.
+            ("https://user:12/s3cr@host/a", "https://***@host/a"),
+            ("https://user:12/?s3cr@host/a", "https://***"),
+            ("https://user:12/#s3cr@host/a", "https://***"),
+            ("https://host/path?q=s@cret", "https://***"),
             (
                 "https://registry/@scope/agent.tgz",
-                "https://…@scope/agent.tgz",
+                "https://***@scope/agent.tgz",
             ),
         ] {
-            assert_eq!(Redacted::url(&Url::parse(full).unwrap()).to_string(), shown);
+            let url = Url::parse(full).unwrap();
+            for redacted in [Redacted::url(&url), Redacted::text(full)] {
+                assert_eq!(redacted.to_string(), shown);
+            }
         }
-    }
-
-    #[test]
-    fn text_is_redacted_even_if_it_is_no_url() {
+        // Texts that are not URLs, or not yet.
         for (full, shown) in [
             ("vendor/agent", "vendor/agent"),
-            ("https://user:sec/ret@host/path", "https://…@host/path"),
+            ("https://user:sec/ret@host/path", "https://***@host/path"),
             (
                 "https://user:s@cret@host/path?key=secret",
-                "https://host/path?…",
+                "https://***@host/path?***",
             ),
-            ("user:secret@host/path", "host/path"),
-            ("https:/user:secret@host/path", "…@host/path"),
-            ("https://host/path?q=s@cret", "https://…"),
-            ("https://user:pass?word@host/path", "https://…"),
-            ("https://user:pass#word@host/path", "https://…"),
-            ("https://host/path#secret", "https://host/path#…"),
-            ("host/agent.tgz?token=secret", "host/agent.tgz?…"),
-            ("host/agent.tgz?token=secret#secret?", "host/agent.tgz?…"),
-            ("\"https://user:secret@host/a?b\"", "…@host/a?…"),
+            ("user:secret@host/path", "***@host/path"),
+            ("https:/user:secret@host/path", "***@host/path"),
+            ("https://user:pass?word@host/path", "https://***"),
+            ("host/agent.tgz?token=secret", "host/agent.tgz?***"),
+            ("host/agent.tgz?token=secret#secret?", "host/agent.tgz?***"),
+            ("\"https://user:secret@host/a?b\"", "***@host/a?***"),
         ] {
             assert_eq!(Redacted::text(full).to_string(), shown);
+        }
+        for url in ["https:user:secret@host/a", r"https:\\user:secret@host\a"] {
+            let url = Redacted::url(&Url::parse(url).unwrap());
+            assert_eq!(url.to_string(), "https://***@host/a");
         }
     }
 
@@ -187,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn record_tells_sources_apart_that_look_the_same() {
+    fn public_url_differs_if_only_a_secret_does() {
         let sum = |secret: &str| Checksum::of_bytes(secret.as_bytes());
         for (source, expected) in [
             ("https://host/a", "https://host/a".to_owned()),
@@ -198,15 +215,15 @@ mod tests {
             ),
             (
                 "https://host/a?token=@1",
-                format!("https://…?sha256={}", sum("https://host/a?token=@1")),
+                format!("https://***?sha256={}", sum("https://host/a?token=@1")),
             ),
             (
                 "host/a@1/agent",
-                format!("…@1/agent?sha256={}", sum("host/a@1/agent")),
+                format!("***@1/agent?sha256={}", sum("host/a@1/agent")),
             ),
         ] {
-            assert_eq!(Redacted::record(source), expected);
-            assert!(Source::is_record(&expected), "{expected}");
+            assert_eq!(Redacted::public(source), expected);
+            assert!(Source::is_public_url(&expected), "{expected}");
         }
     }
 

@@ -1,4 +1,4 @@
-//! Where the archive for this channel and platform is.
+//! The release that a build asks for: its source, platform and pin.
 
 use std::path::{Component, Path, PathBuf};
 
@@ -6,21 +6,28 @@ use serde::Deserialize;
 use url::Url;
 
 use crate::checksum::Checksum;
-use crate::redact::{self, Redacted};
+use crate::redact::{self, MARK, Redacted};
 use crate::settings::{Pin, Settings};
 use crate::target::Target;
 
-/// The `[metadata.agent]` table of buildpack.toml: where the agent comes from unless a user says otherwise.
+/// The `[metadata]` table of buildpack.toml.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct BuildpackMetadata {
+    pub(crate) agent: DefaultAgent,
+}
+
+/// The `[metadata.agent]` table: where the agent comes from by default.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct DefaultAgent {
-    /// An URL with the placeholders `{channel}`, `{os}` and `{arch}`.
+    /// A URL with the placeholders `{channel}`, `{os}` and `{arch}`.
     url: String,
     /// The platforms that have an archive there, as `os/arch`.
     platforms: Vec<String>,
 }
 
-/// What to install: from where, for which platform, and what it must be.
+/// What to install.
 #[derive(Debug)]
 pub(crate) struct Release {
     pub(crate) source: Source,
@@ -29,7 +36,7 @@ pub(crate) struct Release {
     pub(crate) pin: Option<Checksum>,
 }
 
-/// Where an agent is, in a form that can be fetched.
+/// Where the agent comes from.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) enum Source {
     /// A server; the URL may hold credentials, in its user info or its query.
@@ -38,20 +45,21 @@ pub(crate) enum Source {
     File(PathBuf),
     /// A file of the app, vendored with it.
     App {
-        /// The app's folder.
-        folder: PathBuf,
+        /// The app's directory.
+        directory: PathBuf,
         /// The path below it, without `..`.
         path: PathBuf,
     },
 }
 
-/// Where a source is, as far as it decides what a user can do about a fault.
+/// The kind of a source, which decides what a user can do about a problem.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Place {
+pub(crate) enum SourceKind {
     Server,
-    /// The machine that builds.
-    Machine,
-    App,
+    /// A file of the build machine.
+    LocalFile,
+    /// A file of the app.
+    VendoredFile,
 }
 
 /// Errors that can occur when a release is determined.
@@ -65,20 +73,20 @@ pub(crate) enum ReleaseError {
         /// The name in the braces; `None` if it may be a part of a secret.
         placeholder: Option<String>,
     },
-    /// The source looks like an URL but is none.
+    /// The source looks like a URL but is not valid.
     MalformedUrl {
         value: Redacted,
         reason: url::ParseError,
     },
-    /// The source is an URL that nothing here can fetch.
-    UnsupportedScheme { value: Redacted, scheme: String },
+    /// The source is a URL of an unsupported scheme.
+    UnsupportedScheme { value: Redacted },
     /// The source is a `file://` URL that names another machine.
     FileOnOtherHost { value: Redacted },
-    /// The source is not encrypted, and no checksum says what must come from it.
+    /// The source is not encrypted, and no checksum is set.
     HttpWithoutChecksum { value: Redacted },
-    /// The source is a path that does not start in the app's folder.
+    /// The source is a path that does not start in the app's directory.
     AbsolutePath { value: Redacted },
-    /// The source is a path that leaves the app's folder.
+    /// The source is a path that leaves the app's directory.
     OutsideApp { value: Redacted },
     /// There are checksums, but none for this architecture.
     NoChecksumForArch { arch: String, pinned: Vec<String> },
@@ -90,7 +98,7 @@ impl Release {
         settings: &Settings,
         default: &DefaultAgent,
         target: Target,
-        app_folder: &Path,
+        app_directory: &Path,
     ) -> Result<Self, ReleaseError> {
         let pin = match &settings.pin {
             Pin::None => None,
@@ -108,7 +116,7 @@ impl Release {
             None => return Err(ReleaseError::NoDefaultArchive { target }),
         };
         let location = fill(template, &settings.channel, &target)?;
-        let source = Source::parse(&location, app_folder)?;
+        let source = Source::parse(&location, app_directory)?;
         match &source {
             Source::Web(url) if url.scheme() == "http" && pin.is_none() => {
                 Err(ReleaseError::HttpWithoutChecksum {
@@ -125,18 +133,18 @@ impl Release {
 }
 
 impl Source {
-    pub(crate) fn place(&self) -> Place {
+    pub(crate) fn kind(&self) -> SourceKind {
         match self {
-            Self::Web(_) => Place::Server,
-            Self::File(_) => Place::Machine,
-            Self::App { .. } => Place::App,
+            Self::Web(_) => SourceKind::Server,
+            Self::File(_) => SourceKind::LocalFile,
+            Self::App { .. } => SourceKind::VendoredFile,
         }
     }
 
-    fn parse(location: &str, app_folder: &Path) -> Result<Self, ReleaseError> {
+    fn parse(location: &str, app_directory: &Path) -> Result<Self, ReleaseError> {
         let value = || Redacted::text(location);
         if !has_scheme(location) {
-            return app_path(location, app_folder);
+            return app_path(location, app_directory);
         }
         let url = Url::parse(location).map_err(|reason| ReleaseError::MalformedUrl {
             value: value(),
@@ -148,39 +156,36 @@ impl Source {
                 .to_file_path()
                 .map(Self::File)
                 .map_err(|()| ReleaseError::FileOnOtherHost { value: value() }),
-            scheme => Err(ReleaseError::UnsupportedScheme {
-                value: value(),
-                scheme: scheme.to_owned(),
-            }),
+            _ => Err(ReleaseError::UnsupportedScheme { value: value() }),
         }
     }
 
-    /// The source as an image label may show it: without user info, and with the SHA-256 of the query in its place, so
-    /// that two sources that differ in a token are still told apart.
-    pub(crate) fn record(&self) -> String {
+    /// The source as an image label may show it: without user info, and with the SHA-256 of the
+    /// query in its place, so that two sources that differ in a token have different labels.
+    pub(crate) fn public_url(&self) -> String {
         match self {
-            Self::Web(url) => Redacted::record(&redact::without_user_info(url)),
-            Self::File(path) => Redacted::record(&file_url(path)),
-            Self::App { path, .. } => Redacted::record(&path.to_string_lossy()),
+            Self::Web(url) => Redacted::public(&redact::without_user_info(url)),
+            Self::File(path) => Redacted::public(&file_url(path)),
+            Self::App { path, .. } => Redacted::public(&path.to_string_lossy()),
         }
     }
 
-    /// Whether `text` is what [`Self::record`] makes of some source.
-    pub(crate) fn is_record(text: &str) -> bool {
-        /// More than servers and file systems take.
-        const LONGEST: usize = 4096;
-        // What stands in place of a query has no secret in it, and would have one itself if it were taken for a query.
+    /// Whether `text` is the [`Self::public_url`] of some source.
+    pub(crate) fn is_public_url(text: &str) -> bool {
+        /// More than servers and file systems accept.
+        const MAX_BYTES: usize = 4096;
+        // The checksum in place of a query is not a secret, but would be redacted as a query.
         let public = match text.rsplit_once("?sha256=") {
             Some((public, sum)) if sum.parse::<Checksum>().is_ok() => public,
             _ => text,
         };
-        // Of a source that hides something, what is left need not be a source.
-        let is_public = if public != text || public.contains('…') {
+        // The rest of a source that hides something need not be a source.
+        let is_public = if public != text || public.contains(MARK) {
             Redacted::is_redacted(public)
         } else {
-            Self::parse(public, Path::new("")).is_ok_and(|source| source.record() == public)
+            Self::parse(public, Path::new("")).is_ok_and(|source| source.public_url() == public)
         };
-        text.len() <= LONGEST
+        text.len() <= MAX_BYTES
             && !text.is_empty()
             && !text.chars().any(char::is_control)
             && is_public
@@ -200,7 +205,8 @@ fn file_url(path: &Path) -> String {
     Url::from_file_path(path).map_or_else(|()| format!("file://{}", path.display()), String::from)
 }
 
-/// Whether `location` is meant as a URL. A colon alone does not say so: `mirror.example:8080/agent` has no scheme.
+/// Whether `location` is meant as a URL. A colon is not enough: `mirror.example:8080/agent` has no
+/// scheme.
 fn has_scheme(location: &str) -> bool {
     location.split_once(':').is_some_and(|(scheme, rest)| {
         let is_known = ["https", "http", "file"]
@@ -210,7 +216,7 @@ fn has_scheme(location: &str) -> bool {
     })
 }
 
-fn app_path(location: &str, app_folder: &Path) -> Result<Source, ReleaseError> {
+fn app_path(location: &str, app_directory: &Path) -> Result<Source, ReleaseError> {
     let value = || Redacted::text(location);
     let mut path = PathBuf::new();
     for component in Path::new(location).components() {
@@ -224,7 +230,7 @@ fn app_path(location: &str, app_folder: &Path) -> Result<Source, ReleaseError> {
         }
     }
     Ok(Source::App {
-        folder: app_folder.to_owned(),
+        directory: app_directory.to_owned(),
         path,
     })
 }
@@ -259,9 +265,10 @@ fn fill(template: &str, channel: &str, target: &Target) -> Result<String, Releas
 
 #[cfg(test)]
 pub(crate) mod tests {
-    use super::*;
-    use crate::settings::{Environment, Settings};
     use proptest::prelude::*;
+
+    use super::*;
+    use crate::environment::Environment;
 
     const SUM: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 
@@ -308,7 +315,7 @@ pub(crate) mod tests {
     fn default_source_is_filled_in() {
         let release = determine("amd64", &[]).unwrap();
         assert_eq!(
-            release.source.record(),
+            release.source.public_url(),
             "https://releases.example/agent-stable-linux-amd64.tgz"
         );
         assert_eq!(release.pin, None);
@@ -339,7 +346,7 @@ pub(crate) mod tests {
                 "http://mirror.example/arm64arm64",
             ),
         ] {
-            assert_eq!(source(template).unwrap().record(), expected);
+            assert_eq!(source(template).unwrap().public_url(), expected);
         }
     }
 
@@ -367,7 +374,7 @@ pub(crate) mod tests {
     fn urls_that_cannot_be_fetched_are_refused() {
         assert!(matches!(
             source("ftp://mirror.example/agent"),
-            Err(ReleaseError::UnsupportedScheme { scheme, .. }) if scheme == "ftp"
+            Err(ReleaseError::UnsupportedScheme { .. })
         ));
         assert!(matches!(
             source("https://"),
@@ -418,18 +425,21 @@ pub(crate) mod tests {
             .collect();
         assert_eq!(examples.len(), 4, "{examples:?}");
         for example in examples {
-            let record = source(example).unwrap().record();
-            assert!(!record.contains('{'), "{record}");
+            let url = source(example).unwrap().public_url();
+            assert!(!url.contains('{'), "{url}");
         }
     }
 
     #[test]
-    fn secrets_are_neither_shown_nor_recorded() {
+    fn secrets_are_in_no_log_and_no_label() {
         let one = source("https://user:pass@mirror.example/a?token=one#part").unwrap();
         let two = source("https://user:pass@mirror.example/a?token=two").unwrap();
-        assert_eq!(one.redacted().to_string(), "https://mirror.example/a?…");
-        assert_ne!(one.record(), two.record());
-        for shown in [one.redacted().to_string(), one.record()] {
+        assert_eq!(
+            one.redacted().to_string(),
+            "https://***@mirror.example/a?***"
+        );
+        assert_ne!(one.public_url(), two.public_url());
+        for shown in [one.redacted().to_string(), one.public_url()] {
             assert!(!shown.contains("user") && !shown.contains("pass") && !shown.contains("one"));
         }
     }
@@ -437,26 +447,26 @@ pub(crate) mod tests {
     #[test]
     fn secrets_are_not_in_errors() {
         for url in [
-            "ftp://user:pass@mirror.example/a?token=one",
-            "https://user:pass@[mirror/a?token=one",
-            "https://user:pass@mirror.example/{version}?token=one",
-            "file://user:pass@server/a?token=one",
-            "/user:pass@mirror.example/a?token=one",
+            "ftp://user:s3cret@mirror.example/a?token=s3cret",
+            "https://user:s3cret@[mirror/a?token=s3cret",
+            "https://user:s3cret@mirror.example/{version}?token=s3cret",
+            "file://user:s3cret@server/a?token=s3cret",
+            "/user:s3cret@mirror.example/a?token=s3cret",
         ] {
             let error = format!("{:?}", source(url).unwrap_err());
-            assert!(!error.contains("pass") && !error.contains("one"), "{error}");
+            assert!(!error.contains("s3cret"), "{error}");
         }
     }
 
     proptest! {
-        // Else a cached agent would be installed anew at each build.
+        // Otherwise, each build would install a cached agent again.
         #[test]
-        fn what_is_recorded_is_known_as_a_record(
+        fn every_public_url_is_accepted_as_one(
             location in "((https?|file)://[a-z0-9:@.%/\\[\\]-]{0,12})?[^\\x00-\\x1f\\x7f-\\x9f]{0,20}([?#/]\\PC{0,8})?"
         ) {
             if let Ok(source) = Source::parse(&location, Path::new("/app")) {
-                let record = source.record();
-                prop_assert!(record.is_empty() || Source::is_record(&record), "{record}");
+                let url = source.public_url();
+                prop_assert!(url.is_empty() || Source::is_public_url(&url), "{url}");
             }
         }
     }

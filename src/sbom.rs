@@ -1,24 +1,25 @@
-//! The software bill of materials of the layer, in CycloneDX: the same for the same agent, byte for byte.
+//! The software bill of materials of the layer, in CycloneDX. The same agent has the same bytes.
 
 use libcnb::data::sbom::SbomFormat;
 use libcnb::sbom::Sbom;
 use serde_json::{Value, json};
 
 use crate::archive::AGENT;
-use crate::record::Record;
+use crate::metadata::AgentMetadata;
 
-/// The bill of materials for an installed agent. Without time stamp and serial number, so that it is reproducible.
-pub(crate) fn of_agent(record: &Record) -> Sbom {
+/// The bill of materials for an installed agent. Without time stamp and serial number, so that it
+/// is reproducible.
+pub(crate) fn of_agent(metadata: &AgentMetadata) -> Sbom {
     Sbom::from_bytes(
         SbomFormat::CycloneDxJson,
-        format!("{:#}\n", document(record)),
+        format!("{:#}\n", document(metadata)),
     )
 }
 
 /// The document, after [CycloneDX 1.5](https://cyclonedx.org/docs/1.5/json/).
-fn document(record: &Record) -> Value {
+fn document(metadata: &AgentMetadata) -> Value {
     let hashes = |checksum: &_| json!([{ "alg": "SHA-256", "content": checksum }]);
-    let files: Vec<Value> = record
+    let files: Vec<Value> = metadata
         .files
         .iter()
         .map(|(name, checksum)| {
@@ -36,19 +37,19 @@ fn document(record: &Record) -> Value {
         "version": 1,
         "components": [{
             "type": "application",
-            "bom-ref": format!("agent:{}", record.sha256),
+            "bom-ref": format!("agent:{}", metadata.sha256),
             "name": AGENT,
-            // The agent does not tell its version; the download's checksum is the nearest that there is.
-            "version": format!("sha256:{}", record.sha256),
-            "hashes": hashes(&record.sha256),
+            // The agent's version is unknown; the download's checksum identifies it.
+            "version": format!("sha256:{}", metadata.sha256),
+            "hashes": hashes(&metadata.sha256),
             "properties": [
-                { "name": "backplane:os", "value": record.os },
-                { "name": "backplane:arch", "value": record.arch },
+                { "name": "backplane:os", "value": metadata.os },
+                { "name": "backplane:arch", "value": metadata.arch },
             ],
             "externalReferences": [{
                 "type": "distribution",
-                "url": record.source,
-                "hashes": hashes(&record.sha256),
+                "url": metadata.source,
+                "hashes": hashes(&metadata.sha256),
             }],
             "components": files,
         }],
@@ -57,14 +58,15 @@ fn document(record: &Record) -> Value {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::record::tests::record;
     use cyclonedx_bom::models::component::Classification;
     use cyclonedx_bom::models::hash::HashAlgorithm;
     use cyclonedx_bom::prelude::{Bom, SpecVersion, Validate};
 
+    use super::*;
+    use crate::metadata::tests::agent_metadata;
+
     fn read_back() -> Bom {
-        let sbom = of_agent(&record());
+        let sbom = of_agent(&agent_metadata());
         let bom =
             Bom::parse_from_json_with_version(sbom.data.as_slice(), SpecVersion::V1_5).unwrap();
         let validation = bom.validate_version(SpecVersion::V1_5);
@@ -81,18 +83,18 @@ mod tests {
         assert_eq!(agent.component_type, Classification::Application);
         let hashes = &agent.hashes.as_ref().unwrap().0;
         assert_eq!(hashes[0].alg, HashAlgorithm::SHA_256);
-        assert_eq!(hashes[0].content.0, record().sha256.to_string());
+        assert_eq!(hashes[0].content.0, agent_metadata().sha256.to_string());
         let references = &agent.external_references.as_ref().unwrap().0;
-        assert_eq!(references[0].url.to_string(), record().source);
+        assert_eq!(references[0].url.to_string(), agent_metadata().source);
         let files = &agent.components.as_ref().unwrap().0;
         assert_eq!(files.len(), 1);
         assert_eq!(files[0].component_type, Classification::File);
     }
 
     #[test]
-    fn same_agent_gives_the_same_bytes_without_time_or_serial_number() {
-        let first = of_agent(&record());
-        assert_eq!(first.data, of_agent(&record()).data);
+    fn same_agent_has_the_same_bytes_without_time_or_serial_number() {
+        let first = of_agent(&agent_metadata());
+        assert_eq!(first.data, of_agent(&agent_metadata()).data);
         let bom = read_back();
         assert_eq!(bom.serial_number, None);
         assert!(bom.metadata.is_none());

@@ -1,17 +1,16 @@
-//! What the build environment asks for, parsed once, into types that cannot be wrong afterwards.
+//! The settings of a build: parsed once, into types that cannot be invalid afterwards.
 
 use std::collections::BTreeMap;
-use std::env;
-use std::ffi::{OsStr, OsString};
-use std::fmt;
-use std::os::unix::ffi::OsStrExt;
-use std::path::PathBuf;
 
 use crate::checksum::{Checksum, NotAChecksum};
+use crate::environment::{self, Environment};
 use crate::redact::Redacted;
 
-/// The variables of one process, or the files of a classic buildpack's `ENV_DIR`.
-pub(crate) type Environment = BTreeMap<OsString, OsString>;
+/// The prefix of all names that are ours, or that a user may mean to be ours.
+pub(crate) const PREFIX: &str = "BACKPL";
+
+/// The quotation marks that a shell removes from a value, unlike Docker's `--env-file`.
+const QUOTATION_MARKS: [char; 7] = ['"', '\'', '`', '“', '”', '‘', '’'];
 
 /// The variables that a build reads.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -42,10 +41,10 @@ impl Setting {
     }
 }
 
-/// What a user asks of a build.
+/// What a user asks for.
 #[derive(Debug, Eq, PartialEq)]
 pub(crate) struct Settings {
-    /// Where the agent comes from, with its placeholders; none: the buildpack's default.
+    /// Where the agent comes from, with placeholders; `None` for the buildpack's default.
     pub(crate) url: Option<String>,
     /// What `{channel}` stands for: letters, digits, `.`, `_` and `-`.
     pub(crate) channel: String,
@@ -53,49 +52,17 @@ pub(crate) struct Settings {
     pub(crate) pin: Pin,
     /// Whether a build goes on without an agent that cannot be fetched.
     pub(crate) optional: bool,
-    /// How to reach servers.
-    pub(crate) network: Network,
 }
 
 /// The checksum that the download must have.
 #[derive(Debug, Eq, PartialEq)]
 pub(crate) enum Pin {
-    /// Any will do.
+    /// Any download is accepted.
     None,
     /// This one, on every architecture.
     Every(Checksum),
     /// One per architecture, by its CNB name.
     PerArch(BTreeMap<String, Checksum>),
-}
-
-/// Proxies and certificate authorities, by the variables that everybody uses.
-#[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub(crate) struct Network {
-    /// The proxy for `https://` sources.
-    pub(crate) https_proxy: Option<ProxyVariable>,
-    /// The proxy for `http://` sources.
-    pub(crate) http_proxy: Option<ProxyVariable>,
-    /// The hosts that are reached without a proxy, as a list.
-    pub(crate) no_proxy: String,
-    /// A PEM file of certificate authorities, in place of the system's.
-    pub(crate) ca_file: Option<PathBuf>,
-    /// Directories of certificate authorities, in place of the system's.
-    pub(crate) ca_directories: Vec<PathBuf>,
-}
-
-/// A variable that names a proxy.
-#[derive(Clone, Eq, PartialEq)]
-pub(crate) struct ProxyVariable {
-    /// Which of the variables it is.
-    pub(crate) name: &'static str,
-    /// A URL that may hold a password, or anything else.
-    pub(crate) value: OsString,
-}
-
-impl fmt::Debug for ProxyVariable {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(self.name)
-    }
 }
 
 /// A variable whose value cannot be used.
@@ -111,7 +78,7 @@ pub(crate) struct SettingsError {
 pub(crate) enum SettingProblem {
     /// It is not UTF-8, or has control characters.
     NotText,
-    /// It begins or ends with a quotation mark.
+    /// It starts or ends with a quotation mark.
     Quoted,
     /// It does not have the form that the variable wants.
     Malformed,
@@ -130,53 +97,17 @@ impl Settings {
             pin: text(Setting::AgentSha256)?.map_or(Ok(Pin::None), |value| parse_pin(&value))?,
             optional: text(Setting::AgentOptional)?
                 .map_or(Ok(false), |value| parse_switch(&value))?,
-            network: Network::read(environment),
         })
     }
 }
 
-impl Network {
-    /// Reads what `environment` says of the network.
-    pub(crate) fn read(environment: &Environment) -> Self {
-        let value = |name: &'static str| {
-            let value = trimmed(environment.get(OsStr::new(name))?);
-            (!value.is_empty()).then(|| value.to_owned())
-        };
-        // Lower case first, as curl reads them (https://everything.curl.dev/usingcurl/proxies/env.html).
-        let proxy = |names: [&'static str; 4]| {
-            names.into_iter().find_map(|name| {
-                let value = value(name)?;
-                Some(ProxyVariable { name, value })
-            })
-        };
-        Self {
-            https_proxy: proxy(["https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"]),
-            http_proxy: proxy(["http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"]),
-            // An entry that is not UTF-8 is no host's name.
-            no_proxy: value("no_proxy")
-                .or_else(|| value("NO_PROXY"))
-                .map_or_else(String::new, |list| list.to_string_lossy().into_owned()),
-            ca_file: value("SSL_CERT_FILE").map(PathBuf::from),
-            ca_directories: value("SSL_CERT_DIR")
-                .iter()
-                .flat_map(env::split_paths)
-                .filter(|path| !path.as_os_str().is_empty())
-                .collect(),
-        }
-    }
-}
-
-/// The value without the white space at its ends, which is what a copied line brings along.
-fn trimmed(value: &OsStr) -> &OsStr {
-    OsStr::from_bytes(value.as_bytes().trim_ascii())
-}
-
-/// The names in `environment` that are probably meant to be one of ours but are not, each with the one that it resembles.
+/// The names in `environment` that are probably meant to be ours, each with our name that it
+/// resembles.
 pub(crate) fn near_misses(environment: &Environment) -> Vec<(String, &'static str)> {
-    // Two slips of the finger, or a name cut short by as much as `256`.
+    // Two typos, or a name without its `256`.
     const LARGEST_DISTANCE: usize = 3;
 
-    // Those of the launch program count as ours too: a build is where a user still reads the log.
+    // With those of the launch program, because users read the log of a build.
     let ours = || {
         let at_build = Setting::ALL.map(Setting::name);
         at_build.into_iter().chain(backplane_launch::VARIABLES)
@@ -184,35 +115,27 @@ pub(crate) fn near_misses(environment: &Environment) -> Vec<(String, &'static st
     environment
         .keys()
         .filter_map(|name| name.to_str())
-        .filter(|name| name.to_ascii_uppercase().starts_with("BACKPL"))
+        .filter(|name| name.to_ascii_uppercase().starts_with(PREFIX))
         .filter(|name| !name.starts_with("BACKPLANE_LABELS_") && ours().all(|our| our != *name))
         .filter_map(|name| {
             let upper = name.to_ascii_uppercase();
             ours()
                 .map(|our| (strsim::damerau_levenshtein(&upper, our), our))
                 .filter(|(distance, _)| *distance <= LARGEST_DISTANCE)
-                // A name cut short resembles its own rest most, however many letters another shares with it.
+                // A shortened name resembles most the name that it is the beginning of.
                 .min_by_key(|(distance, our)| (!our.starts_with(&upper), *distance))
                 .map(|(_, our)| (name.to_owned(), our))
         })
         .collect()
 }
 
-fn non_empty<'a>(environment: &'a Environment, name: &str) -> Option<&'a OsStr> {
-    environment
-        .get(OsStr::new(name))
-        .map(OsString::as_os_str)
-        .filter(|value| !value.is_empty())
-}
-
 fn setting_text(
     environment: &Environment,
     setting: Setting,
 ) -> Result<Option<String>, SettingsError> {
-    let Some(value) = non_empty(environment, setting.name()) else {
+    let Some(value) = environment::value(environment, setting.name()) else {
         return Ok(None);
     };
-    // White space at the ends is what a copied line brings along; it is never meant.
     let text = value.to_string_lossy();
     let text = text.trim();
     let problem = if value.to_str().is_none() || text.chars().any(char::is_control) {
@@ -228,9 +151,6 @@ fn setting_text(
         problem,
     })
 }
-
-/// What a shell takes off a value, and an env file of Docker does not.
-const QUOTATION_MARKS: [char; 7] = ['"', '\'', '`', '“', '”', '‘', '’'];
 
 fn parse_channel(value: String) -> Result<String, SettingsError> {
     let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
@@ -292,8 +212,10 @@ fn malformed(setting: Setting, value: &str) -> SettingsError {
 
 #[cfg(test)]
 mod tests {
+    use std::ffi::OsString;
+    use std::os::unix::ffi::OsStringExt as _;
+
     use super::*;
-    use std::os::unix::ffi::OsStringExt;
 
     const SUM: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 
@@ -315,7 +237,6 @@ mod tests {
             channel: "stable".to_owned(),
             pin: Pin::None,
             optional: false,
-            network: Network::default(),
         };
         assert_eq!(parse(&[]).as_ref(), Ok(&defaults));
         let empty = Setting::ALL.map(|setting| (setting.name(), ""));
@@ -462,49 +383,6 @@ mod tests {
             let error = Settings::parse(&environment).unwrap_err();
             assert_eq!(error.problem, SettingProblem::NotText, "{bytes:?}");
         }
-    }
-
-    #[test]
-    fn network_prefers_lower_case_and_falls_back_to_all_proxy() {
-        let network = |pairs| Network::read(&environment(pairs));
-        let proxy = |name, value: &str| {
-            Some(ProxyVariable {
-                name,
-                value: value.into(),
-            })
-        };
-        let both = network(&[
-            ("https_proxy", "a"),
-            ("HTTPS_PROXY", "b"),
-            ("ALL_PROXY", "c"),
-        ]);
-        assert_eq!(both.https_proxy, proxy("https_proxy", "a"));
-        assert_eq!(both.http_proxy, proxy("ALL_PROXY", "c"));
-        let upper = network(&[("HTTP_PROXY", "p"), ("NO_PROXY", "n"), ("https_proxy", "")]);
-        assert_eq!(upper.http_proxy, proxy("HTTP_PROXY", "p"));
-        assert_eq!(upper.no_proxy, "n");
-        assert_eq!(upper.https_proxy, None);
-    }
-
-    #[test]
-    fn network_is_read_without_white_space_and_may_be_any_bytes() {
-        let bytes = OsString::from_vec(b"http://\xff\n".to_vec());
-        let network = Network::read(&Environment::from([
-            ("all_proxy".into(), bytes.clone()),
-            ("HTTPS_PROXY".into(), " \r\n".into()),
-            ("NO_PROXY".into(), bytes),
-            ("SSL_CERT_FILE".into(), " /ca.pem\n".into()),
-            ("SSL_CERT_DIR".into(), "/a::/b\n".into()),
-        ]));
-        let proxy = network.https_proxy.unwrap();
-        assert_eq!(proxy.name, "all_proxy");
-        assert_eq!(proxy.value.as_bytes(), b"http://\xff");
-        assert_eq!(network.no_proxy, "http://\u{fffd}");
-        assert_eq!(network.ca_file, Some("/ca.pem".into()));
-        assert_eq!(
-            network.ca_directories,
-            [PathBuf::from("/a"), PathBuf::from("/b")]
-        );
     }
 
     #[test]

@@ -1,4 +1,5 @@
-//! Any bytes as a download: nothing panics, hangs or is written elsewhere, and what is installed has an agent in it.
+//! Any bytes as a download: nothing panics, hangs or is written elsewhere, and what is installed
+//! has an agent in it.
 #![no_main]
 
 use std::fs;
@@ -32,8 +33,8 @@ fuzz_target!(|input: (bool, &[u8])| {
     }
 });
 
-/// Headers with another checksum than theirs are refused at once, and no fuzzer finds the right one: the bytes that may be
-/// headers get it.
+/// Headers with another checksum than theirs are refused at once, and no fuzzer finds the right
+/// one: the bytes that may be headers get it.
 fn with_checksums(download: &[u8]) -> Vec<u8> {
     let mut download = download.to_vec();
     for block in download.chunks_exact_mut(512) {

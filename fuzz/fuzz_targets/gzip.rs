@@ -1,5 +1,5 @@
-//! Any bytes as a gzip file, through a buffer of any size: the size makes no difference, and flate2's own reader agrees about
-//! what is whole, as far as there is no padding.
+//! Any bytes as a gzip file, through a buffer of any size: the size makes no difference, and
+//! flate2's own reader agrees about what is whole, as far as there is no padding.
 #![no_main]
 
 use std::io;

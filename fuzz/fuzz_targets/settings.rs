@@ -1,4 +1,5 @@
-//! Any bytes as the settings of a build: nothing panics, and nothing that it says has a control character or a secret of a URL.
+//! Any bytes as the settings of a build: nothing panics, and nothing that it says has a control
+//! character or a secret of a URL.
 #![no_main]
 
 use backplane_buildpack::fuzzing;

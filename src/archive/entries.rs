@@ -1,26 +1,29 @@
 //! The entries of a tar archive, in every dialect that GNU tar and bsdtar unpack.
 //!
-//! The `tar` crate reads the fields of a header. Its own iterator over the entries reads a long path into memory whatever its
-//! size, fails at a blank size (a volume label), and knows no sparse file of the pax format.
+//! The `tar` crate reads the fields of a header. Its own iterator reads a path of any length into
+//! memory, fails at a blank size (a volume label), and does not support the sparse files of the pax
+//! format.
 
 use std::io::{self, Read, Write};
 
 use tar::{GnuExtSparseHeader, GnuSparseHeader, Header};
 
-use super::{ArchiveError, Damage, PATH_BYTES, read_error};
-use crate::content::has_valid_checksum;
+use super::error::{ArchiveError, Damage, Form, read_error};
+use super::file_kind::has_valid_checksum;
 use crate::limits::BUFFER_BYTES;
 
 /// The unit of a tar archive: headers have one, and contents are padded to it.
 const BLOCK_BYTES: usize = 512;
 const BLOCK: u64 = BLOCK_BYTES as u64;
 
+/// The longest path of an archive: that of Linux (`PATH_MAX`, limits.h).
+pub(super) const MAX_PATH_BYTES: usize = 4096;
+
 /// The longest extension header: room for the map of a sparse file and for extended attributes.
-const EXTENSION_BYTES: u64 = 512 * 1024;
+const MAX_EXTENSION_BYTES: u64 = 512 * 1024;
 
 /// The most pieces that a sparse file may have.
 const MAX_CHUNKS: usize = 32 * 1024;
-const TOO_MANY_CHUNKS: &str = "a sparse file of too many pieces";
 
 /// A piece of a file's content; what lies between two pieces is a hole, full of zeros.
 #[derive(Clone, Copy, Debug)]
@@ -67,7 +70,7 @@ pub(super) struct Entries<R> {
     source: R,
     limit: usize,
     headers: usize,
-    /// How much of the current entry has not been read yet.
+    /// The unread bytes of the current entry.
     data: u64,
     padding: u64,
     global: Extensions,
@@ -157,7 +160,7 @@ impl<R: Read> Entries<R> {
             .cloned()
             .or(long_path)
             .unwrap_or_else(|| header.path_bytes().into_owned());
-        if path.len() > PATH_BYTES {
+        if path.len() > MAX_PATH_BYTES {
             return Err(ArchiveError::PathTooLong);
         }
         let target = || {
@@ -166,7 +169,8 @@ impl<R: Read> Entries<R> {
             of_extension.or(long_link).unwrap_or_else(of_header)
         };
         let kind = match header.as_old().linkflag[0] {
-            // Some archivers store the size of what a link or a device leads to; nothing of it follows.
+            // Some archivers store the size of what a link or a device leads to; nothing of it
+            // follows.
             b'1' => EntryKind::HardLink { target: target() },
             b'2' => EntryKind::SymbolicLink { target: target() },
             b'3' | b'4' | b'6' => EntryKind::Special,
@@ -176,7 +180,7 @@ impl<R: Read> Entries<R> {
                 match kind {
                     // A directory's list in an incremental backup.
                     b'D' => EntryKind::Directory,
-                    b'M' => return Err(unsupported(&path, "the rest of a file of another volume")),
+                    b'M' => return Err(unsupported(&path, Form::Continuation)),
                     // A directory of the archivers before POSIX.
                     _ if path.ends_with(b"/") => EntryKind::Directory,
                     // POSIX: an unknown kind is a regular file.
@@ -198,7 +202,7 @@ impl<R: Read> Entries<R> {
         let (size, chunks) = if header.as_old().linkflag[0] == b'S' {
             self.gnu_map(header, path)?
         } else if extensions.has_foreign_map {
-            return Err(unsupported(path, "a sparse file of star or Solaris"));
+            return Err(unsupported(path, Form::ForeignSparse));
         } else {
             match (extensions.sparse_size, extensions.sparse_version) {
                 (None, _) => {
@@ -215,7 +219,7 @@ impl<R: Read> Entries<R> {
                 }
                 (Some(size), [0, 0 | 1]) => (size, chunks(&extensions.sparse_map, path)?),
                 (Some(size), [1, 0]) => (size, self.map_before_data(path)?),
-                _ => return Err(unsupported(path, "a sparse file of an unknown version")),
+                _ => return Err(unsupported(path, Form::UnknownSparse)),
             }
         };
         check_map(size, &chunks, self.data)?;
@@ -226,7 +230,7 @@ impl<R: Read> Entries<R> {
     fn gnu_map(&mut self, header: &Header, path: &[u8]) -> Result<(u64, Vec<Chunk>), ArchiveError> {
         let gnu = header
             .as_gnu()
-            .ok_or_else(|| unsupported(path, "a sparse file of star"))?;
+            .ok_or_else(|| unsupported(path, Form::ForeignSparse))?;
         let mut chunks = Vec::new();
         let mut add = |headers: &[GnuSparseHeader]| {
             for header in headers.iter().filter(|header| !header.is_empty()) {
@@ -236,7 +240,7 @@ impl<R: Read> Entries<R> {
                 chunks.push(Chunk { offset, length });
             }
             if chunks.len() > MAX_CHUNKS {
-                return Err(unsupported(path, TOO_MANY_CHUNKS));
+                return Err(unsupported(path, Form::ManyPieces));
             }
             Ok(())
         };
@@ -254,7 +258,8 @@ impl<R: Read> Entries<R> {
         Ok((size, chunks))
     }
 
-    /// The map in front of the content: the number of pieces, then the offset and the length of each, a line for each number.
+    /// The map in front of the content: the number of pieces, then the offset and the length of
+    /// each, a line for each number.
     fn map_before_data(&mut self, path: &[u8]) -> Result<Vec<Chunk>, ArchiveError> {
         let mut numbers = Vec::new();
         let mut number: Option<u64> = None;
@@ -281,7 +286,7 @@ impl<R: Read> Entries<R> {
                         number = None;
                         let count = usize::try_from(numbers[0]).unwrap_or(usize::MAX);
                         if count > MAX_CHUNKS {
-                            return Err(unsupported(path, TOO_MANY_CHUNKS));
+                            return Err(unsupported(path, Form::ManyPieces));
                         }
                         if numbers.len() > 2 * count {
                             return chunks(&numbers[1..], path);
@@ -293,7 +298,7 @@ impl<R: Read> Entries<R> {
         }
     }
 
-    /// Writes the content of the current entry, and keeps apart whose fault it is if that fails.
+    /// Writes the content of the current entry; read and write errors differ.
     pub(super) fn copy(
         &mut self,
         content: &Content,
@@ -366,7 +371,7 @@ impl<R: Read> Entries<R> {
     /// The content of a GNU entry that holds the long path of the next one.
     fn name(&mut self, size: u64) -> Result<Vec<u8>, ArchiveError> {
         // With the NUL at its end.
-        if size > PATH_BYTES as u64 + 1 {
+        if size > MAX_PATH_BYTES as u64 + 1 {
             return Err(ArchiveError::PathTooLong);
         }
         let mut name = self.extension(size)?;
@@ -377,7 +382,7 @@ impl<R: Read> Entries<R> {
 
     /// The content of an entry that describes the next one.
     fn extension(&mut self, size: u64) -> Result<Vec<u8>, ArchiveError> {
-        if size > EXTENSION_BYTES {
+        if size > MAX_EXTENSION_BYTES {
             return Err(ArchiveError::PathTooLong);
         }
         self.expect(size);
@@ -389,7 +394,7 @@ impl<R: Read> Entries<R> {
     }
 }
 
-/// What extension headers of the pax format say of an entry, as far as it matters here
+/// The extension headers of the pax format, as far as they matter here
 /// ([pax](https://pubs.opengroup.org/onlinepubs/9799919799/utilities/pax.html),
 /// [sparse files](https://www.gnu.org/software/tar/manual/html_node/PAX-Sparse-Files.html)).
 #[derive(Clone, Debug, Default)]
@@ -405,8 +410,8 @@ struct Extensions {
 }
 
 impl Extensions {
-    /// Adds the records of an extension header, each in the form `LENGTH KEY=VALUE\n`. Of two with the same key, the last
-    /// one counts.
+    /// Adds the records of an extension header, each in the form `LENGTH KEY=VALUE\n`. Of two with
+    /// the same key, the last one counts.
     fn read(&mut self, text: &[u8]) -> Result<(), ArchiveError> {
         let mut rest = text;
         while rest.first().is_some_and(|byte| *byte != 0) {
@@ -448,7 +453,7 @@ impl Extensions {
         Ok(())
     }
 
-    /// These, and from `global` what they do not say.
+    /// These, with those of `global` as defaults.
     fn or(self, global: &Self) -> Self {
         Self {
             path: self.path.or_else(|| global.path.clone()),
@@ -474,7 +479,7 @@ fn number(digits: &[u8]) -> Option<u64> {
 
 fn chunks(numbers: &[u64], path: &[u8]) -> Result<Vec<Chunk>, ArchiveError> {
     if numbers.len() > 2 * MAX_CHUNKS {
-        return Err(unsupported(path, TOO_MANY_CHUNKS));
+        return Err(unsupported(path, Form::ManyPieces));
     }
     let (pairs, rest) = numbers.as_chunks();
     if !rest.is_empty() {
@@ -489,12 +494,13 @@ fn chunks(numbers: &[u64], path: &[u8]) -> Result<Vec<Chunk>, ArchiveError> {
         .collect())
 }
 
-/// Checks that the pieces lie one behind the other in a file of `size` bytes, and are all of the `stored` bytes.
+/// Checks that the pieces follow one another in a file of `size` bytes, and add up to the `stored`
+/// bytes.
 fn check_map(size: u64, chunks: &[Chunk], stored: u64) -> Result<(), ArchiveError> {
     let mut position = 0;
     let mut left = stored;
     for Chunk { offset, length } in chunks {
-        // Archivers disagree on where a piece begins if the one before it ends within a block.
+        // Archivers disagree on where a piece starts if the previous one ends within a block.
         let is_aligned = *length == 0 || (stored - left).is_multiple_of(BLOCK);
         match (offset.checked_add(*length), left.checked_sub(*length)) {
             (Some(end), Some(rest)) if *offset >= position && end <= size && is_aligned => {
@@ -547,7 +553,7 @@ fn damaged(damage: Damage) -> ArchiveError {
     ArchiveError::Damaged { damage }
 }
 
-fn unsupported(path: &[u8], form: &'static str) -> ArchiveError {
+fn unsupported(path: &[u8], form: Form) -> ArchiveError {
     ArchiveError::Unsupported {
         path: String::from_utf8_lossy(path).into_owned(),
         form,

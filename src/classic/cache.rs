@@ -1,131 +1,99 @@
-//! What a compile keeps in `CACHE_DIR` for the next one: the agent's files, and the record of them.
+//! What a compile keeps in `CACHE_DIR` for the next one: the agent's files and their metadata.
 
 use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::files::{self, Links};
-use crate::install::{self, Previous};
+use crate::install::{self, OnNotice, Previous};
 use crate::limits::Limits;
-use crate::output::Output;
-use crate::record::Record;
+use crate::metadata::AgentMetadata;
 
-/// The folder of `CACHE_DIR` that is ours.
-const FOLDER: &str = "backplane";
+/// Our directory in `CACHE_DIR`.
+const DIRECTORY: &str = "backplane";
 
-/// The record's file below it, in the form that the layer of the other front end has it as metadata.
-const RECORD: &str = "agent.toml";
+/// The file of the metadata below it. The other front end has the same as the metadata of its
+/// layer.
+const METADATA: &str = "agent.toml";
 
-/// The folder that the agent is kept in.
+/// The directory that the agent is kept in.
 pub(super) struct Cache {
-    folder: PathBuf,
+    directory: PathBuf,
 }
 
 impl Cache {
-    /// Makes the folder below `cache_folder`, in place of whatever else has its name, with nothing in it that no compile keeps.
-    pub(super) fn open(cache_folder: &Path, output: &dyn Output) -> io::Result<Self> {
-        let folder = cache_folder.join(FOLDER);
-        install::prepare(&folder, &[RECORD], output)?;
-        Ok(Self { folder })
+    /// Makes the directory below `cache_directory`, or replaces what has its name, and removes what
+    /// no compile keeps.
+    pub(super) fn open(cache_directory: &Path, on_notice: OnNotice<'_>) -> io::Result<Self> {
+        let directory = cache_directory.join(DIRECTORY);
+        install::prepare(&directory, &[METADATA], on_notice)?;
+        Ok(Self { directory })
     }
 
-    pub(super) fn folder(&self) -> &Path {
-        &self.folder
+    pub(super) fn directory(&self) -> &Path {
+        &self.directory
     }
 
-    /// What the compile before has left.
+    /// What the previous compile left.
     pub(super) fn previous(&self, limits: &Limits) -> Previous {
-        match files::read_small(&self.record(), limits.record_bytes, Links::Refuse) {
+        match files::read_small(
+            &self.metadata_path(),
+            limits.max_metadata_bytes,
+            Links::Refuse,
+        ) {
             Ok(content) => parse(&content),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Previous::Nothing,
             Err(error) => Previous::unreadable(&error.to_string()),
         }
     }
 
-    /// Writes the record down, whole or not at all; after the files, so that a compile that dies before leaves one that does not fit
-    /// them, and the next one installs anew.
-    pub(super) fn remember(&self, record: Option<&Record>) -> io::Result<()> {
-        let Some(record) = record else {
-            return files::remove(&self.record());
+    /// Writes the metadata, completely or not at all. This is the last step, so that a compile that
+    /// dies before leaves metadata that does not match, and the next one installs again.
+    pub(super) fn write(&self, metadata: Option<&AgentMetadata>) -> io::Result<()> {
+        let Some(metadata) = metadata else {
+            return files::remove(&self.metadata_path());
         };
-        let text = toml::to_string(record).map_err(io::Error::other)?;
-        files::replace(&self.record(), text.as_bytes())
+        let text = toml::to_string(metadata).map_err(io::Error::other)?;
+        files::replace(&self.metadata_path(), text.as_bytes())
     }
 
-    fn record(&self) -> PathBuf {
-        self.folder.join(RECORD)
+    fn metadata_path(&self) -> PathBuf {
+        self.directory.join(METADATA)
     }
 }
 
-/// Reads a record.
+/// Parses metadata.
 pub(crate) fn parse(content: &[u8]) -> Previous {
     match toml::from_slice(content) {
-        Ok(record) => Previous::Record(record),
+        Ok(metadata) => Previous::Agent(metadata),
         Err(error) => Previous::unreadable(error.message()),
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::files::strange::{STRANGE, assert_untouched, put_strange};
-    use crate::output::Recorded;
-    use crate::record::tests::record;
     use proptest::prelude::*;
 
-    fn open(cache_folder: &Path) -> Cache {
-        Cache::open(cache_folder, &Recorded::default()).unwrap()
+    use super::*;
+    use crate::metadata::tests::agent_metadata;
+
+    fn open(cache_directory: &Path) -> Cache {
+        Cache::open(cache_directory, &|_| {}).unwrap()
     }
 
     #[test]
     fn record_is_kept_and_forgotten() {
-        let folder = tempfile::tempdir().unwrap();
+        let directory = tempfile::tempdir().unwrap();
         // What had the name before does not matter.
-        fs_err::write(folder.path().join(FOLDER), "a file").unwrap();
+        fs_err::write(directory.path().join(DIRECTORY), "a file").unwrap();
         let limits = Limits::default();
-        let previous = || open(folder.path()).previous(&limits);
+        let previous = || open(directory.path()).previous(&limits);
         assert_eq!(previous(), Previous::Nothing);
-        let cache = open(folder.path());
-        cache.remember(Some(&record())).unwrap();
-        assert_eq!(previous(), Previous::Record(record()));
+        let cache = open(directory.path());
+        cache.write(Some(&agent_metadata())).unwrap();
+        assert_eq!(previous(), Previous::Agent(agent_metadata()));
         for _ in 0..2 {
-            cache.remember(None).unwrap();
+            cache.write(None).unwrap();
             assert_eq!(previous(), Previous::Nothing);
-        }
-    }
-
-    #[test]
-    fn whatever_is_in_the_place_of_ours_is_replaced() {
-        for place in [
-            "backplane",
-            "backplane/agent.toml",
-            "backplane/agent.toml.new",
-            "backplane/staging",
-        ] {
-            for kind in STRANGE {
-                let folder = tempfile::tempdir().unwrap();
-                let outside = folder.path().join("outside");
-                let cache = open(folder.path());
-                cache.remember(Some(&record())).unwrap();
-                put_strange(kind, &folder.path().join(place), &outside);
-
-                let cache = open(folder.path());
-                let previous = cache.previous(&Limits::default());
-                let what = format!("{place} as {kind}: {previous:?}");
-                match place {
-                    "backplane" => assert_eq!(previous, Previous::Nothing, "{what}"),
-                    "backplane/agent.toml" => {
-                        assert!(matches!(previous, Previous::Unreadable { .. }), "{what}");
-                    }
-                    _ => assert_eq!(previous, Previous::Record(record()), "{what}"),
-                }
-                cache.remember(Some(&record())).unwrap();
-                assert_untouched(&outside, &what);
-                let cache = open(folder.path());
-                assert_eq!(
-                    cache.previous(&Limits::default()),
-                    Previous::Record(record())
-                );
-            }
         }
     }
 

@@ -1,58 +1,49 @@
 //! The config vars of the app: in `ENV_DIR`, a file for each.
 
 use std::ffi::{OsStr, OsString};
-use std::io;
 use std::os::unix::ffi::OsStringExt;
 use std::path::Path;
 
+use crate::environment::Environment;
+use crate::error::BackplaneError;
 use crate::files::{self, Links};
 use crate::limits::Limits;
-use crate::settings::{Environment, Setting};
+use crate::settings::{PREFIX, Setting};
 
-/// How all names begin that are ours, or may be meant to be.
-const BEGINNING: &str = "BACKPL";
-
-/// Errors that can occur when the config vars are read.
-#[derive(Debug)]
-pub(crate) enum ConfigVarsError {
-    /// Their directory cannot be listed.
-    List(io::Error),
-    /// One that a build needs cannot be read.
-    Read {
-        name: &'static str,
-        error: io::Error,
-    },
-}
-
-/// Reads the settings in `folder`, and the names beside them that may be meant to be ours. No other value is read: the app's secrets
-/// are no business of ours. There is no folder where whoever builds sets no config var.
-pub(super) fn read(folder: Option<&Path>, limits: &Limits) -> Result<Environment, ConfigVarsError> {
-    let Some(folder) = folder.filter(|folder| folder.is_dir()) else {
+/// Reads the settings in `directory`, and the names beside them that a user may mean to be ours. No
+/// other value is read, because it may be a secret of the app. Without config vars there may be no
+/// directory.
+pub(super) fn read(
+    directory: Option<&Path>,
+    limits: &Limits,
+) -> Result<Environment, BackplaneError> {
+    let Some(directory) = directory.filter(|directory| directory.is_dir()) else {
         return Ok(Environment::new());
     };
     let mut variables = Environment::new();
-    for entry in fs_err::read_dir(folder).map_err(ConfigVarsError::List)? {
-        let name = entry.map_err(ConfigVarsError::List)?.file_name();
+    for entry in fs_err::read_dir(directory).map_err(BackplaneError::ConfigVars)? {
+        let name = entry.map_err(BackplaneError::ConfigVars)?.file_name();
         if name
             .to_string_lossy()
             .to_ascii_uppercase()
-            .starts_with(BEGINNING)
+            .starts_with(PREFIX)
         {
             variables.insert(name, OsString::new());
         }
     }
     for name in Setting::ALL.map(Setting::name) {
         if let Some(value) = variables.get_mut(OsStr::new(name)) {
-            let path = folder.join(name);
-            *value = files::read_small(&path, limits.config_var_bytes, Links::Follow)
+            let path = directory.join(name);
+            *value = files::read_small(&path, limits.max_config_var_bytes, Links::Follow)
                 .map(value_of)
-                .map_err(|error| ConfigVarsError::Read { name, error })?;
+                .map_err(|error| BackplaneError::ConfigVar { name, error })?;
         }
     }
     Ok(variables)
 }
 
-/// The value in a file: without the newlines at its end, as Heroku's own buildpacks read it (`$(cat FILE)`).
+/// The value in a file, without newlines at its end, as Heroku's own buildpacks read it (`$(cat
+/// FILE)`).
 fn value_of(mut content: Vec<u8>) -> OsString {
     while content.last() == Some(&b'\n') {
         content.pop();
@@ -62,23 +53,23 @@ fn value_of(mut content: Vec<u8>) -> OsString {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-
-    use crate::files::strange::{STRANGE, put_strange};
     use rustix::fs::{CWD, FileType, Mode, mknodat};
 
-    fn read_in(folder: &Path) -> Result<Environment, ConfigVarsError> {
+    use super::*;
+    use crate::files::strange::{STRANGE, put_strange};
+
+    fn read_in(directory: &Path) -> Result<Environment, BackplaneError> {
         let limits = Limits {
-            config_var_bytes: 32,
+            max_config_var_bytes: 32,
             ..Limits::default()
         };
-        read(Some(folder), &limits)
+        read(Some(directory), &limits)
     }
 
     #[test]
     fn settings_are_read_and_of_others_only_the_name() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = |name: &str| folder.path().join(name);
+        let directory = tempfile::tempdir().unwrap();
+        let path = |name: &str| directory.path().join(name);
         for (name, content) in [
             ("BACKPLANE_AGENT_URL", &b"vendor/backplane\n\n"[..]),
             ("BACKPLANE_AGENT_CHANNEL", b"\xff"),
@@ -101,20 +92,28 @@ mod tests {
             let value = OsString::from_vec(value.to_vec());
             (OsStr::new(name).to_owned(), value)
         });
-        assert_eq!(read_in(folder.path()).unwrap(), Environment::from(expected));
+        assert_eq!(
+            read_in(directory.path()).unwrap(),
+            Environment::from(expected)
+        );
     }
 
     #[test]
     fn setting_that_cannot_be_read_is_named() {
-        let folder = tempfile::tempdir().unwrap();
-        let (vars, outside) = (folder.path().join("env"), folder.path().join("outside"));
+        let directory = tempfile::tempdir().unwrap();
+        let (vars, outside) = (
+            directory.path().join("env"),
+            directory.path().join("outside"),
+        );
         let variable = vars.join("BACKPLANE_AGENT_URL");
         fs_err::create_dir(&vars).unwrap();
         for kind in STRANGE {
             put_strange(kind, &variable, &outside);
             match read_in(&vars) {
                 Ok(_) => assert!(kind.ends_with("file") || kind == "hard link", "{kind}"),
-                Err(ConfigVarsError::Read { name, .. }) => assert_eq!(name, "BACKPLANE_AGENT_URL"),
+                Err(BackplaneError::ConfigVar { name, .. }) => {
+                    assert_eq!(name, "BACKPLANE_AGENT_URL");
+                }
                 Err(error) => panic!("{kind}: {error:?}"),
             }
         }
@@ -124,10 +123,10 @@ mod tests {
     }
 
     #[test]
-    fn no_folder_is_no_variable() {
-        for folder in [None, Some(Path::new("/nowhere/env"))] {
+    fn no_directory_is_no_variable() {
+        for directory in [None, Some(Path::new("/nowhere/env"))] {
             assert_eq!(
-                read(folder, &Limits::default()).unwrap(),
+                read(directory, &Limits::default()).unwrap(),
                 Environment::new()
             );
         }

@@ -3,6 +3,7 @@
 use std::io;
 use std::path::Path;
 
+use libcnb::Buildpack;
 use libcnb::additional_buildpack_binary_path;
 use libcnb::build::BuildContext;
 use libcnb::data::layer::LayerName;
@@ -12,35 +13,40 @@ use libcnb::generic::GenericMetadata;
 use libcnb::layer::{CachedLayerDefinition, InvalidMetadataAction, RestoredLayerAction};
 use serde::Deserialize;
 
-use crate::BackplaneBuildpack;
-use crate::errors::BackplaneError;
-use crate::files::{self, DIRECTORY_MODE, Links};
-use crate::install::{self, InstallError, Installation, Previous};
+use crate::error::BackplaneError;
+use crate::files::{self, Links, PROGRAM_MODE};
+use crate::install::{self, InstallError, Installation, OnNotice, Previous};
 use crate::launch_program;
 use crate::limits::Limits;
-use crate::output::Output;
-use crate::record::Record;
+use crate::messages::progress;
+use crate::metadata::AgentMetadata;
+use crate::network::Network;
+use crate::output::Log;
 use crate::release::Release;
 use crate::sbom;
 use crate::settings::Settings;
 
-/// Any user must be able to run the launch program: one that cannot be run aborts the boot.
-const PROGRAM_MODE: u32 = DIRECTORY_MODE;
+/// The staging directory, beside the layer: the lifecycle ignores directories without a
+/// description.
+const STAGING: &str = "agent.staging";
 
-/// Keeps, refreshes or replaces the agent of the layer, and rewrites our own program in it; gives the record of the
-/// agent that is in the layer afterwards, if there is one.
-pub(crate) fn install(
-    context: &BuildContext<BackplaneBuildpack>,
+/// Keeps, refreshes or replaces the agent of the layer, and rewrites our own program in it. Returns
+/// the metadata of the agent that is in the layer afterwards, or `None` if the build goes on
+/// without one.
+pub(crate) fn install<B: Buildpack<Error = BackplaneError>>(
+    context: &BuildContext<B>,
     settings: &Settings,
+    network: &Network,
     release: &Release,
-    output: &dyn Output,
-) -> libcnb::Result<Option<Record>, BackplaneError> {
+    log: &dyn Log,
+) -> libcnb::Result<Option<AgentMetadata>, BackplaneError> {
     let program = additional_buildpack_binary_path!("launch");
     launch_program::check(&program, &release.target)?;
 
     let name = layer_name!("agent");
     let limits = Limits::default();
-    let previous = previous(&context.layers_dir, &name, &limits, output)?;
+    let on_notice: OnNotice<'_> = &|notice| progress::log(&notice, log);
+    let previous = previous(&context.layers_dir, &name, &limits, log)?;
     // Always kept: libcnb would remove the old agent before the new one is there.
     let layer = context.cached_layer(
         name,
@@ -51,46 +57,45 @@ pub(crate) fn install(
             restored_layer_action: &|_: &GenericMetadata, _: &Path| RestoredLayerAction::KeepLayer,
         },
     )?;
-    let record = Installation {
-        folder: &layer.path(),
-        // No layer: the lifecycle leaves folders without a description alone, and nothing of it stays.
+    let metadata = Installation {
+        directory: &layer.path(),
         staging: &context.layers_dir.join(STAGING),
         release,
         optional: settings.optional,
-        network: &settings.network,
+        network,
         limits: &limits,
-        output,
+        on_notice,
     }
     .run(previous)
     .map_err(BackplaneError::Install)?;
 
-    // At every build, so that a fixed supervisor reaches every cached app.
+    // In every build, so that a fixed supervisor reaches every cached app.
     layer.write_exec_d_programs([("launch", program)])?;
     for path in ["", "exec.d", "exec.d/launch"] {
+        // The launch program aborts the boot if the image's user cannot run it.
         files::set_mode(&layer.path().join(path), PROGRAM_MODE)
             .map_err(BackplaneError::LaunchProgram)?;
     }
-    install::put_own_files(&layer.path(), record.as_ref())
+    install::write_buildpack_files(&layer.path(), metadata.as_ref())
         .map_err(BackplaneError::LaunchProgram)?;
-    layer.write_sboms(&record.iter().map(sbom::of_agent).collect::<Vec<_>>())?;
-    // Last, so that a build that dies before leaves a record that does not fit, and the next one installs anew.
-    match &record {
-        Some(record) => layer.write_metadata(record)?,
+    layer.write_sboms(&metadata.iter().map(sbom::of_agent).collect::<Vec<_>>())?;
+    // Last, so that a build that dies before leaves metadata that does not match, and the next one
+    // installs again.
+    match &metadata {
+        Some(metadata) => layer.write_metadata(metadata)?,
         None => layer.write_metadata(GenericMetadata::default())?,
     }
-    Ok(record)
+    Ok(metadata)
 }
 
-/// The directory to work in, beside the layer.
-const STAGING: &str = "agent.staging";
-
-/// Reads what an earlier build has left of the layer, and makes the layer one that libcnb can work on: libcnb follows links, waits
-/// for FIFOs, and fails for a description that is none. What does not fit is removed, and all that is made anew at each build.
+/// Reads what an earlier build left of the layer, and makes the layer one that libcnb can work on:
+/// libcnb follows links, waits for FIFOs, and fails for a damaged description. What does not fit is
+/// removed; every build makes the rest again.
 fn previous(
     layers: &Path,
     name: &LayerName,
     limits: &Limits,
-    output: &dyn Output,
+    log: &dyn Log,
 ) -> Result<Previous, BackplaneError> {
     let layer = layers.join(name.as_str());
     let description = layers.join(format!("{name}.toml"));
@@ -98,60 +103,53 @@ fn previous(
     let is_restored = [&layer, &description]
         .iter()
         .any(|path| fs_err::symlink_metadata(path).is_ok());
-    let previous = match files::read_small(&description, limits.record_bytes, Links::Refuse) {
+    let previous = match files::read_small(&description, limits.max_metadata_bytes, Links::Refuse) {
         Ok(content) => match parse(&content) {
             Ok(previous) => {
-                // Not only read: what libcnb writes to next has to be a file of this user's.
+                // Rewritten, because libcnb writes to it, and it may belong to another user.
                 files::replace(&description, &content).map_err(BackplaneError::RestoredLayer)?;
                 previous
             }
-            Err(reason) => remove_damaged(&description, &reason, output)?,
+            Err(reason) => remove_damaged(&description, &reason, log)?,
         },
         Err(error) if error.kind() == io::ErrorKind::NotFound => Previous::Nothing,
-        Err(error) => remove_damaged(&description, &error.to_string(), output)?,
+        Err(error) => remove_damaged(&description, &error.to_string(), log)?,
     };
-    prepare(layers, &layer, name, output).map_err(|error| {
+    prepare(layers, &layer, name, log).map_err(|error| {
         if is_restored {
             BackplaneError::RestoredLayer(error)
         } else {
-            BackplaneError::Install(InstallError::Folder(error))
+            BackplaneError::Install(InstallError::Directory(error))
         }
     })?;
-    if has_layer {
-        return Ok(previous);
-    }
-    // The files without their description, or the other way round, are nothing.
     Ok(match previous {
-        Previous::Record(_) => Previous::Nothing,
-        other => other,
+        // A description without files.
+        Previous::Agent(_) if !has_layer => Previous::Nothing,
+        previous => previous,
     })
 }
 
 /// Removes a layer description that libcnb would fail for.
-fn remove_damaged(
-    path: &Path,
-    reason: &str,
-    output: &dyn Output,
-) -> Result<Previous, BackplaneError> {
-    output.step("Removing the cached agent's description, which is damaged");
-    files::remove(path).map_err(BackplaneError::LayerRecord)?;
+fn remove_damaged(path: &Path, reason: &str, log: &dyn Log) -> Result<Previous, BackplaneError> {
+    log.step(&progress::DAMAGED_DESCRIPTION);
+    files::remove(path).map_err(BackplaneError::LayerDescription)?;
     Ok(Previous::unreadable(reason))
 }
 
-/// Reads a layer description: an error if libcnb would not take it for one.
+/// Reads a layer description; an error if libcnb would refuse it.
 pub(crate) fn parse(content: &[u8]) -> Result<Previous, String> {
     let description: LayerContentMetadata =
         toml::from_slice(content).map_err(|error| error.message().to_owned())?;
-    Ok(match description.metadata.map(Record::deserialize) {
+    Ok(match description.metadata.map(AgentMetadata::deserialize) {
         None => Previous::Nothing,
-        Some(Ok(record)) => Previous::Record(record),
+        Some(Ok(metadata)) => Previous::Agent(metadata),
         Some(Err(error)) => Previous::unreadable(error.message()),
     })
 }
 
-/// Removes all of the layer but the agent's files.
-fn prepare(layers: &Path, layer: &Path, name: &LayerName, output: &dyn Output) -> io::Result<()> {
-    install::prepare(layer, &[], output)?;
+/// Removes everything of the layer except the agent's files.
+fn prepare(layers: &Path, layer: &Path, name: &LayerName, log: &dyn Log) -> io::Result<()> {
+    install::prepare(layer, &[], &|notice| progress::log(&notice, log))?;
     let sboms = format!("{name}.sbom.");
     for entry in fs_err::read_dir(layers)? {
         let entry = entry?;
@@ -164,27 +162,25 @@ fn prepare(layers: &Path, layer: &Path, name: &LayerName, output: &dyn Output) -
     Ok(())
 }
 
-/// Removes the store of the buildpack, before libcnb reads it: there is none that is ours.
+/// Removes the store of the buildpack before libcnb reads it, because ours has none.
 pub(crate) fn remove_store(layers: &Path) {
-    // What cannot be removed is libcnb's to tell.
-    let _ = files::remove(&layers.join("store.toml"));
+    let _ = files::remove(&layers.join("store.toml")); // libcnb reports what cannot be removed.
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::record::tests::record;
-
-    use crate::files::strange::{STRANGE, assert_untouched, put_strange};
-    use crate::output::Recorded;
     use proptest::prelude::*;
+
+    use super::*;
+    use crate::metadata::tests::agent_metadata;
+    use crate::output::CnbLog;
 
     /// The layer as a build leaves it and the lifecycle restores it.
     fn restored() -> tempfile::TempDir {
         let layers = tempfile::tempdir().unwrap();
         fs_err::create_dir_all(layers.path().join("agent/libexec")).unwrap();
         fs_err::write(layers.path().join("agent/libexec/backplane"), "agent").unwrap();
-        let metadata = Some(toml::Table::try_from(record()).unwrap());
+        let metadata = Some(toml::Table::try_from(agent_metadata()).unwrap());
         let description = LayerContentMetadata {
             types: None,
             metadata,
@@ -195,15 +191,14 @@ mod tests {
     }
 
     fn examine(layers: &Path) -> Previous {
-        let (output, limits) = (Recorded::default(), Limits::default());
-        previous(layers, &layer_name!("agent"), &limits, &output).unwrap()
+        previous(layers, &layer_name!("agent"), &Limits::default(), &CnbLog).unwrap()
     }
 
     #[test]
     fn record_survives_the_layer_metadata() {
         let layers = restored();
         for _ in 0..2 {
-            assert_eq!(examine(layers.path()), Previous::Record(record()));
+            assert_eq!(examine(layers.path()), Previous::Agent(agent_metadata()));
         }
     }
 
@@ -229,9 +224,15 @@ mod tests {
 
     #[test]
     fn toml_that_is_no_layer_description_is_refused() {
-        let deep = |opening: &str, closing: &str| {
+        let deep = |opening: &str, next_step: &str| {
             let depth = 100_000;
-            ["x = ", &opening.repeat(depth), "1", &closing.repeat(depth)].concat()
+            [
+                "x = ",
+                &opening.repeat(depth),
+                "1",
+                &next_step.repeat(depth),
+            ]
+            .concat()
         };
         let dotted = format!("[metadata]\n{}a = 1", "a.".repeat(500_000));
         for content in [
@@ -246,13 +247,13 @@ mod tests {
         ] {
             assert!(parse(content).is_err());
         }
-        assert!(!matches!(parse(dotted.as_bytes()), Ok(Previous::Record(_))));
+        assert!(!matches!(parse(dotted.as_bytes()), Ok(Previous::Agent(_))));
     }
 
     proptest! {
         #[test]
         fn any_bytes_are_a_description_or_none(content: Vec<u8>) {
-            prop_assert!(!matches!(parse(&content), Ok(Previous::Record(_))));
+            prop_assert!(!matches!(parse(&content), Ok(Previous::Agent(_))));
         }
 
         #[test]
@@ -261,41 +262,6 @@ mod tests {
             let position = position.index(content.len());
             content.splice(position..position, with);
             let _ = parse(&content);
-        }
-    }
-
-    #[test]
-    fn whatever_is_in_the_place_of_ours_is_made_one_that_libcnb_can_work_on() {
-        for place in [
-            "agent",
-            "agent.toml",
-            "agent.staging",
-            "agent.sbom.cdx.json",
-            "agent/exec.d",
-            "agent/agent.sha256",
-            "agent/env.launch",
-            "agent/libexec",
-            "launch.toml",
-        ] {
-            for kind in STRANGE {
-                let (layers, outside) = (restored(), tempfile::tempdir().unwrap());
-                let at = layers.path().join(place);
-                put_strange(kind, &at, outside.path());
-                let previous = examine(layers.path());
-                let what = format!("{place} as {kind}: {previous:?}");
-                if place == "agent.toml" {
-                    assert!(matches!(previous, Previous::Unreadable { .. }), "{what}");
-                } else if place == "agent" && !kind.contains("director") {
-                    assert_eq!(previous, Previous::Nothing, "{what}");
-                } else if place != "agent" {
-                    assert_eq!(previous, Previous::Record(record()), "{what}");
-                }
-                assert!(files::is_directory(&layers.path().join("agent")), "{what}");
-                if !["agent", "agent/libexec"].contains(&place) {
-                    assert!(fs_err::symlink_metadata(&at).is_err(), "{what}");
-                }
-                assert_untouched(outside.path(), &what);
-            }
         }
     }
 

@@ -1,6 +1,6 @@
 //! What archivers, Git and editors do to an agent on its way into an image.
 
-use crate::releases::{assert_says, build_from, file, sha256};
+use crate::releases::{CACHED_AGENT_KEPT, assert_says, build_from, file, sha256};
 use crate::sources::start_of_a_program;
 use crate::subjects::{PATIENT_AGENT, app};
 use crate::support::{Build, FrontEnd, Image, for_each_front_end};
@@ -103,17 +103,13 @@ fn half_a_program_never_replaces_a_cached_agent(front_end: FrontEnd) {
     let authority = Authority::new();
     let server = ReleaseServer::https(&authority, [file(half)]);
     let (log, build) = build_from(front_end, &server, &authority).run_to_failure();
-    assert_says(
-        &log,
-        "'backplane' is damaged, or ends before its own headers say",
-    );
     assert_says(&log, "Error: backplane/archive/incomplete-program");
     server.will_answer([file(&whole)]);
     let mut image = build.run();
     for answer in [file(half), file(&gzip(half)), Answer::Raw(without_length)] {
         server.will_answer([answer]);
         image = image.rebuild();
-        assert_says(&image.log, "Using the cached agent, as its source");
+        assert_says(&image.log, CACHED_AGENT_KEPT);
         assert_eq!(installed(&image, "backplane"), whole);
     }
 }
@@ -139,7 +135,7 @@ fn download_of_unknown_length_has_to_say_where_it_ends(front_end: FrontEnd) {
     assert_eq!(installed(&image, "backplane"), agent);
     server.will_answer([without_length(agent)]);
     let image = image.rebuild();
-    assert_says(&image.log, "Using the cached agent, as its source");
+    assert_says(&image.log, CACHED_AGENT_KEPT);
     let pinned = image
         .restored()
         .env("BACKPLANE_AGENT_SHA256", sha256(agent))
@@ -164,7 +160,8 @@ fn every_form_of_a_gzip_file_is_a_source(front_end: FrontEnd) {
     }
     server.will_answer([file(&gzip(b"Too Many Requests"))]);
     let (log, _) = build_from(front_end, &server, &authority).run_to_failure();
-    assert_says(&log, "it is a gzip file, and what is in it is neither");
+    assert_says(&log, "gzip content");
+    assert_says(&log, "Error: backplane/archive/not-an-agent");
 }
 
 const LFS_POINTER: &str =
@@ -187,9 +184,13 @@ fn mangled_vendored_file_is_named_with_its_cure(front_end: FrontEnd) {
         (
             program()[..999].to_vec(),
             "incomplete-program",
-            "Commit the file anew",
+            "Commit the file again",
         ),
-        (gzip(b"x")[..15].to_vec(), "damaged", "Commit the file anew"),
+        (
+            gzip(b"x")[..15].to_vec(),
+            "damaged",
+            "Commit the file again",
+        ),
         (
             b"Not Found".to_vec(),
             "not-an-agent",
@@ -209,11 +210,8 @@ fn pinned_download_of_something_else_is_named(front_end: FrontEnd) {
     let authority = Authority::new();
     let server = ReleaseServer::https(&authority, [Answer::status(404)]);
     for (content, expected) in [
-        (
-            "<!DOCTYPE html><p>Please log in",
-            "of type text/html, a web page, 31 B",
-        ),
-        (LFS_POINTER, "It is a Git LFS pointer"),
+        ("<!DOCTYPE html><p>Please log in", "(text/html), 31 B"),
+        (LFS_POINTER, "a Git LFS pointer"),
         (PATIENT_AGENT, "tampered with the file"),
     ] {
         server.will_answer([file(content.as_bytes())]);

@@ -1,7 +1,8 @@
 //! What a build installs, records, keeps and says.
 
 use crate::releases::{
-    OTHER_AGENT, archive, assert_says, build_from, file, installed, served, sha256,
+    CACHED_AGENT_KEPT, OTHER_AGENT, archive, assert_says, build_from, file, installed, served,
+    sha256,
 };
 use crate::subjects::{PATIENT_AGENT, app, build_by, build_with_agent};
 use crate::support::{Build, FrontEnd, for_each_front_end};
@@ -154,17 +155,14 @@ fn nothing_secret_is_written_down(front_end: FrontEnd) {
     // Nor when it fails, with a cached agent or without.
     server.will_answer([Answer::status(404)]);
     let image = image.rebuild();
-    assert_says(
-        &image.log,
-        "Using the cached agent, as its source can't be used",
-    );
+    assert_says(&image.log, CACHED_AGENT_KEPT);
     let elsewhere = format!(
         "https://us3r:s3cret@{}/other?key=s3cret",
         server.authority()
     );
     let build = image.restored().env("BACKPLANE_AGENT_URL", elsewhere);
     let (log, build) = build.run_to_failure();
-    assert_says(&log, "Unable to fetch the agent");
+    assert_says(&log, "Error: backplane/download/not-found");
     for secret in secrets {
         assert!(!log.contains(secret), "{log}");
     }
@@ -202,10 +200,7 @@ fn pinned_rebuild_makes_no_request(front_end: FrontEnd) {
     let rebuilt = image.rebuild();
     assert_says(
         &rebuilt.log,
-        &format!(
-            "Using the cached agent: it has the pinned checksum {}",
-            sha256(&content)
-        ),
+        &format!("has the pinned checksum {}", sha256(&content)),
     );
     assert_eq!(installed(&rebuilt), PATIENT_AGENT);
     // Whatever the source.
@@ -229,16 +224,13 @@ fn pin_that_changed_is_never_served_from_the_cache(front_end: FrontEnd) {
     let (log, build) = repinned.run_to_failure();
     // Another try would bring the same.
     assert_eq!(server.take_requests().len(), 1);
-    assert_says(&log, "The agent's checksum isn't the pinned one");
+    assert_says(&log, "Error: backplane/checksum");
     assert_says(&log, &format!("expected {}", sha256(&other)));
     assert_says(&log, &format!("actual   {}", sha256(&content)));
 
     server.will_answer([file(&other)]);
     let image = build.run();
-    assert_says(
-        &image.log,
-        "Replacing the agent: the pinned checksum has changed",
-    );
+    assert_says(&image.log, "the pinned checksum has changed");
     assert_eq!(installed(&image), OTHER_AGENT);
 }
 
@@ -288,10 +280,7 @@ fn other_source_is_never_replaced_by_the_cache(front_end: FrontEnd) {
     let moved = image.restored().env("BACKPLANE_AGENT_CHANNEL", "beta");
     let (log, build) = moved.run_to_failure();
     let old = server.url("/stable-linux-amd64.tgz");
-    assert_says(
-        &log,
-        &format!("Replacing the agent: the source has changed from {old}"),
-    );
+    assert_says(&log, &format!("the source has changed from {old}"));
     // The cached one was not lost by that.
     server.will_answer([file(&content)]);
     let image = build.env("BACKPLANE_AGENT_CHANNEL", "stable").run();
@@ -303,8 +292,8 @@ fn damaged_cache_is_replaced_and_named(front_end: FrontEnd) {
     let agent = build.kept_agent().join("libexec/backplane");
     let descriptor = build.kept_record();
     let unreadable = match front_end {
-        FrontEnd::Cnb => "the cached agent's description, which is damaged",
-        FrontEnd::Classic => "the cached agent's record is unreadable",
+        FrontEnd::Cnb => "the cached agent's description",
+        FrontEnd::Classic => "metadata is unreadable",
     };
     // Our own program, which the other front end keeps nowhere, is the second file.
     let files = match front_end {
@@ -317,13 +306,13 @@ fn damaged_cache_is_replaced_and_named(front_end: FrontEnd) {
         fs::write(&descriptor, text.replace(from, to)).unwrap();
     };
     let damages: [(&str, &dyn Fn()); 8] = [
-        ("the cached file backplane is altered", &|| {
+        ("altered cached files: backplane", &|| {
             fs::write(&agent, "#!/bin/sh\nexec evil\n").unwrap();
         }),
-        ("the cached file backplane is missing", &|| {
+        ("missing cached files: backplane", &|| {
             fs::remove_file(&agent).unwrap();
         }),
-        ("the cached file extra is not ours", &|| {
+        ("unknown cached files: extra", &|| {
             fs::write(agent.with_file_name("extra"), "extra").unwrap();
         }),
         ("the installer has changed from 0 to 1", &|| {
@@ -338,7 +327,7 @@ fn damaged_cache_is_replaced_and_named(front_end: FrontEnd) {
         ("the architecture has changed from arm64 to amd64", &|| {
             edit("arch = \"amd64\"", "arch = \"arm64\"");
         }),
-        ("the cached agent's record is unreadable", &|| {
+        ("metadata is unreadable", &|| {
             edit(
                 "installer = \"1\"",
                 "installer = \"1\"\nfrom_the_future = true",
@@ -403,7 +392,7 @@ fn agent_that_is_optional_may_be_missing(front_end: FrontEnd) {
         .env("BACKPLANE_AGENT_OPTIONAL", "true")
         .run();
     assert_says(&image.log, "There is no Backplane agent in this build");
-    assert_says(&image.log, "the server answered with status 404");
+    assert_says(&image.log, "status 404");
     assert!(!image.agent_layer().join("libexec/backplane").exists());
     // What explains its absence to those who run the image.
     assert!(image.agent_layer().join("exec.d/launch").exists());
@@ -412,7 +401,7 @@ fn agent_that_is_optional_may_be_missing(front_end: FrontEnd) {
 
     server.will_answer([file(&archive(PATIENT_AGENT))]);
     let image = image.rebuild();
-    assert_says(&image.log, "Installing the agent: no agent is cached");
+    assert_says(&image.log, "no agent is cached");
     assert_eq!(installed(&image), PATIENT_AGENT);
 }
 

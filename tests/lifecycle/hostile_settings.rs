@@ -90,7 +90,7 @@ fn secrets_of_urls_are_never_shown(front_end: FrontEnd) {
         let (log, _) = Build::by(front_end, app())
             .env("BACKPLANE_AGENT_URL", OsString::from_vec(bytes.clone()))
             .run_to_failure();
-        assert_says(&log, "It isn't plain text");
+        assert_says(&log, "Error: backplane/settings/agent-url");
         assert!(!log.contains("S3"), "{log}");
         bytes.insert(0, 0x1b);
     }
@@ -103,7 +103,7 @@ fn recorded_source_has_no_secret(front_end: FrontEnd) {
     let image = build.env("BACKPLANE_AGENT_URL", path).run();
     assert_eq!(installed(&image), PATIENT_AGENT);
     let source = image.recorded_source().unwrap();
-    assert!(source.starts_with("mirror/agent?sha256="), "{source}");
+    assert!(source.starts_with("***@mirror/agent?sha256="), "{source}");
     assert!(!image.log.contains("S3"), "{}", image.log);
     if front_end == FrontEnd::Cnb {
         let folder = image.agent_layer_toml().parent().unwrap().to_owned();
@@ -114,10 +114,7 @@ fn recorded_source_has_no_secret(front_end: FrontEnd) {
     }
     // It is the same source the next time, in spite of what is left out of the record.
     let image = image.rebuild();
-    assert_says(
-        &image.log,
-        "Using the cached agent: the download has the same checksum",
-    );
+    assert_says(&image.log, "the download has the same checksum");
 }
 
 fn control_characters_of_a_name_are_escaped(front_end: FrontEnd) {

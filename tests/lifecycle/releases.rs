@@ -6,6 +6,9 @@ pub(crate) use crate::support::{archive, assert_says, file, sha256};
 use backplane_test_server::{Authority, ReleaseServer};
 use std::fs;
 
+/// How the warning starts that a build goes on with the cached agent.
+pub(crate) const CACHED_AGENT_KEPT: &str = "Using the cached agent because";
+
 pub(crate) const OTHER_AGENT: &str = "#!/bin/sh\nexec sleep 2000\n";
 
 /// A build from a server with a certificate of a private authority, which the app brings along.

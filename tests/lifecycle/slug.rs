@@ -54,7 +54,7 @@ fn original_buildpack_is_followed_without_any_change_to_the_app() {
     fs::write(build.kept_agent(), "the original's").unwrap();
 
     let image = build.run();
-    assert!(!image.log.contains("is not a variable"), "{}", image.log);
+    assert!(!image.log.contains("rename it"), "{}", image.log);
     let slug = image.agent_layer().join("..");
     let agent = fs::read_to_string(slug.join("bin/backplane")).unwrap();
     assert!(agent.contains("the original runs"), "{agent}");
@@ -239,13 +239,13 @@ fn folders_that_cannot_be_used_stop_the_build_with_advice() {
         assert_eq!(status.code(), Some(1), "{log}");
         log
     };
-    assert_says(&compile(&[]), "bin/compile BUILD_DIR CACHE_DIR ENV_DIR");
+    assert_says(&compile(&[]), "Error: backplane/classic/arguments");
 
     let path = |name: &str| folder.path().join(name);
     fs::write(path("a file"), "").unwrap();
     assert_says(
         &compile(&["app", "a file", "env"]),
-        "Unable to use the build cache",
+        "Error: backplane/classic/cache",
     );
 
     for name in ["app", "env"] {
@@ -256,6 +256,6 @@ fn folders_that_cannot_be_used_stop_the_build_with_advice() {
     fs::set_permissions(path("app"), fs::Permissions::from_mode(0o555)).unwrap();
     let log = compile(&["app", "cache", "env"]);
     fs::set_permissions(path("app"), fs::Permissions::from_mode(0o755)).unwrap();
-    assert_says(&log, "Unable to put the agent into the app");
+    assert_says(&log, "Error: backplane/classic/slug");
     assert_says(&log, ".profile.d");
 }

@@ -127,7 +127,8 @@ impl Form {
         .concat()
     }
 
-    /// A file with a segment, its content, and behind it a section table whose last section is `section`.
+    /// A file with a segment, its content, and behind it a section table whose last section is
+    /// `section`.
     fn file(self, last_section: &[u8]) -> Vec<u8> {
         let content = self.header_bytes() + self.segment_bytes();
         let table = content + 100;
@@ -144,7 +145,7 @@ impl Form {
 }
 
 fn whole(file: &[u8]) -> bool {
-    is_whole(Cursor::new(file), &file[..file.len().min(512)]).unwrap()
+    is_complete(Cursor::new(file), &file[..file.len().min(512)]).unwrap()
 }
 
 #[test]
@@ -245,7 +246,7 @@ fn hostile_tables_are_no_reason_to_panic() {
 }
 
 #[test]
-fn real_program_is_whole_until_it_is_cut_or_converted() {
+fn real_program_is_complete_until_it_is_cut_or_converted() {
     let program = fs_err::read("/bin/sh").unwrap();
     assert!(whole(&program));
     let cuts: [usize; 4] = array::from_fn(|tenths| program.len() * (2 * tenths + 3) / 10);

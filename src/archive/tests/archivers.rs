@@ -5,19 +5,19 @@ use std::process::Command;
 
 use super::*;
 
-/// Zeros count as holes, whatever the file system says.
+/// Zeros count as holes on every file system.
 const SPARSE: &str = "--hole-detection=raw";
 
-/// Packs a directory `dist` with `options` of tar and gives the archive.
-fn pack(folder: &Path, options: &[&str]) -> Vec<u8> {
+/// Packs a directory `dist` with `options` of tar; returns the archive.
+fn pack(directory: &Path, options: &[&str]) -> Vec<u8> {
     let status = Command::new("tar")
         .args(options)
         .args(["-cf", "archive.tar", "dist"])
-        .current_dir(folder)
+        .current_dir(directory)
         .status()
         .unwrap();
     assert!(status.success(), "{options:?}");
-    fs_err::read(folder.join("archive.tar")).unwrap()
+    fs_err::read(directory.join("archive.tar")).unwrap()
 }
 
 fn zeros(blocks: usize) -> Vec<u8> {
@@ -79,8 +79,8 @@ fn assert_installs_all(download: &[u8], files: &[(String, Vec<u8>)], what: &dyn 
 
 #[test]
 fn files_of_every_format_are_installed_byte_for_byte() {
-    let folder = tempfile::tempdir().unwrap();
-    let dist = folder.path().join("dist");
+    let directory = tempfile::tempdir().unwrap();
+    let dist = directory.path().join("dist");
     fs_err::create_dir(&dist).unwrap();
     let files = files();
     for (name, content) in &files {
@@ -109,16 +109,17 @@ fn files_of_every_format_are_installed_byte_for_byte() {
         &["--format=posix", "--pax-option=comment=x,globexthdr.name=g"],
         &["--format=posix", "--pax-option=SCHILY.xattr.user.x:=a"],
     ] {
-        assert_installs_all(&pack(folder.path(), options), &files, &options);
+        assert_installs_all(&pack(directory.path(), options), &files, &options);
     }
 }
 
 #[test]
 fn hard_links_of_the_archiver_are_the_files_that_they_name() {
-    let folder = tempfile::tempdir().unwrap();
-    let dist = folder.path().join("dist");
+    let directory = tempfile::tempdir().unwrap();
+    let dist = directory.path().join("dist");
     fs_err::create_dir_all(dist.join("bin")).unwrap();
-    // The directory is packed in the order of `--sort=name`: the agent is a link to what comes before it.
+    // The directory is packed in the order of `--sort=name`: the agent is a link to what comes
+    // before it.
     let content = [SCRIPT, &zeros(8)].concat();
     fs_err::write(dist.join("agent"), &content).unwrap();
     for link in ["bin/backplane", "bin/tunnel"] {
@@ -134,7 +135,7 @@ fn hard_links_of_the_archiver_are_the_files_that_they_name() {
             if options.len() == 3 && !format.ends_with("gnu") && !format.ends_with("posix") {
                 continue;
             }
-            assert_installs_all(&pack(folder.path(), options), &files, &options);
+            assert_installs_all(&pack(directory.path(), options), &files, &options);
         }
     }
 }
@@ -142,9 +143,9 @@ fn hard_links_of_the_archiver_are_the_files_that_they_name() {
 #[test]
 fn paths_of_every_length_are_read() {
     for format in ["oldgnu", "gnu", "ustar", "posix"] {
-        let folder = tempfile::tempdir().unwrap();
+        let directory = tempfile::tempdir().unwrap();
         let depth = if format == "ustar" { 1 } else { 5 };
-        let deep = folder.path().join("dist").join(
+        let deep = directory.path().join("dist").join(
             (0..depth)
                 .map(|level| format!("{level}{}", "d".repeat(90)))
                 .collect::<PathBuf>(),
@@ -159,6 +160,6 @@ fn paths_of_every_length_are_read() {
             fs_err::write(deep.join(name), content).unwrap();
         }
         let format = format!("--format={format}");
-        assert_installs_all(&pack(folder.path(), &[&format]), &files, &format);
+        assert_installs_all(&pack(directory.path(), &[&format]), &files, &format);
     }
 }

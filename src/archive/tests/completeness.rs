@@ -93,7 +93,8 @@ fn file_that_is_shorter_than_its_header_says_is_damaged() {
 
 #[test]
 fn gzip_members_are_one_archive_wherever_they_end() {
-    // The first member ends at each place around the end of the buffer that the file is read through.
+    // The first member ends at each place around the end of the buffer that the file is read
+    // through.
     let tar = Tar::new()
         .file("backplane", 0o755, SCRIPT)
         .file("tunnel", 0o755, &program())
@@ -136,19 +137,19 @@ fn gzip_files_are_unwrapped_or_named() {
         assert!(matches!(
             Attempt::new(&gzip(&download)).error(),
             ArchiveError::NotAnAgent {
-                found: Kind::Gzip,
+                found: FileKind::Gzip,
                 is_zipped: true
             }
         ));
     }
     for (content, expected) in [
-        (&b"Too Many Requests"[..], Kind::Text),
+        (&b"Too Many Requests"[..], FileKind::Text),
         (
             b"<!DOCTYPE html><title>Login</title>",
-            Kind::Other(Some("text/html")),
+            FileKind::Other(Some("text/html")),
         ),
-        (b"PK\x03\x04", Kind::Other(Some("application/zip"))),
-        (b"", Kind::Empty),
+        (b"PK\x03\x04", FileKind::Other(Some("application/zip"))),
+        (b"", FileKind::Empty),
     ] {
         let error = Attempt::new(&gzip(content)).error();
         assert!(
@@ -158,14 +159,14 @@ fn gzip_files_are_unwrapped_or_named() {
     }
     // A bomb between two layers.
     let limits = Limits {
-        unpacked_bytes: 100_000,
+        max_unpacked_bytes: 100_000,
         ..Limits::default()
     };
     let empty_members = gzip(b"").repeat(10_000);
     let bomb = gzip(&[gzip(SCRIPT), empty_members].concat());
     assert!(matches!(
         Attempt::with_limits(&bomb, &limits).error(),
-        ArchiveError::TooLarge { .. }
+        ArchiveError::TooLarge
     ));
 }
 
@@ -219,7 +220,7 @@ fn only_program_of_the_agents_name_is_the_agent() {
 fn scripts_that_no_kernel_runs_and_lfs_pointers_are_named() {
     let pointer = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n";
     for (content, expected) in [
-        (&b"#!/bin/sh\r\nexec tunnel\r\n"[..], "LineEnds"),
+        (&b"#!/bin/sh\r\nexec tunnel\r\n"[..], "LineEndings"),
         (b"\xef\xbb\xbf#!/bin/sh\nexec tunnel\n", "ByteOrderMark"),
         (pointer, "LfsPointer { name: \"backplane\" }"),
     ] {

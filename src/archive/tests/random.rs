@@ -1,4 +1,7 @@
-//! Random archives, most of them hostile: whatever comes, nothing panics and nothing is written elsewhere.
+//! Random archives, most of them hostile: nothing panics, and nothing is written elsewhere.
+
+#[path = "../../../tests/support/soak.rs"]
+mod soak;
 
 use std::os::unix::ffi::OsStrExt;
 
@@ -6,11 +9,8 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
 
+use self::soak::soak_or;
 use super::*;
-use soak::soak_or;
-
-#[path = "../../../tests/support/soak.rs"]
-mod soak;
 
 /// An entry of a random archive.
 #[derive(Clone, Debug)]
@@ -18,7 +18,7 @@ struct RandomEntry {
     kind: EntryType,
     path: Vec<u8>,
     mode: u32,
-    /// The size that the header tells; the true one where there is none.
+    /// The size in the header; the actual size if there is none.
     announced: Option<u64>,
     content: Vec<u8>,
     magic: [u8; 8],
@@ -200,9 +200,9 @@ fn download() -> impl Strategy<Value = Vec<u8>> {
     })
 }
 
-/// Everything below a folder that is not a folder itself, links not followed.
-fn below(folder: &Path) -> Vec<PathBuf> {
-    fs_err::read_dir(folder)
+/// Everything below a directory that is not a directory itself, links not followed.
+fn below(directory: &Path) -> Vec<PathBuf> {
+    fs_err::read_dir(directory)
         .unwrap()
         .flat_map(|entry| {
             let entry = entry.unwrap();
@@ -221,14 +221,14 @@ proptest! {
     #[test]
     fn random_archives_do_no_harm(download in download(), is_complete in any::<bool>()) {
         let limits = Limits {
-            unpacked_bytes: 1 << 20,
+            max_unpacked_bytes: 1 << 20,
             ..Limits::default()
         };
         let attempt = Attempt::with(&download, &limits, is_complete);
-        let folder = attempt.folder.path();
-        for path in below(folder) {
+        let directory = attempt.directory.path();
+        for path in below(directory) {
             prop_assert!(fs_err::symlink_metadata(&path).unwrap().is_file());
-            let place = path.strip_prefix(folder).unwrap();
+            let place = path.strip_prefix(directory).unwrap();
             let is_ours = place == Path::new("download")
                 || place.parent() == Some(Path::new("scratch"))
                 || place.parent() == Some(Path::new("into"));
@@ -238,9 +238,9 @@ proptest! {
             let installed = attempt.installed();
             prop_assert!(installed.contains(&executable("backplane")));
             let size = |(name, _): &(String, u32)| attempt.content(name).len() as u64;
-            prop_assert!(installed.iter().map(size).sum::<u64>() <= limits.unpacked_bytes);
+            prop_assert!(installed.iter().map(size).sum::<u64>() <= limits.max_unpacked_bytes);
             for (name, mode) in installed {
-                prop_assert!(mode == EXECUTABLE_MODE || mode == FILE_MODE);
+                prop_assert!(mode == PROGRAM_MODE || mode == FILE_MODE);
                 prop_assert!(!RESERVED_NAMES.contains(&name.as_str()));
                 prop_assert!(!Path::new(&name).as_os_str().as_bytes().contains(&b'/'));
             }

@@ -27,7 +27,6 @@ mod network;
 mod port;
 #[path = "../preparation.rs"]
 mod preparation;
-#[expect(dead_code, reason = "the tests over the CNB lifecycle use more of it")]
 #[path = "../release.rs"]
 mod release;
 #[expect(dead_code, reason = "the tests over the CNB lifecycle use more of it")]
@@ -48,7 +47,7 @@ pub(crate) use frp::{FrpServer, agent_archive};
 pub(crate) use image::Image;
 pub(crate) use load::{Client, Load, Record, Records};
 pub(crate) use network::Network;
-pub(crate) use release::{archive, file, sha256};
+pub(crate) use release::{archive, assert_says, file, sha256};
 pub(crate) use server::Edge;
 pub(crate) use soak::soak_or;
 pub(crate) use waiting::{DEADLINE, eventually, never_within};

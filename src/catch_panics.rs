@@ -1,0 +1,59 @@
+//! A panic of a library, turned into an error of the build.
+
+use std::panic::{self, AssertUnwindSafe, UnwindSafe};
+use std::process::ExitCode;
+use std::sync::OnceLock;
+
+/// Where the first panic was, in any thread.
+static PLACE: OnceLock<String> = OnceLock::new();
+
+/// Runs `program`. If it panics, calls `report` with the place of the panic, and returns the exit
+/// code of a failed build.
+pub(crate) fn catch_panics(
+    program: impl FnOnce() -> ExitCode + UnwindSafe,
+    report: impl FnOnce(String),
+) -> ExitCode {
+    panic::set_hook(Box::new(|panic| {
+        // Only the place: the message may quote a value of the user with a secret in it.
+        let place = panic.location().map_or_else(String::new, |location| {
+            format!("{}:{}", in_crate(location.file()), location.line())
+        });
+        let _ = PLACE.set(place); // Of several panics, the first one is the cause.
+    }));
+    panic::catch_unwind(program).unwrap_or_else(|_payload| {
+        let place = PLACE.get().cloned().unwrap_or_default();
+        let report = AssertUnwindSafe(|| report(place));
+        let _ = panic::catch_unwind(report); // The log itself may have panicked.
+        ExitCode::FAILURE
+    })
+}
+
+/// The path of a source file within its crate, without the directories of the machine that compiled
+/// it.
+fn in_crate(file: &str) -> &str {
+    file.split_once("/registry/src/")
+        .and_then(|(_, rest)| rest.split_once('/'))
+        .map_or(file, |(_registry, path)| path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn file_of_a_library_is_named_by_its_path_in_the_crate() {
+        for (file, shown) in [
+            (
+                "/home/me/.cargo/registry/src/index.crates.io-1949/url-2.5/src/lib.rs",
+                "url-2.5/src/lib.rs",
+            ),
+            ("src/lib.rs", "src/lib.rs"),
+            (
+                "/rustc/5980/library/std/src/env.rs",
+                "/rustc/5980/library/std/src/env.rs",
+            ),
+        ] {
+            assert_eq!(in_crate(file), shown);
+        }
+    }
+}

@@ -1,0 +1,145 @@
+//! What a compile puts into the app: the agent and our launch program in `.backplane`, and the
+//! script that runs it at launch.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::archive::AGENT;
+use crate::files::{self, PROGRAM_MODE};
+use crate::install::{self, FILES_DIRECTORY};
+use crate::metadata::AgentMetadata;
+
+/// Our directory in the app, with the layout of the other front end's layer.
+const DIRECTORY: &str = ".backplane";
+
+/// The directory of scripts that the shell of a dyno reads before it runs the process
+/// (<https://devcenter.heroku.com/articles/buildpack-api#profile-d-scripts>).
+const START_SCRIPTS: &str = ".profile.d";
+
+/// Our script, by the name of the original buildpack's: so there is one of them, and never two that
+/// start an agent each.
+const START_SCRIPT: &str = "backplane.sh";
+
+/// Where the original buildpack put the agent.
+const ORIGINAL_AGENT: &str = "bin/backplane";
+
+/// The app on its way to become a slug.
+pub(super) struct Slug<'a> {
+    pub(super) app: &'a Path,
+}
+
+/// What became of the directory of start scripts.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum StartScripts {
+    Kept,
+    /// Something else in the app was replaced by the directory.
+    Replaced,
+}
+
+impl Slug<'_> {
+    /// Puts the launch program into the app, with the script that runs it.
+    pub(super) fn put_launch_program(&self, program: &Path) -> io::Result<StartScripts> {
+        let exec_d = self.directory().join("exec.d");
+        files::make_directory(&self.directory())?;
+        files::remove(&exec_d)?;
+        files::make_directory(&exec_d)?;
+        let launch = exec_d.join("launch");
+        fs_err::copy(program, &launch)?;
+        files::set_mode(&launch, PROGRAM_MODE)?;
+        let (directory, outcome) = self.start_scripts()?;
+        files::replace(
+            &directory.join(START_SCRIPT),
+            include_bytes!("../../../classic/profile.d/backplane.sh"),
+        )?;
+        Ok(outcome)
+    }
+
+    /// The directory that a dyno reads scripts from. It may be a link to another directory of the
+    /// app.
+    fn start_scripts(&self) -> io::Result<(PathBuf, StartScripts)> {
+        let path = self.app.join(START_SCRIPTS);
+        if let Some(real) = self.directory_behind(&path) {
+            files::make_directory(&real)?;
+            return Ok((real, StartScripts::Kept));
+        }
+        let is_usable = files::is_directory(&path) || fs_err::symlink_metadata(&path).is_err();
+        files::make_directory(&path)?;
+        let outcome = if is_usable {
+            StartScripts::Kept
+        } else {
+            StartScripts::Replaced
+        };
+        Ok((path, outcome))
+    }
+
+    /// The directory of the app that `link` leads to, also on a dyno, where the app has another
+    /// path.
+    fn directory_behind(&self, link: &Path) -> Option<PathBuf> {
+        let is_relative = fs_err::read_link(link).ok()?.is_relative();
+        let app = fs_err::canonicalize(self.app).ok()?;
+        let real = fs_err::canonicalize(link).ok()?;
+        (is_relative && real.starts_with(app) && real.is_dir()).then_some(real)
+    }
+
+    /// Copies the agent's files from the directory of the installation into the app, and adds our
+    /// own.
+    pub(super) fn put_agent(
+        &self,
+        installed: &Path,
+        metadata: Option<&AgentMetadata>,
+    ) -> io::Result<()> {
+        let directory = self.directory().join(FILES_DIRECTORY);
+        files::remove(&directory)?;
+        files::make_directory(&directory)?;
+        for name in metadata.iter().flat_map(|metadata| metadata.files.keys()) {
+            // With its mode, which the installation set.
+            fs_err::copy(
+                installed.join(FILES_DIRECTORY).join(name),
+                directory.join(name),
+            )?;
+        }
+        install::write_buildpack_files(&self.directory(), metadata)?;
+        if metadata.is_some() {
+            self.link_original_agent()?;
+        }
+        Ok(())
+    }
+
+    /// Links `bin/backplane` to the agent, as scripts and people know it from the original
+    /// buildpack, unless the app has something by that name.
+    fn link_original_agent(&self) -> io::Result<()> {
+        let link = self.app.join(ORIGINAL_AGENT);
+        let bin = link.parent().unwrap_or(self.app);
+        if fs_err::symlink_metadata(bin).is_err() {
+            files::make_directory(bin)?;
+        }
+        // Not through a link, which may lead out of the app.
+        if !files::is_directory(bin) {
+            return Ok(());
+        }
+        let agent = Path::new("..")
+            .join(DIRECTORY)
+            .join(FILES_DIRECTORY)
+            .join(AGENT);
+        match fs_err::os::unix::fs::symlink(agent, link) {
+            // The name is taken, or the app's directory is read-only. The app starts without the
+            // link.
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    io::ErrorKind::AlreadyExists | io::ErrorKind::PermissionDenied
+                ) =>
+            {
+                Ok(())
+            }
+            result => result,
+        }
+    }
+
+    fn directory(&self) -> PathBuf {
+        self.app.join(DIRECTORY)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,45 @@
+//! The outcome of a fetch.
+
+use crate::checksum::Checksum;
+
+/// What a server says about the version of a file, to ask about it again
+/// ([RFC 9110, section 8.8](https://www.rfc-editor.org/rfc/rfc9110.html#section-8.8)).
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub(crate) struct Validators {
+    pub(crate) etag: Option<String>,
+    pub(crate) last_modified: Option<String>,
+}
+
+impl Validators {
+    /// Whether a value can be stored and sent with each request. Some servers send very long
+    /// values, which others refuse, or bytes that no header should contain.
+    pub(crate) fn is_usable(value: &str) -> bool {
+        const MAX_BYTES: usize = 1024;
+        let is_visible = |byte: u8| byte == b' ' || byte.is_ascii_graphic();
+        value.len() <= MAX_BYTES && value.bytes().all(is_visible)
+    }
+
+    /// Whether there are any.
+    pub(crate) fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// The outcome of a fetch that did not fail.
+#[derive(Debug, Eq, PartialEq)]
+pub(crate) enum Fetched {
+    /// The server still has the version that the validators name.
+    NotModified,
+    File(Download),
+}
+
+/// A downloaded file.
+#[derive(Debug, Eq, PartialEq)]
+pub(crate) struct Download {
+    pub(crate) checksum: Checksum,
+    pub(crate) bytes: u64,
+    pub(crate) validators: Validators,
+    /// Whether its source says where it ends. If not, it ends with the connection, and may be
+    /// incomplete.
+    pub(crate) is_delimited: bool,
+}

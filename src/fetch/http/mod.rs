@@ -1,0 +1,314 @@
+//! A client for one file of a web server: conditional, with retries, bounded in time.
+
+mod authorities;
+mod classify;
+mod connector;
+mod credentials;
+pub(super) mod error;
+mod no_proxy;
+mod proxy;
+mod redirect;
+mod response;
+mod watchdog;
+
+use std::cell::OnceCell;
+use std::path::Path;
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use backon::{BackoffBuilder, ExponentialBuilder};
+use ureq::http::{Response, header};
+use ureq::tls::{Certificate, RootCerts, TlsConfig};
+use ureq::unversioned::transport::{Connector as _, RustlsConnector, TcpConnector};
+use ureq::{Agent, Body};
+use url::Url;
+
+use self::connector::{ProxyConnector, SystemResolver, USER_AGENT};
+use self::credentials::{basic_credentials, without_secrets};
+pub(crate) use self::error::{
+    AuthorityProblem, HttpError, Phase, ProtocolProblem, ProxyName, ProxyProblem, TlsProblem,
+};
+use self::proxy::{ProxyKind, ProxyServer};
+use self::watchdog::Watchdog;
+use super::download::{Download, Fetched, Validators};
+use super::event::{Event, OnEvent};
+use super::store::{self, StoreError};
+use crate::limits::Limits;
+use crate::network::Network;
+
+/// Errors that can occur when a file is fetched from a server.
+#[derive(Debug)]
+pub(super) enum Failure {
+    Http(HttpError),
+    /// The file cannot be stored.
+    Store(StoreError),
+}
+
+/// Fetches `url` into the file `into`, and tries again if that can help.
+pub(super) fn fetch(
+    url: &Url,
+    known: &Validators,
+    into: &Path,
+    network: &Network,
+    limits: &Limits,
+    on_event: OnEvent<'_>,
+) -> Result<Fetched, Failure> {
+    let client = Client {
+        source: url,
+        into,
+        network,
+        limits,
+        on_event,
+        deadline: Instant::now() + limits.total_timeout,
+        authorities: OnceCell::new(),
+    };
+    client.fetch(known.clone())
+}
+
+/// A download of one source.
+struct Client<'a> {
+    source: &'a Url,
+    into: &'a Path,
+    network: &'a Network,
+    limits: &'a Limits,
+    on_event: OnEvent<'a>,
+    deadline: Instant,
+    authorities: OnceCell<Arc<Vec<Certificate<'static>>>>,
+}
+
+/// A response, and what is needed until its body is read.
+struct Exchange {
+    response: Response<Body>,
+    proxy: Option<ProxyName>,
+    watchdog: Option<Watchdog>,
+}
+
+impl Client<'_> {
+    fn fetch(&self, mut known: Validators) -> Result<Fetched, Failure> {
+        let max_backoff = self.limits.max_backoff;
+        let mut delays = ExponentialBuilder::new()
+            .with_min_delay(self.limits.min_backoff)
+            .with_max_delay(max_backoff)
+            .with_max_times(self.limits.max_attempts.saturating_sub(1))
+            .with_jitter()
+            .build();
+        loop {
+            let error = match self.attempt(&known) {
+                Err(Failure::Http(error)) => error,
+                outcome => return outcome,
+            };
+            if !known.is_empty() && may_be_about_validators(&error) {
+                (self.on_event)(Event::RetryingUnconditionally { error: &error });
+                known = Validators::default();
+                continue;
+            }
+            let left = self.deadline.saturating_duration_since(Instant::now());
+            let delay = match delays.next() {
+                Some(delay) if error.is_transient(max_backoff) && !left.is_zero() => {
+                    let delay = error.retry_after().unwrap_or(delay);
+                    delay.min(max_backoff).min(left)
+                }
+                _ => return Err(Failure::Http(error)),
+            };
+            (self.on_event)(Event::Retrying {
+                error: &error,
+                delay,
+            });
+            thread::sleep(delay);
+        }
+    }
+
+    /// Requests the file once, and follows redirects.
+    fn attempt(&self, known: &Validators) -> Result<Fetched, Failure> {
+        let mut url = self.source.clone();
+        for _ in 0..=self.limits.max_redirects {
+            let exchange = self.request(&url, known).map_err(Failure::Http)?;
+            // The body of a redirect is not read: it may be endless.
+            match redirect::location(&exchange.response) {
+                Some(location) => {
+                    url = redirect::target(self.source, &url, location).map_err(Failure::Http)?;
+                }
+                None => return self.receive(exchange, known),
+            }
+        }
+        Err(Failure::Http(HttpError::TooManyRedirects {
+            limit: self.limits.max_redirects,
+        }))
+    }
+
+    /// Sends one request.
+    fn request(&self, url: &Url, known: &Validators) -> Result<Exchange, HttpError> {
+        let proxy = proxy::choose(url, self.network)?;
+        let name = proxy.as_ref().map(|proxy| proxy.name.clone());
+        // A proxy that speaks HTTP sees requests for http URLs, and may answer them itself.
+        let answering = match &proxy {
+            Some(ProxyServer {
+                name,
+                kind: ProxyKind::Http { credentials, .. },
+            }) if url.scheme() == "http" => Some((name.clone(), credentials.clone())),
+            _ => None,
+        };
+        let agent = self.agent(url, proxy)?;
+        // If no thread can be started, the library's own timeouts still apply.
+        let watchdog = Watchdog::start(agent.clone(), self.deadline).ok();
+        let mut request = agent.get(without_secrets(url).as_str());
+        if let Some(credentials) = basic_credentials(url) {
+            request = request.header(header::AUTHORIZATION, credentials);
+        }
+        if let Some((_, Some(credentials))) = &answering {
+            request = request.header(header::PROXY_AUTHORIZATION, credentials);
+        }
+        if let Some(etag) = &known.etag {
+            request = request.header(header::IF_NONE_MATCH, etag);
+        }
+        if let Some(last_modified) = &known.last_modified {
+            request = request.header(header::IF_MODIFIED_SINCE, last_modified);
+        }
+        match request.call() {
+            Ok(response) => Ok(Exchange {
+                response,
+                proxy: answering.map(|(name, _)| name),
+                watchdog,
+            }),
+            Err(error) => Err(self.failed(error, name.as_ref(), watchdog.as_ref(), 0)),
+        }
+    }
+
+    /// Stores the body of a response with the file.
+    fn receive(&self, exchange: Exchange, known: &Validators) -> Result<Fetched, Failure> {
+        let Exchange {
+            response,
+            proxy,
+            watchdog,
+        } = exchange;
+        match response.status().as_u16() {
+            200 => {}
+            304 if !known.is_empty() => return Ok(Fetched::NotModified),
+            _ => return Err(Failure::Http(response::refusal(&response, proxy))),
+        }
+        let validators = response::validators(&response);
+        let expected_bytes = response.body().content_length();
+        let is_delimited = expected_bytes.is_some() || response::is_chunked(&response);
+        let stored = store::store(
+            response.into_body().into_reader(),
+            expected_bytes,
+            self.into,
+            self.limits,
+            self.on_event,
+        );
+        let watchdog = watchdog.as_ref();
+        match stored {
+            // A shut down connection looks like the end of a body that is not delimited.
+            Ok((_, bytes)) if watchdog.is_some_and(Watchdog::is_expired) => {
+                let phase = Phase::Total { bytes };
+                Err(Failure::Http(HttpError::TimedOut { phase }))
+            }
+            Ok((checksum, bytes)) => Ok(Fetched::File(Download {
+                checksum,
+                bytes,
+                validators,
+                is_delimited,
+            })),
+            Err(StoreError::Read { error, bytes }) => Err(Failure::Http(self.failed(
+                error.into(),
+                None,
+                watchdog,
+                bytes,
+            ))),
+            Err(error) => Err(Failure::Store(error)),
+        }
+    }
+
+    fn failed(
+        &self,
+        error: ureq::Error,
+        proxy: Option<&ProxyName>,
+        watchdog: Option<&Watchdog>,
+        bytes: u64,
+    ) -> HttpError {
+        if watchdog.is_some_and(Watchdog::is_expired) {
+            return HttpError::TimedOut {
+                phase: Phase::Total { bytes },
+            };
+        }
+        let named = authorities::named(self.network);
+        classify::classify(error, proxy, named.as_deref(), bytes)
+    }
+
+    fn agent(&self, url: &Url, proxy: Option<ProxyServer>) -> Result<Agent, HttpError> {
+        let is_https_proxy = matches!(
+            &proxy,
+            Some(ProxyServer { kind: ProxyKind::Http { uri, .. }, .. }) if uri.scheme_str() == Some("https")
+        );
+        let authorities = if url.scheme() == "https" || is_https_proxy {
+            self.authorities()?
+        } else {
+            Arc::default()
+        };
+        let socks = match &proxy {
+            Some(ProxyServer {
+                kind: ProxyKind::Socks(proxy),
+                ..
+            }) => Some(proxy.clone()),
+            _ => None,
+        };
+        let left = self
+            .deadline
+            .saturating_duration_since(Instant::now())
+            .max(Duration::from_millis(1));
+        let limits = self.limits;
+        let config = Agent::config_builder()
+            .http_status_as_error(false)
+            .max_redirects(0)
+            .max_redirects_will_error(false)
+            .proxy(socks)
+            // The bytes are hashed and unpacked as they were published.
+            .accept_encoding("identity")
+            .user_agent(USER_AGENT)
+            .timeout_global(Some(left))
+            .timeout_resolve(Some(limits.connect_timeout))
+            .timeout_connect(Some(limits.connect_timeout))
+            .timeout_send_request(Some(limits.response_timeout))
+            .timeout_recv_response(Some(limits.response_timeout))
+            .timeout_per_read(Some(limits.read_timeout))
+            .tls_config(
+                TlsConfig::builder()
+                    .root_certs(RootCerts::Specific(authorities))
+                    .build(),
+            )
+            .build();
+        let connector = ProxyConnector(proxy)
+            .chain(TcpConnector::default())
+            .chain(RustlsConnector::default());
+        Ok(Agent::with_parts(
+            config,
+            connector,
+            SystemResolver::default(),
+        ))
+    }
+
+    /// The authorities, loaded once, and only if a request needs them.
+    fn authorities(&self) -> Result<Arc<Vec<Certificate<'static>>>, HttpError> {
+        if let Some(loaded) = self.authorities.get() {
+            return Ok(Arc::clone(loaded));
+        }
+        let loaded = Arc::new(authorities::load(self.network)?);
+        Ok(Arc::clone(self.authorities.get_or_init(|| loaded)))
+    }
+}
+
+/// Whether the server may refuse the validators of a request rather than the request itself.
+fn may_be_about_validators(error: &HttpError) -> bool {
+    match error {
+        HttpError::Status {
+            status,
+            is_rate_limit,
+            ..
+        } => matches!(status, 400..=407 | 409..=428 | 430..=499) && !is_rate_limit,
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,242 @@
+//! Proxies, and problems with them.
+
+use backplane_test_server::SocksServer;
+
+use super::*;
+
+/// A server without and one with TLS.
+fn two_servers(authority: &Authority) -> [ReleaseServer; 2] {
+    [
+        ReleaseServer::http([content()]),
+        ReleaseServer::https(authority, [content()]),
+    ]
+}
+
+#[test]
+fn http_proxy_is_asked_in_the_form_of_the_scheme_with_its_credentials() {
+    let authority = Authority::new();
+    let (_directory, network) = trusting(&authority);
+    let credentials = basic("user:s3cret");
+    for proxy in [
+        ReleaseServer::http([Answer::Proxy]),
+        ReleaseServer::https(&authority, [Answer::Proxy]),
+    ] {
+        let url = proxy.url("").replace("://", "://user:s3cret@");
+        let network = through(&network, &url);
+        for server in two_servers(&authority) {
+            Attempt::over(&server.url("/a?key=1"), &network).assert_fetched();
+            let request = &proxy.take_requests()[0];
+            let is_plain = server.url("").starts_with("http:");
+            let expected = if is_plain {
+                format!("GET {} HTTP/1.1", server.url("/a?key=1"))
+            } else {
+                format!("CONNECT {} HTTP/1.1", server.authority())
+            };
+            assert_eq!(request.line, expected);
+            let authority = server.authority();
+            assert_eq!(request.header("Host"), Some(authority.as_str()));
+            let given = request.header("Proxy-Authorization");
+            assert_eq!(given, Some(credentials.as_str()));
+            if !is_plain {
+                // The proxy's credentials are not for the server.
+                let request = &server.take_requests()[0];
+                assert_eq!(request.header("Proxy-Authorization"), None);
+            }
+        }
+        let around = Network {
+            no_proxy: "127.0.0.0/8 localhost".to_owned(),
+            ..network
+        };
+        for server in two_servers(&authority) {
+            Attempt::over(&server.url("/"), &around).assert_fetched();
+        }
+        assert!(proxy.take_requests().is_empty());
+    }
+}
+
+#[test]
+fn redirect_chooses_its_proxy_again() {
+    let authority = Authority::new();
+    let (_directory, network) = trusting(&authority);
+    let target = ReleaseServer::https(&authority, [content()]);
+    let server = ReleaseServer::http([Answer::redirect(&target.url("/moved"))]);
+    let [plain, secure] = [(); 2].map(|()| ReleaseServer::http([Answer::Proxy]));
+    let network = Network {
+        http_proxy: through(&network, &plain.url("")).http_proxy,
+        ..through(&network, &secure.url(""))
+    };
+    Attempt::over(&server.url("/"), &network).assert_fetched();
+    let lines = |proxy: &ReleaseServer| -> Vec<_> {
+        let requests = proxy.take_requests();
+        requests.into_iter().map(|request| request.line).collect()
+    };
+    let asked = format!("GET {} HTTP/1.1", server.url("/"));
+    assert_eq!(lines(&plain), [asked]);
+    let asked = format!("CONNECT {} HTTP/1.1", target.authority());
+    assert_eq!(lines(&secure), [asked]);
+}
+
+#[test]
+fn socks_proxy_of_every_version_is_used() {
+    let authority = Authority::new();
+    let (_directory, network) = trusting(&authority);
+    for (scheme, credentials, sends_name) in [
+        ("socks", None, false),
+        ("socks4", None, false),
+        ("socks4a", None, true),
+        ("socks5", None, false),
+        ("socks5h", None, true),
+        ("socks5", Some(("us@er", "p:ss")), false),
+    ] {
+        let proxy = SocksServer::start(credentials);
+        let user_info = credentials.map_or("", |_| "us%40er:p%3Ass@");
+        let url = format!("{scheme}://{user_info}{}", proxy.authority());
+        for server in two_servers(&authority) {
+            Attempt::over(&server.url("/"), &through(&network, &url)).assert_fetched();
+            let expected = if sends_name {
+                server.authority()
+            } else {
+                server.authority().replace("localhost", "127.0.0.1")
+            };
+            assert_eq!(proxy.take_requests(), [expected], "{scheme}");
+        }
+    }
+}
+
+/// Expects this problem of `proxy` (with this password) after so many attempts.
+#[track_caller]
+fn assert_problem_of(proxy: &str, network: &Network, problem: &ProxyProblem, attempts: usize) {
+    let limits = Limits {
+        connect_timeout: Duration::from_millis(300),
+        ..quick()
+    };
+    let attempt = Attempt::within("https://localhost:1/", &through(network, proxy), &limits);
+    assert_eq!(
+        attempt.retries(),
+        attempts - 1,
+        "{proxy}: {}",
+        attempt.events
+    );
+    assert!(!attempt.events.contains("s3cret"), "{}", attempt.events);
+    let error = attempt.error();
+    assert!(!format!("{error:?}").contains("s3cret"), "{error:?}");
+    let HttpError::Proxy {
+        proxy: name,
+        problem: actual,
+    } = error
+    else {
+        panic!("{proxy}: {error:?}");
+    };
+    assert_eq!(actual, *problem, "{proxy}");
+    assert_eq!(name.variable, "https_proxy");
+    assert!(
+        proxy
+            .replace("user:s3cret@", "")
+            .starts_with(&name.address.replace(":80", ""))
+    );
+}
+
+fn connection(reason: &str) -> ProxyProblem {
+    ProxyProblem::Connection {
+        reason: Some(reason.to_owned()),
+    }
+}
+
+fn refused() -> ProxyProblem {
+    connection("Connection refused (os error 111)")
+}
+
+#[test]
+fn problem_of_a_proxy_is_reported_as_its_own() {
+    let authority = Authority::new();
+    let (_directory, network) = trusting(&authority);
+    let answering = |answer| ReleaseServer::http([answer]);
+    let raw = |bytes: &[u8]| Answer::Raw(bytes.to_vec());
+    let stranger = ReleaseServer::https(&Authority::new(), [Answer::Proxy]);
+    let servers = [
+        answering(Answer::status(407)),
+        answering(Answer::status(403)),
+        answering(Answer::status(503)),
+        answering(raw(b"SSH-2.0-OpenSSH_9.2\r\n")),
+        answering(raw(b"")),
+        answering(Answer::Stall(Vec::new())),
+        answering(Answer::Drip(b"HTTP/1.1 200 OK\r\nX: ".to_vec())),
+    ];
+    let http = |index: usize| format!("http://user:s3cret@{}", servers[index].authority());
+    let with_password = |url: &str| url.replace("://", "://user:s3cret@");
+    let status = |status| ProxyProblem::Refused {
+        status: Some(status),
+    };
+    let tls = ProxyProblem::Tls;
+    let invalid = "http://user:s3cret@proxy.invalid".to_owned();
+    let no_tls = format!("https://user:s3cret@{}", without_tls());
+    // It closes the connection.
+    let no_handshake = http(0).replace("http:", "https:");
+    for (proxy, problem, attempts) in [
+        (http(0), ProxyProblem::Credentials, 1),
+        (http(1), status(403), 1),
+        (http(2), status(503), 4),
+        (http(3), ProxyProblem::Protocol, 4),
+        (http(4), connection("unexpected end of file"), 4),
+        (http(5), ProxyProblem::TimedOut, 4),
+        (http(6), ProxyProblem::TimedOut, 4),
+        (format!("http://user:s3cret@{}", nowhere()), refused(), 4),
+        (invalid, ProxyProblem::HostNotFound, 4),
+        (no_tls, tls(TlsProblem::NoTls), 1),
+        (no_handshake, tls(TlsProblem::Handshake), 4),
+        (
+            with_password(&stranger.url("")),
+            tls(TlsProblem::UnknownAuthority),
+            1,
+        ),
+    ] {
+        assert_problem_of(&proxy, &network, &problem, attempts);
+    }
+}
+
+#[test]
+fn problem_of_a_socks_proxy_is_reported_as_its_own() {
+    let protected = SocksServer::start(Some(("user", "right")));
+    let protected = protected.authority();
+    let (nowhere, no_socks) = (nowhere(), without_tls());
+    let refused_by_proxy = ProxyProblem::Refused { status: None };
+    for (proxy, problem, attempts) in [
+        (
+            format!("socks5://user:s3cret@{protected}"),
+            ProxyProblem::Credentials,
+            1,
+        ),
+        (format!("socks5://{protected}"), refused_by_proxy, 4),
+        (format!("socks5h://user:s3cret@{nowhere}"), refused(), 4),
+        (
+            format!("socks5://user:s3cret@{no_socks}"),
+            ProxyProblem::Protocol,
+            4,
+        ),
+    ] {
+        assert_problem_of(&proxy, &Network::default(), &problem, attempts);
+    }
+}
+
+#[test]
+fn proxy_that_responds_instead_of_a_server_is_named() {
+    for code in [407, 403, 502] {
+        let proxy = ReleaseServer::http([Answer::status(code)]);
+        let network = through(&Network::default(), &proxy.url(""));
+        let attempt = Attempt::over("http://localhost:1/", &network);
+        let expected = if code == 502 { 4 } else { 1 };
+        assert_eq!(proxy.take_requests().len(), expected);
+        match attempt.error() {
+            HttpError::Proxy {
+                proxy: name,
+                problem: ProxyProblem::Credentials,
+            } if code == 407 => assert_eq!(name.variable, "ALL_PROXY"),
+            HttpError::Status {
+                status,
+                proxy: Some(name),
+                ..
+            } if status == code => assert_eq!(name.address, proxy.url("")),
+            other => panic!("{other:?}"),
+        }
+    }
+}

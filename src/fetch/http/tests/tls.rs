@@ -1,0 +1,112 @@
+//! Authorities and certificates.
+
+use backplane_test_server::Flaw;
+use rustix::fs::{CWD, FileType, Mode, mknodat};
+
+use super::*;
+
+#[test]
+fn private_authority_is_trusted_only_if_it_is_named() {
+    let authority = Authority::new();
+    let server = ReleaseServer::https(&authority, [content()]);
+    let (_directory, network) = trusting(&authority);
+    Attempt::over(&server.url("/"), &network).assert_fetched();
+
+    let (_directory, stranger) = trusting(&Authority::new());
+    let attempt = Attempt::over(&server.url("/"), &stranger);
+    // The certificate will not be another one.
+    assert_eq!(attempt.retries(), 0);
+    assert!(matches!(
+        attempt.error(),
+        HttpError::Tls {
+            problem: TlsProblem::UnknownAuthority,
+            ..
+        }
+    ));
+    // Nor is it trusted behind a proxy.
+    let proxy = ReleaseServer::http([Answer::Proxy]);
+    let network = through(&stranger, &proxy.url(""));
+    let error = Attempt::over(&server.url("/"), &network).error();
+    assert!(matches!(error, HttpError::Tls { .. }), "{error:?}");
+}
+
+#[test]
+fn problem_of_a_certificate_is_classified() {
+    let authority = Authority::new();
+    let (_directory, network) = trusting(&authority);
+    for (flaw, expected) in [
+        (Flaw::Expired, TlsProblem::Expired),
+        (Flaw::NotYetValid, TlsProblem::NotYetValid),
+        (Flaw::WrongName, TlsProblem::WrongName),
+        (Flaw::Authority, TlsProblem::Unsuitable),
+    ] {
+        let server = ReleaseServer::https_with(&authority, flaw, [Answer::status(200)]);
+        let attempt = Attempt::over(&server.url("/"), &network);
+        assert_eq!(attempt.retries(), 0);
+        let error = attempt.error();
+        assert!(
+            matches!(error, HttpError::Tls { problem, .. } if problem == expected),
+            "{error:?}"
+        );
+    }
+    let attempt = Attempt::over(&format!("https://{}/", without_tls()), &network);
+    let HttpError::Tls {
+        problem: TlsProblem::NoTls,
+        named: Some(named),
+    } = attempt.error()
+    else {
+        panic!();
+    };
+    let file = network.ca_file.unwrap();
+    assert_eq!(named, format!("SSL_CERT_FILE={}", file.display()));
+}
+
+#[test]
+fn authorities_may_be_in_directories_and_only_in_regular_files() {
+    let authority = Authority::new();
+    let server = ReleaseServer::https(&authority, [content()]);
+    let (directory, _) = trusting(&authority);
+    let [empty, other] = [(); 2].map(|()| tempfile::tempdir().unwrap());
+    let path = |name| other.path().join(name);
+    mknodat(CWD, path("fifo"), FileType::Fifo, Mode::RUSR, 0).unwrap();
+    fs_err::write(path("text"), "no certificate").unwrap();
+    fs_err::write(
+        path("damaged"),
+        "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n",
+    )
+    .unwrap();
+    fs_err::File::create(path("large"))
+        .unwrap()
+        .set_len(1 << 40)
+        .unwrap();
+    let directories = [empty.path(), other.path(), directory.path()].map(Path::to_owned);
+    let network = Network {
+        ca_directories: directories.to_vec(),
+        ..Network::default()
+    };
+    Attempt::over(&server.url("/"), &network).assert_fetched();
+    for (file, expected) in [
+        (path("fifo"), "not a regular file"),
+        ("/dev/zero".into(), "not a regular file"),
+        (empty.path().to_owned(), "not a regular file"),
+        (path("missing"), "No such file"),
+        (path("text"), "Empty"),
+        (path("damaged"), "Damaged"),
+        (path("large"), "longer than"),
+    ] {
+        let network = Network {
+            ca_file: Some(file.clone()),
+            ..Network::default()
+        };
+        let error = Attempt::over(&server.url("/"), &network).error();
+        let HttpError::NoAuthorities { named, problems } = error else {
+            panic!("{error:?}");
+        };
+        assert_eq!(named, Some(format!("SSL_CERT_FILE={}", file.display())));
+        let problems = format!("{problems:?}");
+        assert!(problems.contains(expected), "{problems}");
+        // Without TLS no authority is needed.
+        let plain = ReleaseServer::http([content()]);
+        Attempt::over(&plain.url("/"), &network).assert_fetched();
+    }
+}

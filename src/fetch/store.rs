@@ -1,0 +1,131 @@
+//! A stream to a file: bounded, hashed on the way, never held in memory.
+
+use std::io::{self, Read, Write};
+use std::path::Path;
+use std::time::Instant;
+
+use fs_err::File;
+
+use super::event::{Event, OnEvent};
+use crate::checksum::{Checksum, HashingWriter};
+use crate::limits::{BUFFER_BYTES, Limits};
+
+/// Errors that can occur when a stream is stored.
+#[derive(Debug)]
+pub(crate) enum StoreError {
+    /// The stream failed after this many bytes.
+    Read {
+        error: io::Error,
+        bytes: u64,
+    },
+    Write(io::Error),
+    TooLarge {
+        limit: u64,
+    },
+}
+
+/// Streams `source` into the file `into`; returns the checksum and the number of bytes.
+pub(super) fn store(
+    mut source: impl Read,
+    expected_bytes: Option<u64>,
+    into: &Path,
+    limits: &Limits,
+    on_event: OnEvent<'_>,
+) -> Result<(Checksum, u64), StoreError> {
+    let limit = limits.max_download_bytes;
+    if expected_bytes.is_some_and(|bytes| bytes > limit) {
+        return Err(StoreError::TooLarge { limit });
+    }
+    let file = File::create(into).map_err(StoreError::Write)?;
+    let mut writer = HashingWriter::new(file);
+    let mut reported = Instant::now();
+    let mut buffer = vec![0; BUFFER_BYTES];
+    loop {
+        let count = match source.read(&mut buffer) {
+            Ok(0) => break,
+            Ok(count) => count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) => {
+                let bytes = writer.written();
+                return Err(StoreError::Read { error, bytes });
+            }
+        };
+        if writer.written() + count as u64 > limit {
+            return Err(StoreError::TooLarge { limit });
+        }
+        writer
+            .write_all(&buffer[..count])
+            .map_err(StoreError::Write)?;
+        if reported.elapsed() >= limits.progress_interval {
+            reported = Instant::now();
+            on_event(Event::Progress {
+                bytes: writer.written(),
+                expected_bytes,
+            });
+        }
+    }
+    let bytes = writer.written();
+    let checksum = writer.finish().map_err(StoreError::Write)?;
+    Ok((checksum, bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+    use std::time::Duration;
+
+    use super::*;
+
+    fn store_content(expected_bytes: Option<u64>, limits: &Limits) -> (Option<u64>, Vec<String>) {
+        let events = RefCell::<Vec<String>>::default();
+        let into = tempfile::NamedTempFile::new().unwrap();
+        let stored = store(
+            &b"content"[..],
+            expected_bytes,
+            into.path(),
+            limits,
+            &|event| {
+                events.borrow_mut().push(format!("{event:?}"));
+            },
+        );
+        let bytes = match stored {
+            Ok((checksum, bytes)) => {
+                assert_eq!(checksum, Checksum::of_bytes(b"content"));
+                assert_eq!(fs_err::read(into.path()).unwrap(), b"content");
+                Some(bytes)
+            }
+            Err(StoreError::TooLarge { limit: 6 }) => None,
+            Err(error) => panic!("{error:?}"),
+        };
+        (bytes, events.into_inner())
+    }
+
+    #[test]
+    fn size_is_limited_whether_it_is_announced_or_not() {
+        let limits = |max_download_bytes| Limits {
+            max_download_bytes,
+            ..Limits::default()
+        };
+        for announced in [None, Some(7)] {
+            assert_eq!(store_content(announced, &limits(7)).0, Some(7));
+            assert_eq!(store_content(announced, &limits(6)).0, None);
+        }
+    }
+
+    #[test]
+    fn progress_is_reported_at_intervals() {
+        for (interval, expected) in [
+            (
+                Duration::ZERO,
+                &["Progress { bytes: 7, expected_bytes: Some(7) }"][..],
+            ),
+            (Duration::from_hours(1), &[]),
+        ] {
+            let limits = Limits {
+                progress_interval: interval,
+                ..Limits::default()
+            };
+            assert_eq!(store_content(Some(7), &limits).1, expected);
+        }
+    }
+}
