@@ -1,9 +1,10 @@
 //! The agent's environment: a chosen part of the app's.
 
-use sidecar::Environment;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
+
+use sidecar::Environment;
 
 /// Variables of the app that the agent gets beside `BACKPLANE_*` and `BACKPLANE_AGENT_ENV`: what a
 /// program that dials out needs to find its files, its proxy and its certificates, and nothing that

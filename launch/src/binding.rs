@@ -123,11 +123,13 @@ fn read_entry(path: &Path) -> io::Result<Vec<u8>> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use rustix::fs::Mode;
     use std::fs;
     use std::os::unix::fs::symlink;
+
+    use rustix::fs::Mode;
     use tempfile::TempDir;
+
+    use super::*;
 
     fn bindings(files: &[(&str, &str)]) -> TempDir {
         let root = tempfile::tempdir().unwrap();

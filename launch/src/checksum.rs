@@ -23,8 +23,9 @@ pub(crate) fn read(layer: &Path) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use std::fs;
+
+    use super::*;
 
     #[test]
     fn checksum_is_read_or_there_is_none() {

@@ -1,15 +1,17 @@
 //! Whether an agent is started beside this process, and why not: rules that are tried in their
 //! order, of which the first that applies wins.
 
+use std::ffi::{OsStr, OsString};
+use std::path::{Path, PathBuf};
+
+use sidecar::{Drain, Environment, Level, Upstream, Verbosity};
+
 use crate::agent_environment;
 use crate::binding::Binding;
 use crate::labels::{self, Labels, LabelsError};
 use crate::messages::{LogEntry, Message};
 use crate::process_type;
 use crate::settings::Settings;
-use sidecar::{Drain, Environment, Level, Upstream, Verbosity};
-use std::ffi::{OsStr, OsString};
-use std::path::{Path, PathBuf};
 
 /// Everything that the decision depends on.
 pub(crate) struct Inputs<'a> {
@@ -30,7 +32,7 @@ pub(crate) struct Inputs<'a> {
 }
 
 /// What is decided.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Eq, PartialEq)]
 pub(crate) struct Decision {
     /// `None`: no agent for this process.
     pub(crate) plan: Option<Plan>,
@@ -40,7 +42,7 @@ pub(crate) struct Decision {
 }
 
 /// An agent to start, and how to supervise it.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Eq, PartialEq)]
 pub(crate) struct Plan {
     pub(crate) process_type: String,
     /// Whether the user most likely expects an agent for this type of process, and so wants to read

@@ -4,7 +4,7 @@
 use std::ffi::OsStr;
 
 /// Labels as the agent takes them, and what is odd about them.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) struct Labels {
     /// `key=value`, joined by commas.
     pub(crate) joined: String,
@@ -13,7 +13,7 @@ pub(crate) struct Labels {
 }
 
 /// Why labels cannot be handed to an agent.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) enum LabelsError {
     /// It would be taken for an option by the agent.
     StartsWithDash(String),
@@ -70,8 +70,9 @@ pub(crate) fn join(
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use std::os::unix::ffi::OsStrExt as _;
+
+    use super::*;
 
     fn joined(sources: &[&str], on_heroku: bool) -> Option<String> {
         let sources: Vec<Option<&OsStr>> = sources

@@ -17,13 +17,15 @@ mod testing;
 pub use crate::checksum::CHECKSUM_FILE;
 pub use crate::settings::VARIABLES;
 
-use crate::decision::{Inputs, Plan};
-use crate::settings::Settings;
-use sidecar::{Arg, Decision, Environment, Hints, LogEntry, Process, Sidecar, Spec, Upstream};
 use std::path::Path;
 
+use sidecar::{Arg, Decision, Environment, Hints, LogEntry, Process, Sidecar, Spec, Upstream};
+
+use crate::decision::{Inputs, Plan};
+use crate::settings::Settings;
+
 /// The Backplane agent: `<layer>/libexec/backplane connect LABELS URL`.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub struct Backplane;
 
 impl Sidecar for Backplane {

@@ -1,12 +1,13 @@
 //! Every word of a decision to the user, for a person whose deploy has just failed: what happened,
 //! to what, and what to do now.
 
-use sidecar::{Level, UrlError};
 use std::fmt::{self, Display, Formatter};
 use std::path::PathBuf;
 
+use sidecar::{Level, UrlError};
+
 /// A message, and how important it is.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) struct LogEntry {
     pub(crate) level: Level,
     pub(crate) message: Message,
@@ -30,7 +31,7 @@ impl LogEntry {
 }
 
 /// What a user reads of a decision.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 #[rustfmt::skip]
 pub(crate) enum Message {
     MalformedSetting { name: &'static str, value: String, wanted: Vec<&'static str>, taken: &'static str },

@@ -1,10 +1,12 @@
 //! What the launch environment asks for, parsed once. A malformed value is named, and its default
 //! taken: nothing here may keep an app from booting.
 
-use crate::messages::Message;
-use sidecar::{Drain, Environment, Upstream, Verbosity};
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
+
+use sidecar::{Drain, Environment, Upstream, Verbosity};
+
+use crate::messages::Message;
 
 /// The variables of ours that a launch reads, besides `BACKPLANE_LABELS_<TYPE>`.
 pub const VARIABLES: [&str; 11] = [
@@ -22,7 +24,7 @@ pub const VARIABLES: [&str; 11] = [
 ];
 
 /// The settings of one process; see the README's table for their meaning to the user.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) struct Settings {
     pub(crate) disabled: bool,
     pub(crate) token: Option<OsString>,

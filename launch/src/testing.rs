@@ -1,8 +1,9 @@
 //! Helpers of the unit tests.
 
-use sidecar::Environment;
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt as _;
+
+use sidecar::Environment;
 
 /// An environment of these variables.
 pub(crate) fn environment(variables: &[(&str, &str)]) -> Environment {

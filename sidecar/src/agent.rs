@@ -1,17 +1,19 @@
 //! The agent's process and its process group.
 
+use std::io;
+use std::os::unix::process::CommandExt as _;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use rustix::io::Errno;
+use rustix::process::{self, Pid, Signal, WaitId, WaitIdOptions};
+
 use crate::config::SupervisorConfig;
 use crate::exit::{ExecError, Exit};
 use crate::log::Verbosity;
 use crate::procfs;
 use crate::stderr;
 use crate::trampoline;
-use rustix::io::Errno;
-use rustix::process::{self, Pid, Signal, WaitId, WaitIdOptions};
-use std::io;
-use std::os::unix::process::CommandExt as _;
-use std::path::Path;
-use std::process::{Command, Stdio};
 
 /// An agent that was started and not yet reaped, so that its PID and process group cannot be
 /// another's.

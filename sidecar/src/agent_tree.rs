@@ -1,13 +1,15 @@
 //! The agent and all processes below it, which are all processes below the supervisor.
 
+use std::io;
+use std::path::Path;
+
+use nix::sys::wait::{Id, WaitPidFlag};
+use rustix::process::{self, Pid, Signal, WaitOptions};
+
 use crate::agent::Agent;
 use crate::children::{self, Descendant};
 use crate::config::SupervisorConfig;
 use crate::exit::Exit;
-use nix::sys::wait::{Id, WaitPidFlag};
-use rustix::process::{self, Pid, Signal, WaitOptions};
-use std::io;
-use std::path::Path;
 
 /// The agent, if there is one, and what it or an earlier one has started.
 #[derive(Debug, Default)]

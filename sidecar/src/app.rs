@@ -1,9 +1,5 @@
 //! The app: the process that the exec.d program's parent is, or is about to become.
 
-use crate::procfs::Stat;
-use rustix::event::{self, PollFd, PollFlags, Timespec};
-use rustix::io::Errno;
-use rustix::process::{self, Pid, PidfdFlags};
 use std::fmt::{self, Display, Formatter};
 use std::iter;
 use std::num::NonZeroI32;
@@ -11,8 +7,14 @@ use std::os::fd::OwnedFd;
 use std::thread;
 use std::time::Duration;
 
+use rustix::event::{self, PollFd, PollFlags, Timespec};
+use rustix::io::Errno;
+use rustix::process::{self, Pid, PidfdFlags};
+
+use crate::procfs::Stat;
+
 /// How the supervisor knows the app.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum AppId {
     /// Standard output is its pidfd.
     Pidfd { pid: NonZeroI32 },
@@ -153,8 +155,9 @@ fn is_alive(pid: Pid, start_time: u64) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use std::process::{Child, Command, Stdio};
+
+    use super::*;
 
     /// A process that ends when its standard input does.
     fn cat() -> Child {

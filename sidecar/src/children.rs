@@ -1,11 +1,13 @@
 //! The processes below another one, in any process group or session. Below the supervisor these are
 //! the agent, what the agent has started, and what lost its parent and was adopted.
 
-use crate::procfs::Stat;
-use rustix::io::Errno;
-use rustix::process::{self, Pid, WaitId, WaitIdOptions};
 use std::fs;
 use std::path::Path;
+
+use rustix::io::Errno;
+use rustix::process::{self, Pid, WaitId, WaitIdOptions};
+
+use crate::procfs::Stat;
 
 /// A wait that is not for exits passes over zombies, and fails where no other child is left.
 const ALIVE: WaitIdOptions = WaitIdOptions::STOPPED
@@ -13,7 +15,7 @@ const ALIVE: WaitIdOptions = WaitIdOptions::STOPPED
     .union(WaitIdOptions::NOWAIT);
 
 /// A living process below the supervisor.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) struct Descendant {
     pub(crate) pid: Pid,
     pub(crate) group: i32,
@@ -93,8 +95,9 @@ pub(crate) fn has_living_child() -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use std::process::{Command, Stdio};
+
+    use super::*;
 
     #[test]
     fn descendants_are_all_below_a_process_and_nobody_else() {

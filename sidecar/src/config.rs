@@ -1,16 +1,17 @@
 //! The configuration of a supervisor, which the exec.d program passes as arguments: they can be
 //! read in `ps`, so nothing secret is among them.
 
-use crate::app::AppId;
-use crate::definition::{Arg, Drain};
-use crate::log::Verbosity;
-use crate::upstream::Upstream;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::PathBuf;
 
+use crate::app::AppId;
+use crate::definition::{Arg, Drain};
+use crate::log::Verbosity;
+use crate::upstream::Upstream;
+
 /// What a supervisor has to do.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) struct SupervisorConfig {
     /// This very program, through which the agent is started.
     pub(crate) program: PathBuf,
@@ -33,7 +34,7 @@ pub(crate) struct SupervisorConfig {
 }
 
 /// The part of a supervisor among those with the same upstream.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Lock {
     /// Standard input is the lock.
     Held,
@@ -45,7 +46,7 @@ pub(crate) enum Lock {
 
 /// An argument that the supervisor does not understand. Only a mix of two versions of this program
 /// can be the cause.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) struct ConfigError {
     pub(crate) name: &'static str,
 }
@@ -192,9 +193,10 @@ fn choice<T: Copy>(
 
 #[cfg(test)]
 pub(crate) mod tests {
-    use super::*;
     use std::num::NonZeroI32;
     use std::os::unix::ffi::OsStringExt as _;
+
+    use super::*;
 
     pub(crate) fn config() -> SupervisorConfig {
         SupervisorConfig {

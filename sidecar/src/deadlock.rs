@@ -5,14 +5,16 @@
 //! No process can stand in for the supervisor there, as every one would be a child of the app in
 //! the end.
 
-use crate::limits::{Limits, Moment};
-use crate::procfs::{self, Stat};
-use rustix::process::{self, Pid};
 use std::fs;
 use std::time::Duration;
 
+use rustix::process::{self, Pid};
+
+use crate::limits::{Limits, Moment};
+use crate::procfs::{self, Stat};
+
 /// What the app does, as far as it matters here.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Activity {
     /// It has other children than the supervisor.
     HasOthers,

@@ -1,11 +1,12 @@
 //! The interface between this crate and a buildpack: what the buildpack says of its agent, and what
 //! it is asked.
 
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
 use crate::environment::Environment;
 use crate::log::{LogEntry, Verbosity};
 use crate::upstream::Upstream;
-use std::ffi::OsString;
-use std::path::{Path, PathBuf};
 
 /// A process that a buildpack runs beside the app.
 pub trait Sidecar {
@@ -26,7 +27,7 @@ pub trait Sidecar {
 }
 
 /// A process of the app that is about to start.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub struct Process<'a> {
     /// The environment that it will have.
     pub environment: &'a Environment,
@@ -44,7 +45,7 @@ pub struct Process<'a> {
 }
 
 /// What a buildpack decides for a process.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Decision {
     /// What to log, in this order.
     pub log: Vec<LogEntry>,
@@ -55,7 +56,7 @@ pub struct Decision {
 }
 
 /// An agent, and how to supervise it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Spec {
     /// The full path of the agent's program.
     pub program: PathBuf,
@@ -80,7 +81,7 @@ pub struct Spec {
 }
 
 /// An argument of the agent.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Arg {
     /// The argument itself.
     Text(OsString),
@@ -89,7 +90,7 @@ pub enum Arg {
 }
 
 /// What to do with the agent while the app is alive but does not listen.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub enum Drain {
     /// Leave the agent alone, so that requests in flight finish.
     #[default]
@@ -99,7 +100,7 @@ pub enum Drain {
 }
 
 /// What a user can do about trouble, in sentences without a full stop.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Hints {
     /// Why an agent usually exits soon after its start, again and again.
     pub quick_exits: &'static str,
@@ -119,7 +120,7 @@ impl Hints {
 }
 
 /// What is fixed for all processes of a sidecar.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Definition {
     pub(crate) name: &'static str,
     pub(crate) hints: Hints,

@@ -1,6 +1,14 @@
 //! The supervisor's one thread: it waits for what happens, passes it to the state machine, and does
 //! what that answers.
 
+use std::mem;
+use std::os::fd::AsFd as _;
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec};
+use rustix::io::Errno;
+use rustix::process::{self, Pid, Signal};
+
 use crate::agent_tree::AgentTree;
 use crate::app::{self, AppId};
 use crate::config::{Lock, SupervisorConfig};
@@ -18,12 +26,6 @@ use crate::state_machine::{Action, Event, Jitter, StateMachine};
 use crate::status::Report;
 use crate::status::clients::Clients;
 use crate::upstream::Loopback;
-use rustix::event::{PollFd, PollFlags, Timespec};
-use rustix::io::Errno;
-use rustix::process::{self, Pid, Signal};
-use std::mem;
-use std::os::fd::AsFd as _;
-use std::time::{Duration, Instant};
 
 /// A supervisor at work.
 pub(crate) struct EventLoop {

@@ -3,6 +3,19 @@
 //!
 //! <https://github.com/buildpacks/spec/blob/main/buildpack.md#execd>
 
+use std::env;
+use std::ffi::OsString;
+use std::fs;
+use std::io::{self, IsTerminal as _};
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStringExt as _;
+use std::panic::{self, AssertUnwindSafe};
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode, Stdio};
+
+use nix::sys::signal::SigSet;
+use rustix::process;
+
 use crate::app::{self, AppHandle};
 use crate::config::{Lock, SupervisorConfig};
 use crate::definition::{Decision, Definition, Process, Sidecar, Spec};
@@ -13,17 +26,6 @@ use crate::log::{Level, Log};
 use crate::messages::Message;
 use crate::signals;
 use crate::stderr;
-use nix::sys::signal::SigSet;
-use rustix::process;
-use std::env;
-use std::ffi::OsString;
-use std::fs;
-use std::io::{self, IsTerminal as _};
-use std::os::fd::OwnedFd;
-use std::os::unix::ffi::OsStringExt as _;
-use std::panic::{self, AssertUnwindSafe};
-use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode, Stdio};
 
 /// Where the lifecycle puts a link to the launcher for each process of the image.
 const PROCESSES: &str = "/cnb/process";

@@ -1,11 +1,12 @@
 //! How an agent ended.
 
-use nix::sys::signal::Signal;
-use rustix::io::Errno;
 use std::fmt::{self, Display, Formatter};
 
+use nix::sys::signal::Signal;
+use rustix::io::Errno;
+
 /// How an agent ended.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) enum Exit {
     Status(i32),
     Signal(i32),
@@ -18,7 +19,7 @@ pub(crate) enum Exit {
 }
 
 /// Why the kernel did not execute the agent's program (execve(2)).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum ExecError {
     /// `ENOENT`, and the file is not there.
     Missing,
@@ -32,7 +33,7 @@ pub(crate) enum ExecError {
 }
 
 /// Why an agent keeps exiting, as far as its exits show.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Cause {
     /// It exits by itself, most likely because its server refuses it or cannot be reached.
     Refusal,

@@ -1,9 +1,10 @@
 //! Files that others may have replaced by something that keeps its reader waiting.
 
-use rustix::fs::{Mode, OFlags};
 use std::fs::File;
 use std::io;
 use std::path::Path;
+
+use rustix::fs::{Mode, OFlags};
 
 /// Opens a regular file, or a link to one, for reading, without ever waiting.
 ///
@@ -23,12 +24,14 @@ pub fn open_regular(path: &Path) -> io::Result<File> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use rustix::fs::{CWD, FileType};
     use std::fs;
     use std::io::Read as _;
     use std::os::unix::fs::symlink;
     use std::os::unix::net::UnixListener;
+
+    use rustix::fs::{CWD, FileType};
+
+    use super::*;
 
     #[test]
     fn regular_files_and_links_to_them_alone_are_opened() {

@@ -35,14 +35,15 @@ pub use crate::file::open_regular;
 pub use crate::log::{Level, LogEntry, Verbosity, plain};
 pub use crate::upstream::{PortError, Upstream, UrlError, redacted};
 
-use crate::definition::Definition;
-use crate::log::Log;
-use crate::messages::Message;
 use std::env;
 use std::ffi::{OsStr, OsString};
 use std::panic;
 use std::path::Path;
 use std::process::ExitCode;
+
+use crate::definition::Definition;
+use crate::log::Log;
+use crate::messages::Message;
 
 /// Runs the launch program of a buildpack: picks the role from the program's name and arguments.
 ///

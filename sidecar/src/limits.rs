@@ -7,7 +7,7 @@ pub(crate) type Moment = Duration;
 
 /// The durations and bounds that a supervisor works by. [`Limits::default`] holds the real ones;
 /// tests pass short ones.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) struct Limits {
     /// How often to probe whether the app listens during [`boot`](Self::boot).
     pub(crate) boot_probe_interval: Duration,

@@ -4,18 +4,20 @@
 //! The lock is a listening abstract Unix socket (unix(7)): it ends with its last holder however
 //! that ends, needs no file system, and is as wide as the network namespace, as the app's port is.
 
-use crate::random;
-use nix::sys::socket::{self, sockopt::PeerCredentials};
-use rustix::io::Errno;
-use rustix::net::sockopt::{self, Timeout};
-use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
-use rustix::process::{self, Uid};
 use std::fs;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::linux::net::SocketAddrExt as _;
 use std::os::unix::net::{SocketAddr, UnixListener};
 use std::time::Duration;
+
+use nix::sys::socket::{self, sockopt::PeerCredentials};
+use rustix::io::Errno;
+use rustix::net::sockopt::{self, Timeout};
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
+use rustix::process::{self, Uid};
+
+use crate::random;
 
 /// Why the lock was not taken.
 #[derive(Debug)]
@@ -27,7 +29,7 @@ pub(crate) enum LockError {
 }
 
 /// What a lock is for.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) struct LockName {
     /// The sidecar's.
     pub(crate) sidecar: &'static str,

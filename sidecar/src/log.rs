@@ -1,10 +1,11 @@
 //! The log: lines to the user, on standard error.
 
-use crate::stderr;
 use std::fmt::Display;
 
+use crate::stderr;
+
 /// How important a line is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub enum Level {
     /// Something is wrong, and the user can do something about it.
     Warning,
@@ -15,7 +16,7 @@ pub enum Level {
 }
 
 /// A line for the log.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub struct LogEntry {
     /// How important it is.
     pub level: Level,
@@ -24,7 +25,7 @@ pub struct LogEntry {
 }
 
 /// How much is logged.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub enum Verbosity {
     /// Warnings only. The agent's own output is dropped too.
     Quiet,
@@ -46,7 +47,7 @@ impl Verbosity {
 }
 
 /// Writes the lines that the user asked to see.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Log {
     /// What each line starts with, in brackets.
     name: &'static str,

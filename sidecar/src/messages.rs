@@ -1,16 +1,17 @@
 //! Every word of this crate to the user, for a person whose deploy has just failed: what happened,
 //! to what, and what to do now.
 
+use std::fmt::{self, Display, Formatter};
+use std::time::Duration;
+
 use crate::config::SupervisorConfig;
 use crate::definition::Hints;
 use crate::exit::Cause;
 use crate::log::Verbosity;
 use crate::state_machine::Notice;
-use std::fmt::{self, Display, Formatter};
-use std::time::Duration;
 
 /// A message about a start, which no state machine decides.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) enum Message {
     AlreadySupervised { address: String },
     LockUnavailable { address: String, error: String },

@@ -2,12 +2,14 @@
 //!
 //! Only what is certain counts. Where `/proc` hides a process or its descriptors, nothing is.
 
-use crate::children;
-use rustix::io::Errno;
-use rustix::process::Pid;
 use std::fs;
 use std::io;
 use std::path::PathBuf;
+
+use rustix::io::Errno;
+use rustix::process::Pid;
+
+use crate::children;
 
 /// Whether a process of the app's tree has one of these sockets open, as `/proc/PID/fd`
 /// (`proc_pid_fd(5)`) shows. `None` if that is not certain.
@@ -54,13 +56,15 @@ fn has_gone(error: &io::Error) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use rustix::process;
     use std::io::BufRead as _;
     use std::net::TcpListener;
     use std::os::fd::OwnedFd;
     use std::os::unix::fs::MetadataExt as _;
     use std::process::{Command, Stdio};
+
+    use rustix::process;
+
+    use super::*;
 
     fn inode(listener: &TcpListener) -> u64 {
         let file = std::fs::File::from(OwnedFd::from(listener.try_clone().unwrap()));

@@ -1,10 +1,11 @@
 //! What `/proc` shows of a process (`proc_pid_stat(5)`, `proc_pid_status(5)`, `proc_pid_comm(5)`).
 
-use rustix::process::Pid;
 use std::fs;
 use std::io;
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+use rustix::process::Pid;
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) struct Stat {
     /// Of its main thread.
     state: char,

@@ -1,10 +1,11 @@
 //! Signals to the supervisor: each becomes something to read, so that none kills it before the app
 //! has exited.
 
+use std::os::fd::{AsFd, BorrowedFd};
+
 use nix::errno::Errno;
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
-use std::os::fd::{AsFd, BorrowedFd};
 
 /// The signals to this process, held back and read one by one.
 #[derive(Debug)]

@@ -5,12 +5,13 @@
 //! the open file description (open(2)), its `O_NONBLOCK` included: that of the app is never
 //! changed, neither by the supervisor nor by the agent, where the kernel can open another one.
 
+use std::os::fd::{AsRawFd as _, BorrowedFd, OwnedFd};
+
 use rustix::event::{self, PollFd, PollFlags, Timespec};
 use rustix::fs::{self, FileType, Mode, OFlags};
 use rustix::io::{self, Errno, IoSlice, ReadWriteFlags};
 use rustix::net::{self, SendFlags};
 use rustix::{stdio, termios};
-use std::os::fd::{AsRawFd as _, BorrowedFd, OwnedFd};
 
 /// Makes this process and those that it starts use a description of their own that never waits, if
 /// the kernel can open one. Where it cannot, [`write()`] takes care of that by other means.
@@ -118,10 +119,11 @@ fn write_where_there_is_room(descriptor: BorrowedFd<'_>, line: &[u8]) {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use std::io::{Read as _, Write as _};
     use std::os::fd::AsFd as _;
     use std::os::unix::net::UnixStream;
+
+    use super::*;
 
     #[test]
     fn write_at_once_writes_to_pipe_socket_and_file() {

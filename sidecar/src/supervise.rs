@@ -1,5 +1,11 @@
 //! The supervisor's start: detaches itself from what started it, then runs the event loop.
 
+use std::ffi::OsString;
+use std::fs;
+use std::process::ExitCode;
+
+use rustix::process;
+
 use crate::app;
 use crate::config::{ConfigError, SupervisorConfig};
 use crate::definition::Definition;
@@ -7,10 +13,6 @@ use crate::event_loop::EventLoop;
 use crate::limits::Limits;
 use crate::log::{Level, Log, Verbosity};
 use crate::messages::Message;
-use rustix::process;
-use std::ffi::OsString;
-use std::fs;
-use std::process::ExitCode;
 
 /// The role's name on the command line.
 pub(crate) const ROLE: &str = "supervise";

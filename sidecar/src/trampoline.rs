@@ -1,10 +1,6 @@
 //! The step between the supervisor and the agent: in the agent's own process, it undoes what the
 //! supervisor did to itself, gives up what the agent does not need, and becomes the agent.
 
-use crate::file;
-use nix::sys::signal::SigSet;
-use rustix::io::Errno;
-use rustix::process::{self, Signal};
 use std::ffi::{CStr, OsString};
 use std::fs;
 use std::io::{self, Read as _};
@@ -12,6 +8,12 @@ use std::ops::Range;
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Command, ExitCode};
+
+use nix::sys::signal::SigSet;
+use rustix::io::Errno;
+use rustix::process::{self, Signal};
+
+use crate::file;
 
 /// The role's name on the command line.
 pub(crate) const ROLE: &str = "start-agent";

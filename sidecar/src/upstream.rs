@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::num::NonZeroU16;
 
 /// The address of the app.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Upstream {
     host: Host,
     port: NonZeroU16,
@@ -16,7 +16,7 @@ pub struct Upstream {
 }
 
 /// A host, as far as it matters for finding out whether something listens there.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) enum Host {
     /// This host, by an address of its own: a loopback or the unspecified address.
     Local(IpAddr),
@@ -28,7 +28,7 @@ pub(crate) enum Host {
 
 /// The loopback address that the app serves. IPv4 if nothing is known: containers often have no
 /// `::1`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub(crate) enum Loopback {
     #[default]
     V4,
@@ -36,7 +36,7 @@ pub(crate) enum Loopback {
 }
 
 /// Why a URL cannot be the address of an app.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum UrlError {
     /// Spaces, control characters or bytes that are not UTF-8.
     NotPlainText,
@@ -52,7 +52,7 @@ pub enum UrlError {
 }
 
 /// A port that is not a number from 1 to 65535.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct PortError;
 
 impl Upstream {
@@ -254,8 +254,9 @@ fn host_of_address(address: IpAddr) -> Host {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use std::os::unix::ffi::OsStrExt as _;
+
+    use super::*;
 
     fn local(address: &str) -> Host {
         Host::Local(address.parse().unwrap())

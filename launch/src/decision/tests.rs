@@ -3,10 +3,11 @@
 mod bindings;
 mod needs;
 
+use std::os::unix::ffi::OsStrExt as _;
+
 use super::*;
 use crate::settings::VARIABLES;
 use crate::testing::{WithBytes as _, environment};
-use std::os::unix::ffi::OsStrExt as _;
 
 /// A process for which every rule says yes, changed case by case.
 struct Case {

@@ -1,8 +1,9 @@
 //! Every message as the user reads it, in `snapshot.txt`, to be read as a whole by whoever changes
 //! one.
 
-use super::*;
 use std::fmt::Write as _;
+
+use super::*;
 
 /// Messages in all their forms, by their names. The match makes the compiler ask for a new message
 /// to be added here.

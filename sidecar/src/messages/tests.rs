@@ -1,11 +1,13 @@
 //! Every message as the user reads it, in `snapshot.txt`, to be read as a whole when one changes.
 
+use std::fmt::Write as _;
+
+use rustix::io::Errno;
+
 use super::*;
 use crate::config::tests::config;
 use crate::exit::{ExecError, Exit};
 use crate::upstream::Loopback;
-use rustix::io::Errno;
-use std::fmt::Write as _;
 
 const HINTS: Hints = Hints {
     quick_exits: "Usually the token is wrong",

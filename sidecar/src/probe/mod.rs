@@ -1,42 +1,19 @@
 //! Probes whether the app listens, by asking the kernel. A connection would be a request that the
 //! app does not expect, and its backlog would accept it before the app is ready.
 
+mod listener;
 mod netlink;
 mod proc_net;
 
-use crate::messages::Message;
-use crate::upstream::{Host, Loopback};
-use netlink::SockDiag;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::num::NonZeroU16;
 use std::path::Path;
 
-/// A listening TCP socket.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Listener {
-    pub(crate) address: IpAddr,
-    /// Whether an IPv6 one takes no IPv4 connections (`IPV6_V6ONLY`, ipv6(7)).
-    pub(crate) only_v6: bool,
-    /// The number by which a process that has the socket open shows it; zero where the kernel does
-    /// not tell.
-    pub(crate) inode: u64,
-}
-
-impl Listener {
-    /// Whether it takes connections to this address, one of this host's loopback addresses.
-    fn serves(self, wanted: IpAddr) -> bool {
-        if self.address.to_canonical() == wanted {
-            return true;
-        }
-        match (self.address, wanted) {
-            (IpAddr::V4(Ipv4Addr::UNSPECIFIED), IpAddr::V4(_))
-            | (IpAddr::V6(Ipv6Addr::UNSPECIFIED), IpAddr::V6(_)) => true,
-            (IpAddr::V6(Ipv6Addr::UNSPECIFIED), IpAddr::V4(_)) => !self.only_v6,
-            _ => false,
-        }
-    }
-}
+use self::listener::Listener;
+use self::netlink::SockDiag;
+use crate::messages::Message;
+use crate::upstream::{Host, Loopback};
 
 /// By which loopback address the host can be reached through these listeners, if by any. IPv4 comes
 /// first: containers often have no `::1`.
@@ -66,7 +43,7 @@ pub(crate) enum PortProbe {
 }
 
 /// What a probe found.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Eq, PartialEq)]
 pub(crate) struct ProbeResult {
     /// The address by which the app can be reached.
     pub(crate) loopback: Option<Loopback>,

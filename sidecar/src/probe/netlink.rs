@@ -1,13 +1,15 @@
 //! The kernel's listening TCP sockets by `NETLINK_SOCK_DIAG` (`sock_diag(7)`), as `ss` asks for
 //! them.
 
-use crate::probe::Listener;
-use rustix::io::Errno;
-use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, netlink};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::num::NonZeroU16;
 use std::os::fd::OwnedFd;
+
+use rustix::io::Errno;
+use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, netlink};
+
+use super::listener::Listener;
 
 /// A netlink socket, kept open from probe to probe.
 #[derive(Debug)]
@@ -101,7 +103,7 @@ impl SockDiag {
     }
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Progress {
     More,
     Done,
@@ -196,11 +198,13 @@ fn at<const N: usize>(bytes: &[u8], offset: usize) -> io::Result<[u8; N]> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::probe::proc_net;
-    use rustix::net::{SocketAddrV6, sockopt};
     use std::net::TcpListener;
     use std::path::Path;
+
+    use rustix::net::{SocketAddrV6, sockopt};
+
+    use super::*;
+    use crate::probe::proc_net;
 
     /// A listener on a free port of `[::]`, and its port.
     fn listen_on_any_v6(only_v6: bool) -> (OwnedFd, u16) {

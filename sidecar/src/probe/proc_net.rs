@@ -1,12 +1,13 @@
 //! The kernel's listening TCP sockets by `/proc/net/tcp` and `tcp6` (`proc_pid_net(5)`): slower,
 //! and without `IPV6_V6ONLY`, but available where netlink is refused.
 
-use crate::probe::Listener;
 use std::fs;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::num::NonZeroU16;
 use std::path::Path;
+
+use super::listener::Listener;
 
 /// All sockets that listen on this port, by the tables in `directory`.
 pub(crate) fn listeners(directory: &Path, port: NonZeroU16) -> io::Result<Vec<Listener>> {
@@ -58,8 +59,9 @@ fn parse_address(text: &str) -> Option<IpAddr> {
 #[cfg(test)]
 #[cfg(target_endian = "little")]
 mod tests {
-    use super::*;
     use std::net::TcpListener;
+
+    use super::*;
 
     const TCP: &str = "\
   sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode

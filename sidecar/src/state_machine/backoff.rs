@@ -1,15 +1,16 @@
 //! How long to wait before the agent is started again.
 
+use std::time::Duration;
+
 use crate::limits::Limits;
 use crate::random;
-use std::time::Duration;
 
 /// A random share, so that many supervisors whose agents fail at the same moment do not come back
 /// at the same moment.
 ///
 /// In 65536ths, as numbers with a fraction would add a tenth to what our own code weighs in every
 /// image.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) struct Jitter(u16);
 
 impl Jitter {

@@ -1,15 +1,16 @@
 //! What goes in and out of the state machine.
 
+use std::time::Duration;
+
 use super::backoff::Jitter;
 use crate::deadlock::Activity;
 use crate::exit::{Cause, Exit};
 use crate::limits::Moment;
 use crate::log::Level;
 use crate::upstream::Loopback;
-use std::time::Duration;
 
 /// What happens.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) enum Event {
     /// A probe found that the app listens, reachable by this address, or does not.
     Probed(Option<Loopback>),
@@ -40,7 +41,7 @@ pub(crate) enum Event {
 }
 
 /// What the event loop is to do.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) enum Action {
     Log(Level, Notice),
     /// Try to take the lock. The answer is [`Event::LockTried`].
@@ -60,7 +61,7 @@ pub(crate) enum Action {
 }
 
 /// What a user may want to know.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) enum Notice {
     WaitingForApp,
     TookOver,
@@ -80,7 +81,7 @@ pub(crate) enum Notice {
 }
 
 /// When the state machine wants the next event, if nothing happens before.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub(crate) struct Wake {
     /// To probe whether the app listens. The answer is [`Event::Probed`].
     pub(crate) probe: Option<Moment>,
@@ -91,7 +92,7 @@ pub(crate) struct Wake {
 }
 
 /// The state of an agent, for users.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum AgentState {
     /// The app does not listen yet, or no longer, and there is no agent.
     Waiting,

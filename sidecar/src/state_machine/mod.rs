@@ -8,16 +8,17 @@ mod restart;
 pub(crate) use backoff::Jitter;
 pub(crate) use events::{Action, AgentState, Event, Notice, Wake};
 
+use std::mem;
+
+use self::restart::Failures;
 use crate::deadlock::{Activity, Deadlock};
 use crate::definition::Drain;
 use crate::exit::Exit;
 use crate::limits::{Limits, Moment};
 use crate::log::Level;
 use crate::upstream::Loopback;
-use restart::Failures;
-use std::mem;
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 enum State {
     /// Another supervisor holds the lock.
     StandingBy {

@@ -1,10 +1,11 @@
 //! The agent's failures in a row: the delay before the restart after each, and what to log about
 //! it.
 
+use std::time::Duration;
+
 use super::backoff::{self, Jitter};
 use crate::exit::{Cause, Exit};
 use crate::limits::{Limits, Moment};
-use std::time::Duration;
 
 /// Exits in a row of agents that had not run for long.
 #[derive(Debug, Default)]
@@ -21,7 +22,7 @@ pub(super) struct Failures {
 }
 
 /// What follows from a failure.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Eq, PartialEq)]
 pub(super) struct Failure {
     /// How long to wait before the agent is started again.
     pub(super) delay: Duration,

@@ -5,9 +5,10 @@ mod ending;
 mod standing_by;
 mod transitions;
 
+use std::time::Duration;
+
 use super::*;
 use crate::exit::ExecError;
-use std::time::Duration;
 
 /// Events by short names.
 const LISTENS: Event = Event::Probed(Some(Loopback::V4));

@@ -3,6 +3,16 @@
 //! The question is a connection to the supervisor's lock. Nothing is sent to the supervisor, so
 //! that no client can hold it up.
 
+use std::ffi::OsString;
+use std::io::{self, Read as _, Write as _};
+use std::os::unix::net::UnixStream;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{SigSet, Signal};
+use rustix::io::Errno;
+use rustix::process::{self, Uid};
+
 use super::MAX_REPORT;
 use crate::definition::{Definition, Sidecar};
 use crate::environment::Environment;
@@ -10,14 +20,6 @@ use crate::limits::Limits;
 use crate::lock::{self, LockName};
 use crate::log;
 use crate::signals;
-use nix::sys::signal::{SigSet, Signal};
-use rustix::io::Errno;
-use rustix::process::{self, Uid};
-use std::ffi::OsString;
-use std::io::{self, Read as _, Write as _};
-use std::os::unix::net::UnixStream;
-use std::process::ExitCode;
-use std::time::{Duration, Instant};
 
 /// Exit statuses, which scripts and health checks depend on.
 const RUNNING: u8 = 0;
@@ -71,14 +73,14 @@ Exit status: 0 the agent is running, 1 it is not, 2 no supervisor is here.
     )
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Format {
     Words,
     Json,
 }
 
 /// What became of the question.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 enum Answer {
     Report {
         is_running: bool,
@@ -214,9 +216,10 @@ fn read_until(mut stream: UnixStream, end: Instant) -> io::Result<Vec<u8>> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::net::UnixListener;
+
     use super::*;
     use crate::definition::Hints;
-    use std::os::unix::net::UnixListener;
 
     const DEFINITION: Definition = Definition {
         name: "sidecar",

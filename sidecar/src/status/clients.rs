@@ -1,11 +1,13 @@
 //! The clients of a supervisor, which connect to its lock: that is its standard input.
 
-use crate::limits::Moment;
-use rustix::io::Errno;
-use rustix::net::SocketFlags;
 use std::fs::File;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::time::Duration;
+
+use rustix::io::Errno;
+use rustix::net::SocketFlags;
+
+use crate::limits::Moment;
 
 /// The queue of clients, as long as the lock is held.
 #[derive(Debug)]

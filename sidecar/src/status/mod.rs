@@ -4,9 +4,10 @@
 pub(crate) mod client;
 pub(crate) mod clients;
 
+use std::fmt::{self, Display, Formatter, Write as _};
+
 use crate::log;
 use crate::state_machine::AgentState;
-use std::fmt::{self, Display, Formatter, Write as _};
 
 /// No report is longer, in bytes; its socket's buffer holds it whole, so that the supervisor never
 /// waits for its reader.
@@ -16,7 +17,7 @@ pub(crate) const MAX_REPORT: usize = 64 * 1024;
 const MAX_TEXT: usize = 4 * 1024;
 
 /// What a supervisor reports.
-#[derive(Debug, Clone)]
+#[derive(Clone, Debug)]
 pub(crate) struct Report<'a> {
     pub(crate) state: AgentState,
     /// How long the agent has been in this state.

@@ -1,9 +1,10 @@
 //! Credentials out of a service binding.
 
-use super::*;
-use crate::binding::Unreadable;
 use std::cell::Cell;
 use std::io;
+
+use super::*;
+use crate::binding::Unreadable;
 
 #[test]
 fn binding_stands_in_for_variables_one_by_one() {

@@ -1,7 +1,8 @@
 //! Rules 6 to 9: what an agent needs to start.
 
-use super::*;
 use sidecar::UrlError;
+
+use super::*;
 
 #[test]
 fn rule_6_no_token_is_skipped() {

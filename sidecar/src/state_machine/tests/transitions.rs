@@ -1,7 +1,8 @@
 //! Every event in every state, against the table in `transitions.txt`.
 
-use super::*;
 use std::fmt::Write as _;
+
+use super::*;
 
 /// How each state is come to. Where a state behaves differently later, or for another setting, it
 /// is there more than once.
