@@ -2,7 +2,7 @@
 
 use crate::served::{STATUS, Served, edge, image};
 use crate::subjects::ENDPOINT;
-use crate::support::{Container, Edge, Network, Run, TOKEN};
+use crate::support::{Network, TOKEN};
 
 /// The lock against second agents is as wide as the network, and a target in it is one by its port.
 #[test]
@@ -33,65 +33,27 @@ fn containers_of_one_network_have_an_agent_each() {
     first.stop();
 }
 
-/// An app without an agent, which others can reach at this name.
-fn remote_app(adjust: impl FnOnce(Run) -> Run) -> Container {
-    let app =
-        image()
-            .process("launcher")
-            .command(["--", "./sample-app", "--listen", "0.0.0.0:8080"]);
-    adjust(app).start()
-}
-
-/// A process that has an agent for an app at this address, and is none itself.
-fn messenger(edge: &Edge, target: &str) -> Run {
-    image()
+#[test]
+#[ignore = "tier 3: needs Docker; script/test runs it"]
+fn agent_for_an_app_in_another_container_starts_at_once() {
+    let (edge, network) = (edge(), Network::new());
+    let worker = image()
         .process("worker")
-        .connect(edge)
+        .connect(&edge)
         .env("PORT", "")
         .env("BACKPLANE_PROCESS_ALLOW", "worker")
-        .env("BACKPLANE_PROXY_URL", target)
-        .env("BACKPLANE_LOG", "debug")
-}
-
-/// Docker's own name server, 127.0.0.11, knows the containers of a network by their names, and denies all others.
-#[test]
-#[ignore = "tier 3: needs Docker; script/test runs it"]
-fn target_is_another_container_by_its_name() {
-    let (edge, network) = (edge(), Network::new());
-    let messenger = messenger(&edge, "http://app:8080")
+        .env("BACKPLANE_PROXY_URL", "http://app:8080")
         .options(["--network", &network.name])
         .start();
-    messenger.wait_for_stdout("working\n");
-    let (code, servers, _) = messenger.exec(&["cat", "/etc/resolv.conf"]);
-    assert_eq!(code, Some(0));
-    assert!(servers.contains("nameserver 127.0.0.11"), "{servers}");
-    // The name is unknown so far.
-    let (code, status, _) = messenger.exec(&[STATUS]);
-    assert_eq!(code, Some(1), "{status}");
-    assert!(
-        status.contains("The agent is waiting for the app"),
-        "{status}"
-    );
-
-    let app = remote_app(|app| app.options(["--network", &network.name, "--network-alias", "app"]));
-    app.wait_for_stdout("listening 0.0.0.0:8080");
-    edge.wait_for_status(ENDPOINT, 200);
-    let (code, status, _) = messenger.exec(&[STATUS]);
+    edge.wait_for_connected("some=label");
+    let (code, status, _) = worker.exec(&[STATUS]);
     assert_eq!(code, Some(0), "{status}");
-    assert!(app.our_lines().is_empty(), "{:?}", app.our_lines());
-}
 
-#[test]
-#[ignore = "tier 3: needs Docker; script/test runs it"]
-fn target_is_another_container_by_a_name_that_was_added() {
-    let edge = edge();
-    let app = remote_app(|app| app);
-    app.wait_for_stdout("listening 0.0.0.0:8080");
-    let address = app.inspect("{{.NetworkSettings.IPAddress}}");
-    let messenger = messenger(&edge, "http://app.internal:8080")
-        .options(["--add-host", &format!("app.internal:{address}")])
+    let app = image()
+        .process("launcher")
+        .command(["--", "./sample-app", "--listen", "0.0.0.0:8080"])
+        .options(["--network", &network.name, "--network-alias", "app"])
         .start();
-    messenger.eventually("an answer", || {
-        (edge.get(ENDPOINT, "/") == 200).then_some(())
-    });
+    edge.wait_for_status(ENDPOINT, 200);
+    assert!(app.our_lines().is_empty(), "{:?}", app.our_lines());
 }
