@@ -63,11 +63,6 @@ mod tests {
     use super::*;
     use crate::testing::environment;
 
-    fn determine_from(variables: &[(&str, &str)], launcher_type: Option<&str>) -> Option<String> {
-        let (settings, _) = Settings::read(&environment(variables));
-        determine(&settings, launcher_type)
-    }
-
     #[test]
     fn dyno_tells_the_type_on_cedar_and_fir_and_else_only_one_offs() {
         for (dyno, expected) in [
@@ -96,29 +91,8 @@ mod tests {
             ("runner.x", None),
             ("...", None),
         ] {
-            assert_eq!(
-                determine_from(&[("DYNO", dyno)], None).as_deref(),
-                expected,
-                "{dyno}"
-            );
+            let (settings, _) = Settings::read(&environment(&[("DYNO", dyno)]));
+            assert_eq!(determine(&settings, None).as_deref(), expected, "{dyno}");
         }
-    }
-
-    #[test]
-    fn stated_type_wins_over_dyno_and_dyno_over_the_launchers() {
-        let all = [("BACKPLANE_PROCESS_TYPE", "stated"), ("DYNO", "dyno.1")];
-        assert_eq!(determine_from(&all, Some("web")).as_deref(), Some("stated"));
-        assert_eq!(
-            determine_from(&all[1..], Some("web")).as_deref(),
-            Some("dyno")
-        );
-        assert_eq!(
-            determine_from(
-                &[("BACKPLANE_PROCESS_TYPE", ""), ("DYNO", "odd")],
-                Some("web")
-            )
-            .as_deref(),
-            Some("web")
-        );
     }
 }

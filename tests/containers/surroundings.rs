@@ -46,36 +46,6 @@ fn serves_below_an_init() {
 
 #[test]
 #[ignore = "tier 3: needs Docker; script/test runs it"]
-fn serves_from_a_read_only_root() {
-    let served = Served::start(|run| run.options(["--read-only"]));
-    assert_app_supervisor_and_agent(&served);
-    served.stop();
-}
-
-/// As `OpenShift` runs containers.
-#[test]
-#[ignore = "tier 3: needs Docker; script/test runs it"]
-fn serves_as_a_user_who_is_in_no_list() {
-    let served = Served::start(|run| run.options(["--user", "12345:0"]));
-    assert_app_supervisor_and_agent(&served);
-    let (code, status, _) = served.container.exec(&["id", "--user"]);
-    assert_eq!((code, status.as_str()), (Some(0), "12345\n"));
-    let (code, ..) = served.container.exec(&["id", "--user", "--name"]);
-    assert_eq!(code, Some(1));
-    served.stop();
-}
-
-#[test]
-#[ignore = "tier 3: needs Docker; script/test runs it"]
-fn serves_without_capabilities_and_new_privileges() {
-    let options = ["--cap-drop", "ALL", "--security-opt", "no-new-privileges"];
-    let served = Served::start(|run| run.options(options));
-    assert_app_supervisor_and_agent(&served);
-    served.stop();
-}
-
-#[test]
-#[ignore = "tier 3: needs Docker; script/test runs it"]
 fn serves_with_all_of_these_at_once() {
     let options = [
         "--init",

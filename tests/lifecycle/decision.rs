@@ -1,45 +1,14 @@
-//! Which processes get an agent: the rules through the real launcher, in their order.
+//! What decides over an agent reaches the program by the real launcher and by a dyno; the rules themselves are tested beside them.
 
-use crate::stage::Outcome::{Agent, AgentAfter, Silence};
+use crate::stage::Outcome::{Agent, AgentAfter, Silence, Words};
 use crate::stage::Stage;
 use crate::stage::Start::{Command, Name, Type};
-use crate::stage::sees_none;
 use crate::subjects::{APPS_OUTPUT, SCRIPT_AGENT, build_by};
 use crate::support::{FrontEnd, ReservedPort, for_each_front_end};
 
 for_each_front_end! {
-    disabled_is_silence,
     process_type_is_found,
-    lists_choose_the_types,
-    one_offs_are_not_disturbed,
-    proxy_url_goes_before_port,
-}
-
-fn disabled_is_silence(front_end: FrontEnd) {
-    let stage = Stage::new(front_end);
-    for yes in ["1", "true", "yes", "on", "TRUE", " true "] {
-        let running = stage
-            .launch(Type("web"), &[("BACKPLANE_DISABLED", yes)])
-            .start();
-        running.wait_for_stdout(APPS_OUTPUT);
-        sees_none(&running, &[("BACKPLANE_DISABLED", yes)], &[]);
-    }
-    stage.run(&[
-        (Type("web"), &[("BACKPLANE_DISABLED", "1")], Silence),
-        (Type("web"), &[("BACKPLANE_DISABLED", "1"), ("BACKPLANE_TOKEN", "")], Silence),
-        (Type("web"), &[("BACKPLANE_DISABLED", "1"), ("BACKPLANE_DRAIN", "what")], Silence),
-        (Type("web"), &[("BACKPLANE_DISABLED", "0")], Agent("some=label")),
-        (Type("web"), &[("BACKPLANE_DISABLED", "false")], Agent("some=label")),
-        (Type("web"), &[("BACKPLANE_DISABLED", "")], Agent("some=label")),
-        (
-            Type("web"),
-            &[("BACKPLANE_DISABLED", "maybe")],
-            AgentAfter(
-                "some=label",
-                &["BACKPLANE_DISABLED is 'maybe', but should be one of true, false, 1, 0, yes, no, on, off. It is taken as false."],
-            ),
-        ),
-    ]);
+    settings_reach_the_program,
 }
 
 fn process_type_is_found(front_end: FrontEnd) {
@@ -83,13 +52,11 @@ fn process_type_is_found(front_end: FrontEnd) {
             &[WEB, WORKER, TWO_PARTS],
             Agent("some=label,is=two-parts"),
         ),
+        (Type("run"), &[], Silence),
+        (Type("release"), &[], Silence),
+        (Type("scheduler"), &[], Silence),
         (Command, &[WEB], Silence),
         // By what Heroku says, whatever the launcher's name.
-        (
-            Command,
-            &[WEB, ("DYNO", "web.1")],
-            Agent("some=label,is=web,heroku=true"),
-        ),
         (
             Type("web"),
             &[WEB, WORKER, ("DYNO", "worker.12")],
@@ -97,19 +64,10 @@ fn process_type_is_found(front_end: FrontEnd) {
         ),
         (
             Command,
-            &[WEB, ("DYNO", "web-12a34b56d-e78f9")],
-            Agent("some=label,is=web,heroku=true"),
-        ),
-        (
-            Command,
             &[TWO_PARTS, ("DYNO", "two-parts-12a34b56d-e78f9")],
             Agent("some=label,is=two-parts,heroku=true"),
         ),
         (Type("web"), &[WEB, ("DYNO", "run.4321")], Silence),
-        (Type("web"), &[WEB, ("DYNO", "run-7f8d9c-x2z4")], Silence),
-        (Type("web"), &[WEB, ("DYNO", "release.5521")], Silence),
-        (Type("web"), &[WEB, ("DYNO", "scheduler.7")], Silence),
-        (Command, &[WEB, ("DYNO", "something else")], Silence),
         // By the user, above all.
         (
             Command,
@@ -118,85 +76,63 @@ fn process_type_is_found(front_end: FrontEnd) {
         ),
         (
             Type("web"),
-            &[WEB, WORKER, ("BACKPLANE_PROCESS_TYPE", "worker")],
-            Agent("some=label,is=worker"),
+            &[("BACKPLANE_PROCESS_TYPE", "run"), ("DYNO", "web.1")],
+            Silence,
         ),
-        (Type("web"), &[("BACKPLANE_PROCESS_TYPE", "run")], Silence),
+    ]);
+}
+
+fn settings_reach_the_program(front_end: FrontEnd) {
+    const ALLOW: &str = "BACKPLANE_PROCESS_ALLOW";
+    const NO_TOKEN: (&str, &str) = ("BACKPLANE_TOKEN", "");
+    let stage = Stage::new(front_end);
+    stage.run(&[
         (
             Type("web"),
-            &[("BACKPLANE_PROCESS_TYPE", "run"), ("DYNO", "web.1")],
+            &[("BACKPLANE_DISABLED", "1"), ("BACKPLANE_DRAIN", "what")],
             Silence,
         ),
         (
             Type("web"),
-            &[WEB, ("BACKPLANE_PROCESS_TYPE", "")],
-            Agent("some=label,is=web"),
+            &[("BACKPLANE_IGNORE_PROCESS_TYPE", "worker web")],
+            Silence,
         ),
-    ]);
-}
-
-fn lists_choose_the_types(front_end: FrontEnd) {
-    const IGNORE: &str = "BACKPLANE_IGNORE_PROCESS_TYPE";
-    const ALLOW: &str = "BACKPLANE_PROCESS_ALLOW";
-    Stage::new(front_end).run(&[
-        (Type("web"), &[(IGNORE, "web")], Silence),
-        (Type("web"), &[(IGNORE, "worker,web")], Silence),
-        (Type("web"), &[(IGNORE, "worker  web")], Silence),
-        (Type("web"), &[(IGNORE, " , web , ")], Silence),
-        (Type("worker"), &[(IGNORE, "web")], Agent("some=label")),
-        // By whole word.
-        (
-            Type("web"),
-            &[(IGNORE, "webby, we, two-web")],
-            Agent("some=label"),
-        ),
-        (Type("web"), &[(IGNORE, "")], Agent("some=label")),
-        (Type("web"), &[(IGNORE, " , ")], Agent("some=label")),
-        (Type("web"), &[(ALLOW, "web")], Agent("some=label")),
-        (Type("web"), &[(ALLOW, "worker, web")], Agent("some=label")),
         (Type("web"), &[(ALLOW, "worker")], Silence),
-        (Type("web"), &[(ALLOW, "webby")], Silence),
-        (Type("web"), &[(ALLOW, "")], Agent("some=label")),
-        (Type("web"), &[(ALLOW, ",")], Agent("some=label")),
-        (Command, &[(ALLOW, "web")], Silence),
-        // Ignore wins over allow.
-        (Type("web"), &[(ALLOW, "web"), (IGNORE, "web")], Silence),
-        // Who allows a one-off type means it.
         (Type("release"), &[(ALLOW, "release")], Agent("some=label")),
-        (
-            Type("web"),
-            &[(ALLOW, "run"), ("DYNO", "run.1")],
-            Agent("some=label,heroku=true"),
-        ),
-        (
-            Type("web"),
-            &[(ALLOW, "web"), ("HEROKU_TEST_RUN_ID", "1")],
-            Agent("some=label"),
-        ),
-    ]);
-}
-
-fn one_offs_are_not_disturbed(front_end: FrontEnd) {
-    Stage::new(front_end).run(&[
-        (Type("run"), &[], Silence),
-        (Type("release"), &[], Silence),
-        (Type("scheduler"), &[], Silence),
-        (Command, &[], Silence),
         (Type("web"), &[("HEROKU_TEST_RUN_ID", "b5b7")], Silence),
         (
             Type("web"),
-            &[("HEROKU_TEST_RUN_ID", "")],
-            Agent("some=label"),
+            &[NO_TOKEN],
+            Words(&["No agent for this process: it has no token"]),
         ),
-        // Not even by what would be warned of elsewhere.
-        (Type("run"), &[("BACKPLANE_TOKEN", "")], Silence),
-        (Type("run"), &[("BACKPLANE_LABELS", "-")], Silence),
-        (Type("run"), &[("BACKPLANE_DRAIN", "what")], Silence),
+        (Type("worker"), &[NO_TOKEN], Silence),
+        (
+            Type("web"),
+            &[("BACKPLANE_LABELS", ""), ("BACKPLANE_LABELS_WEB", "a=b")],
+            Agent("a=b"),
+        ),
+        (
+            Type("worker"),
+            &[("PORT", "http")],
+            Words(&["No agent for this process: PORT is 'http'"]),
+        ),
+        (
+            Type("web"),
+            &[
+                ("BACKPLANE_WAIT_FOR_APP", "later"),
+                ("BACKPLANE_DRAIN", "what"),
+                ("BACKPLANE_LOG", "loud"),
+            ],
+            AgentAfter(
+                "some=label",
+                &[
+                    "BACKPLANE_WAIT_FOR_APP is 'later'",
+                    "BACKPLANE_DRAIN is 'what'",
+                    "BACKPLANE_LOG is 'loud'",
+                ],
+            ),
+        ),
     ]);
-}
-
-fn proxy_url_goes_before_port(front_end: FrontEnd) {
-    let stage = Stage::new(front_end);
     let url = format!("http://localhost:{}/base?query", stage.port);
     let running = stage
         .launch(

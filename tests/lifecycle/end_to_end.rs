@@ -10,7 +10,6 @@ for_each_front_end! {
     request_reaches_the_app_and_comes_back_after_a_crash,
     request_in_flight_is_finished_when_the_app_is_stopped,
     wrong_token_is_refused_and_the_app_goes_on,
-    worker_without_a_port_is_left_alone,
 }
 
 const ENDPOINT: &str = "myendpoint.test";
@@ -76,14 +75,4 @@ fn wrong_token_is_refused_and_the_app_goes_on(front_end: FrontEnd) {
     );
     assert_eq!(edge.get(ENDPOINT, "/"), 503);
     assert!(running.app().is_alive());
-}
-
-/// Nobody wants to read at each boot of a worker that it has no port.
-fn worker_without_a_port_is_left_alone(front_end: FrontEnd) {
-    let image = sample_image_by(front_end);
-    let launch = image.launch("worker").connect(1).without_env("PORT");
-    let running = launch.start();
-    running.wait_for_stdout("\n");
-    assert_eq!(running.supervisors().len(), 0);
-    assert_eq!(running.our_lines(), Vec::<String>::new());
 }

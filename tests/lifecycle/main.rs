@@ -10,23 +10,17 @@
 #[path = "../support/mod.rs"]
 mod support;
 
-mod agent;
-mod agent_faults;
-mod app_faults;
 mod archives;
 mod binding;
 mod boot;
-mod broken_agent;
 mod build;
 mod build_faults;
 mod cached_state;
 mod decision;
-mod drain;
 mod dyno;
 mod end_to_end;
 mod fallbacks;
 mod hostile_settings;
-mod lifetime;
 mod network;
 mod other_agent;
 mod releases;
@@ -37,8 +31,6 @@ mod slug;
 mod sources;
 mod stage;
 mod subjects;
-mod supervisor_faults;
 mod surroundings;
 mod terminals;
 mod under_fire;
-mod warnings;

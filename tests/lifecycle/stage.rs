@@ -1,7 +1,7 @@
 //! Launches with one thing changed at a time, and what became of them: for tables of cases.
 
 use crate::subjects::{APPS_OUTPUT, SCRIPT_AGENT, build_by};
-use crate::support::{FrontEnd, Image, Launch, ReservedPort, Running};
+use crate::support::{FrontEnd, Image, Launch, ReservedPort, Running, zombies_of};
 use std::net::TcpListener;
 
 /// What is to become of a launch.
@@ -116,8 +116,9 @@ impl Stage {
 
 /// The decision is made, and a supervisor started, before the app is.
 #[track_caller]
-pub(crate) fn sees_none(running: &Running, variables: &[(&str, &str)], lines: &[&str]) {
+fn sees_none(running: &Running, variables: &[(&str, &str)], lines: &[&str]) {
     assert_eq!(running.supervisors().len(), 0, "{variables:?}");
+    assert_eq!(zombies_of(running.id()), [0; 0], "{variables:?}");
     assert_lines(&running.our_lines(), lines);
 }
 

@@ -1,12 +1,11 @@
 //! Apps and agents to test with: shell scripts, which run on every machine, and the programs of the stand-in.
 
 use crate::support::{
-    App, Build, DEADLINE, FrontEnd, Image, Launch, ReservedPort, Running, eventually, workshop,
+    App, Build, DEADLINE, FrontEnd, Image, Launch, Running, eventually, workshop,
 };
 use rustix::process::Signal;
 use std::fmt;
 use std::fs;
-use std::net::TcpListener;
 use std::time::Duration;
 
 /// Within this time from the end of the app nothing of us is left.
@@ -26,20 +25,12 @@ pub(crate) const SCRIPT_AGENT: &str = "#!/bin/sh\nwhile :; do sleep 1; done\n";
 
 /// An app whose processes, of many types, all do the same: say that they are up, wait for the end of stdin, and exit.
 pub(crate) fn app() -> App {
-    [
-        "web",
-        "www",
-        "worker",
-        "release",
-        "run",
-        "scheduler",
-        "two-parts",
-    ]
-    .iter()
-    .fold(App::new(), |app, process_type| {
-        // `read` and not `cat`: a shell that dies of a signal leaves its children behind, and they would be taken for ours.
-        app.process(process_type, "echo the app is up; read -r _; exit 7")
-    })
+    ["web", "worker", "release", "run", "scheduler", "two-parts"]
+        .iter()
+        .fold(App::new(), |app, process_type| {
+            // `read` and not `cat`: a shell that dies of a signal leaves its children behind, and they would be taken for ours.
+            app.process(process_type, "echo the app is up; read -r _; exit 7")
+        })
 }
 
 /// A build of `app` with this script as its vendored agent.
@@ -55,23 +46,6 @@ pub(crate) fn build_by(front_end: FrontEnd, script: &str) -> Build {
 /// An image of [`app`] with this script as its agent.
 pub(crate) fn image_with_agent(script: &str) -> Image {
     build_with_agent(app(), script).run()
-}
-
-/// A running app, as far as the kernel tells listening, with its agent.
-pub(crate) fn connected(script: &str) -> (Running, TcpListener) {
-    let image = image_with_agent(script);
-    let port = ReservedPort::new();
-    let launch = image
-        .launch("web")
-        .connect(port.number)
-        .env("BACKPLANE_LOG", "debug");
-    let listener = port.listen();
-    let mut running = launch.start();
-    // The programs are open or loaded from here on; but restarts need the files.
-    running.keep(image);
-    running.wait_for_stdout(APPS_OUTPUT);
-    running.wait_for_agent();
-    (running, listener)
 }
 
 /// An image of the stand-in's sample app, with the stand-in's agent.

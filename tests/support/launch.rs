@@ -11,7 +11,6 @@ use rustix::process::Signal;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fmt;
-use std::io::PipeReader;
 use std::os::fd::OwnedFd;
 use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
@@ -31,29 +30,13 @@ pub(crate) struct Launch {
     name: OsString,
     arguments: Vec<OsString>,
     variables: BTreeMap<OsString, OsString>,
-    stderr: Stderr,
     starter: Starter,
     in_own_group: bool,
-}
-
-/// Who reads what the app and all beside it write to stderr.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Stderr {
-    /// The test.
-    Read,
-    /// Nobody, ever again: a write fails.
-    ReaderGone,
-    /// Nobody yet: when the pipe is full, a write waits.
-    Unread,
 }
 
 /// What becomes the launcher.
 enum Starter {
     None,
-    /// A shell, which first does what std cannot: these redirections.
-    Shell {
-        redirections: &'static str,
-    },
     /// A shell in a terminal, of which the launcher is the job in the foreground.
     Terminal {
         /// The terminal, as the shell opens it.
@@ -147,7 +130,6 @@ impl Launch {
                 .chain(of_app)
                 .map(|(name, value)| (name.into(), value))
                 .collect(),
-            stderr: Stderr::Read,
             starter: Starter::None,
             in_own_group: true,
         }
@@ -168,30 +150,6 @@ impl Launch {
         self.env("BACKPLANE_TOKEN", TOKEN)
             .env("BACKPLANE_LABELS", "some=label")
             .env("PORT", port.to_string())
-    }
-
-    /// Starts it with a pipe as stderr that nobody reads, or ever will.
-    pub(crate) fn with_stderr_reader_gone(mut self) -> Self {
-        self.stderr = Stderr::ReaderGone;
-        self
-    }
-
-    /// Starts it with a pipe as stderr that somebody holds, but does not read.
-    pub(crate) fn with_stderr_unread(mut self) -> Self {
-        self.stderr = Stderr::Unread;
-        self
-    }
-
-    /// Starts it in the test program's own process group, so that it can leave that for another.
-    pub(crate) fn in_the_tests_group(mut self) -> Self {
-        self.in_own_group = false;
-        self
-    }
-
-    /// Starts it with redirections in a shell's words, such as `2>&-` for a closed stderr.
-    pub(crate) fn redirected(mut self, redirections: &'static str) -> Self {
-        self.starter = Starter::Shell { redirections };
-        self
     }
 
     /// Starts it as the parent of all orphans below it, as a container's process 1 is.
@@ -230,27 +188,12 @@ impl Launch {
         let (stdout_reader, stdout_writer) = std::io::pipe().unwrap();
         let (stderr_reader, stderr_writer) = std::io::pipe().unwrap();
 
-        // In place of a pipe that is not read, one that nobody writes to.
-        let unwritten = || std::io::pipe().unwrap().0;
-        let (stderr_reader, unread_stderr) = match self.stderr {
-            Stderr::Read => (stderr_reader, None),
-            Stderr::ReaderGone => (unwritten(), None),
-            Stderr::Unread => (unwritten(), Some(stderr_reader)),
-        };
-
         let mut stdin = Stdio::piped();
         let mut command = match self.starter {
             Starter::None => {
                 let mut launcher = Command::new(&self.program);
                 launcher.arg0(&self.name);
                 launcher
-            }
-            Starter::Shell { redirections } => {
-                let mut shell = Command::new("/bin/bash");
-                let script = format!(r#"exec -a "$1" "$2" "${{@:3}}" {redirections}"#);
-                shell.args(["-c", &script, "bash"]);
-                shell.arg(&self.name).arg(&self.program);
-                shell
             }
             Starter::Under { words } => {
                 let mut wrapper = Command::new(&words[0]);
@@ -294,8 +237,6 @@ impl Launch {
             ended: None,
             output: Output::of(stdout_reader, stderr_reader),
             mark,
-            kept: None,
-            _unread_stderr: unread_stderr,
         }
     }
 }
@@ -307,16 +248,9 @@ pub(crate) struct Running {
     ended: Option<ExitStatus>,
     output: Output,
     mark: OsString,
-    kept: Option<Image>,
-    _unread_stderr: Option<PipeReader>,
 }
 
 impl Running {
-    /// Keeps the image's files until this is dropped.
-    pub(crate) fn keep(&mut self, image: Image) {
-        self.kept = Some(image);
-    }
-
     /// The app's pid, which was the launcher's.
     pub(crate) fn id(&self) -> u32 {
         self.child.id()

@@ -1,7 +1,6 @@
 //! What /proc tells of the processes of a test. See proc(5) for the files.
 
 use procfs::process::{FDTarget, Stat, Status, all_processes};
-use rustix::fs::OFlags;
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
@@ -128,15 +127,6 @@ impl Process {
             .collect();
         descriptors.sort_by_key(|(number, _)| *number);
         descriptors
-    }
-
-    /// The flags of an open descriptor's description, which all who have it share.
-    pub(crate) fn flags_of(&self, descriptor: i32) -> OFlags {
-        let path = format!("/proc/{}/fdinfo/{descriptor}", self.0.pid());
-        let info = std::fs::read_to_string(path).expect("the process is there");
-        let flags = info.lines().find_map(|line| line.strip_prefix("flags:"));
-        let flags = u32::from_str_radix(flags.expect("proc(5)").trim(), 8);
-        OFlags::from_bits_retain(flags.expect("they are octal"))
     }
 
     pub(crate) fn oom_score_adjustment(&self) -> i16 {

@@ -191,6 +191,7 @@ fn rule_2_process_type_is_the_stated_one_else_the_dynos_else_the_launchers() {
             "my-b",
         ),
         (&[type_unset], Some("c"), "c"),
+        (&[type_unset, ("DYNO", "odd")], Some("c"), "c"),
     ] {
         let case = Case {
             launcher_type,

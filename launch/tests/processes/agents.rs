@@ -2,11 +2,12 @@
 
 use crate::support::{
     self, Layer, PATIENT_AGENT, descriptors, environment, eventually, family, field, free_port,
-    listen,
+    holds_for, is_alive, listen,
 };
 use backplane_launch::CHECKSUM_FILE;
+use rustix::net::{AddressFamily, SocketFlags, SocketType, sockopt};
 use std::fs;
-use std::net::TcpListener;
+use std::net::{Ipv6Addr, SocketAddrV6, TcpListener};
 use std::path::Path;
 use std::process::Command;
 use std::thread;
@@ -37,6 +38,12 @@ fn agent_starts_when_the_app_listens_and_not_before() {
         layer
             .notes()
             .contains(&format!("argv connect app=shop http://127.0.0.1:{port}\n"))
+    );
+    listener.set_nonblocking(true).unwrap();
+    let connection = listener.accept();
+    assert!(
+        connection.is_err(),
+        "nothing connects to the app: {connection:?}"
     );
     drop(listener);
     app.finish();
@@ -115,20 +122,51 @@ fn agent_is_started_clean() {
         let arguments = fs::read(format!("/proc/{pid}/cmdline")).unwrap();
         assert!(!String::from_utf8_lossy(&arguments).contains("sesame"));
     }
+    assert!(!layer.log().contains("sesame"), "{}", layer.log());
     app.finish();
 }
 
+/// A listener on `[::]`, for IPv6 alone or for IPv4 too.
+fn listen_on_any_v6(only_v6: bool) -> TcpListener {
+    let (family, flags) = (AddressFamily::INET6, SocketFlags::CLOEXEC);
+    let socket = rustix::net::socket_with(family, SocketType::STREAM, flags, None)
+        .expect("this test needs IPv6");
+    sockopt::set_ipv6_v6only(&socket, only_v6).unwrap();
+    rustix::net::bind(&socket, &SocketAddrV6::new(Ipv6Addr::UNSPECIFIED, 0, 0, 0)).unwrap();
+    rustix::net::listen(&socket, 16).unwrap();
+    socket.into()
+}
+
 #[test]
-fn agent_is_given_the_address_that_the_app_serves() {
-    let (_listener, port) = listen("::1");
-    let layer = Layer::new(PATIENT_AGENT, port);
+fn agent_is_sent_to_the_address_that_the_app_serves() {
+    for (listener, host) in [
+        (listen("127.0.0.1").0, "127.0.0.1"),
+        (listen("0.0.0.0").0, "127.0.0.1"),
+        (listen_on_any_v6(false), "127.0.0.1"),
+        (listen_on_any_v6(true), "[::1]"),
+        (listen("::1").0, "[::1]"),
+    ] {
+        let port = listener.local_addr().unwrap().port();
+        let layer = Layer::new(PATIENT_AGENT, port);
+        let app = layer.launch();
+        app.agent(1);
+        let argv = format!("argv connect app=shop http://{host}:{port}\n");
+        assert!(layer.notes().contains(&argv), "{listener:?}");
+        app.finish();
+    }
+}
+
+#[test]
+fn variables_of_any_bytes_reach_the_agent_as_they_are() {
+    let (_listener, port) = listen("127.0.0.1");
+    // It stays the shell that gets them, as that hands none on whose name it could not use itself.
+    let mut layer = Layer::new(&PATIENT_AGENT.replace("exec sleep", "sleep"), port);
+    layer.runner = r#"env "$(printf 'BACKPLANE_\377=\376')""#.to_owned();
     let app = layer.launch();
-    app.agent(1);
-    assert!(
-        layer.notes().contains(&format!("http://[::1]:{port}\n")),
-        "{}",
-        layer.notes()
-    );
+    let agent = app.agent(1);
+    let variables = fs::read(format!("/proc/{agent}/environ")).unwrap();
+    let mut variables = variables.split(|byte| *byte == 0);
+    assert!(variables.any(|variable| variable == b"BACKPLANE_\xff=\xfe"));
     app.finish();
 }
 
@@ -153,13 +191,44 @@ fn agent_does_not_wait_where_it_is_told_not_to() {
 }
 
 #[test]
-fn agent_comes_back_after_it_was_killed() {
+fn agent_comes_back_however_it_ended() {
+    for (ending, words) in [
+        ("exit 0", "exited with status 0"),
+        ("sleep 0.3; exit 1", "exited with status 1"),
+        // Those of shells for what cannot run, and the numbers of ENOENT, ENOEXEC and EACCES.
+        ("exit 126", "exited with status 126"),
+        ("exit 127", "exited with status 127"),
+        ("exit 2", "exited with status 2"),
+        ("exit 8", "exited with status 8"),
+        ("exit 13", "exited with status 13"),
+        ("exec 0<&- 1>&- 2>&-; exit 9", "exited with status 9"),
+        ("kill -TERM $$", "was terminated by SIGTERM"),
+        ("kill -SEGV $$", "was terminated by SIGSEGV"),
+        ("kill -KILL $$", "was terminated by SIGKILL"),
+    ] {
+        let (_listener, port) = listen("127.0.0.1");
+        let agent = PATIENT_AGENT.replace("exec sleep 1000", &format!("ulimit -c 0; {ending}"));
+        let layer = Layer::new(&agent, port);
+        let app = layer.launch();
+        app.log_has(&format!("[backplane] The agent {words}. Restarting it in "));
+        app.agent(2);
+        app.finish();
+    }
+}
+
+#[test]
+fn agent_that_is_stopped_is_left_alone_until_the_app_ends() {
     let (_listener, port) = listen("127.0.0.1");
     let layer = Layer::new(PATIENT_AGENT, port);
     let app = layer.launch();
-    support::signal(app.agent(1), "KILL");
-    app.agent(2);
-    app.log_has("[backplane] The agent was terminated by SIGKILL. Restarting it in ");
+    let agent = app.agent(1);
+    support::signal(agent, "STOP");
+    holds_for(Duration::from_secs(1), || {
+        is_alive(agent) && layer.agents() == [agent]
+    });
+    support::signal(agent, "CONT");
+    // A stopped process sees no SIGTERM before it is continued, but it does see SIGKILL.
+    support::signal(agent, "STOP");
     app.finish();
 }
 
@@ -302,34 +371,65 @@ fn agent_comes_back_although_sigchld_is_ignored() {
 
 #[test]
 fn agent_that_cannot_be_run_is_named() {
-    for (agent, mode, expected) in [
-        ("#!/no/such/shell\n", 0o755, "its file is there, but"),
-        ("<html>", 0o755, "its file is neither a program"),
-        (PATIENT_AGENT, 0o644, "not executable"),
-    ] {
+    let program = fs::read(env!("CARGO_BIN_EXE_backplane-launch-test-program")).unwrap();
+    let cases: [(&[u8], u32, &str); 6] = [
+        (
+            b"#!/no/such/shell\n",
+            0o755,
+            "its file is there, but the interpreter or loader",
+        ),
+        (
+            &without_loader(&program),
+            0o755,
+            "its file is there, but the interpreter or loader",
+        ),
+        (
+            &for_another_processor(&program),
+            0o755,
+            "its file is neither a program for this processor architecture",
+        ),
+        (b"<html>", 0o755, "its file is neither a program"),
+        (b"", 0o755, "its file is neither a program"),
+        (
+            PATIENT_AGENT.as_bytes(),
+            0o644,
+            "its file is not executable for this user",
+        ),
+    ];
+    for (agent, mode, expected) in cases {
         let (_listener, port) = listen("127.0.0.1");
-        let mut layer = Layer::new(agent, port);
+        let mut layer = Layer::new(PATIENT_AGENT, port);
         // What the user needs to know is not the agent's own output.
         layer.set("BACKPLANE_LOG", "quiet");
         layer.install(agent, mode);
         let app = layer.launch();
-        app.log_has(expected);
+        app.log_has(&format!("[backplane] The agent cannot run: {expected}"));
         let log = layer.log();
         assert_eq!(log.lines().count(), 1, "{log}");
         app.finish();
     }
 }
 
-#[test]
-fn any_exit_status_is_the_agents_own_where_its_file_is_sound() {
-    // Those of shells for what cannot run, and the numbers of ENOENT, ENOEXEC and EACCES.
-    for status in [126, 127, 2, 8, 13] {
-        let (_listener, port) = listen("127.0.0.1");
-        let layer = Layer::new(&format!("#!/bin/sh\nexit {status}\n"), port);
-        let app = layer.launch();
-        app.log_has(&format!("The agent exited with status {status}."));
-        app.finish();
-    }
+/// The program with the name of its loader changed to one that is nowhere.
+fn without_loader(program: &[u8]) -> Vec<u8> {
+    const LOADER: &[u8] = b"/ld-";
+    let mut program = program.to_vec();
+    // Its ELF header names it near the beginning.
+    let mut windows = program.windows(LOADER.len());
+    let place = windows.position(|window| window == LOADER);
+    let place = place.expect("a program of cargo's is linked dynamically");
+    program[place..place + LOADER.len()].copy_from_slice(b"/no-");
+    program
+}
+
+/// The program with the machine in its ELF header changed; see elf(5), `e_machine`.
+fn for_another_processor(program: &[u8]) -> Vec<u8> {
+    const MACHINE: usize = 18;
+    // EM_S390, which has no build of this buildpack.
+    const OTHER: u8 = 22;
+    let mut program = program.to_vec();
+    program[MACHINE] = OTHER;
+    program
 }
 
 #[test]
@@ -383,7 +483,7 @@ fn agent_is_left_alone_while_the_app_does_not_listen() {
     app.log_has("The app no longer listens on port");
     let listener = TcpListener::bind(("127.0.0.1", port)).unwrap();
     app.log_has("The app listens on port");
-    assert!(support::is_alive(agent));
+    assert!(is_alive(agent));
     assert_eq!(layer.agents(), [agent]);
     drop(listener);
     app.finish();
@@ -402,7 +502,7 @@ fn app_that_has_crashed_below_a_living_parent_is_not_said_to_finish_requests() {
     for expected in ["may be in flight", "If the app has crashed"] {
         assert!(log.contains(expected), "{log}");
     }
-    assert!(support::is_alive(agent));
+    assert!(is_alive(agent));
     app.finish();
 }
 

@@ -1,16 +1,23 @@
 //! However the app ends, the agent is gone soon after.
 
-use crate::soak::soak_or;
-use crate::support::{self, App, Layer, PATIENT_AGENT, eventually, field, listen, processes};
+use crate::support::{
+    self, App, Layer, PATIENT_AGENT, children, eventually, family, field, holds_for, is_alive,
+    listen, processes,
+};
+use std::io::Write as _;
 use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
 /// How soon after the app's end nothing may be left: 2 s of grace for the agent, and some for a busy machine.
 const SOON: Duration = Duration::from_secs(4);
 
-fn ends_soon(app: &mut App, how: impl FnOnce(&mut App)) {
+/// Ends the app by the end of its input, or by a signal.
+fn ends_soon(app: &mut App, how: &str) {
     let started = Instant::now();
-    how(app);
+    match how {
+        "exit" => drop(app.child.stdin.take()),
+        signal => support::signal(app.pid(), signal),
+    }
     app.wait();
     app.nothing_is_left();
     assert!(started.elapsed() < SOON, "{:?}", started.elapsed());
@@ -18,32 +25,47 @@ fn ends_soon(app: &mut App, how: impl FnOnce(&mut App)) {
 
 #[test]
 fn agent_ends_with_the_app() {
-    for how in ["exit", "TERM", "KILL", "INT"] {
+    for how in ["exit", "TERM", "KILL", "INT", "SEGV"] {
         let (_listener, port) = listen("127.0.0.1");
         let layer = Layer::new(PATIENT_AGENT, port);
         let mut app = layer.launch();
         app.agent(1);
-        ends_soon(&mut app, |app| match how {
-            "exit" => drop(app.child.stdin.take()),
-            name => support::signal(app.pid(), name),
-        });
+        ends_soon(&mut app, how);
     }
 }
 
 #[test]
 fn supervisor_ends_with_an_app_that_never_listened() {
-    let layer = Layer::new(PATIENT_AGENT, support::free_port());
-    let mut app = layer.launch();
-    app.supervisor();
-    ends_soon(&mut app, |app| support::signal(app.pid(), "KILL"));
-    assert_eq!(layer.notes(), "");
+    for how in ["exit", "TERM", "KILL"] {
+        let layer = Layer::new(PATIENT_AGENT, support::free_port());
+        let mut app = layer.launch();
+        app.supervisor();
+        ends_soon(&mut app, how);
+        assert_eq!(layer.notes(), "");
+    }
 }
 
 #[test]
-fn agent_gets_sigterm_first() {
+fn app_that_becomes_another_program_in_a_session_of_its_own_is_the_same_app() {
+    let (_listener, port) = listen("127.0.0.1");
+    let layer = Layer::new(PATIENT_AGENT, port);
+    let script = r#"read -r _; exec setsid sh -c "echo reborn; exec cat""#;
+    let mut app = layer.launch_app(&format!("sh -c '{script}'"));
+    let agent = app.agent(1);
+    app.child.stdin.as_mut().unwrap().write_all(b"\n").unwrap();
+    eventually("it is another program", || {
+        (layer.output() == "reborn\n").then_some(())
+    });
+    assert_eq!(family(app.pid())[1..], [app.pid(); 2], "group, session");
+    holds_for(Duration::from_millis(1500), || is_alive(agent));
+    app.finish();
+}
+
+#[test]
+fn willing_agent_may_finish_after_the_app() {
     let (_listener, port) = listen("127.0.0.1");
     let polite = "#!/bin/sh
-        trap 'kill $!; echo bye >>\"$0.notes\"; exit' TERM
+        trap 'kill $!; sleep 0.5; echo bye >>\"$0.notes\"; exit' TERM
         echo \"pid $$\" >>\"$0.notes\"
         sleep 1000 & wait $!\n";
     let layer = Layer::new(polite, port);
@@ -51,24 +73,6 @@ fn agent_gets_sigterm_first() {
     app.agent(1);
     app.finish();
     assert!(layer.notes().ends_with("bye\n"), "{}", layer.notes());
-}
-
-#[test]
-fn agents_children_get_sigterm_too() {
-    // A wrapper that ends at SIGTERM without a word to its child, which finishes its work.
-    let wrapper = "#!/bin/sh
-        sh -c 'trap \"kill \\$!; echo finished >>\\\"$0.notes\\\"; exit\" TERM
-            echo ready >>\"$0.notes\"
-            sleep 1000 & wait $!' \"$0\" &
-        exec sleep 1000\n";
-    let (_listener, port) = listen("127.0.0.1");
-    let layer = Layer::new(wrapper, port);
-    let app = layer.launch();
-    eventually("the child is ready", || {
-        layer.notes().contains("ready\n").then_some(())
-    });
-    app.finish();
-    assert!(layer.notes().ends_with("finished\n"), "{}", layer.notes());
 }
 
 /// Living processes whose environment names this layer's agent as theirs: the script's children, wherever they went.
@@ -111,7 +115,7 @@ fn stubborn_agent_and_its_children_are_killed() {
     eventually("four children are there", || {
         (offspring(&layer).len() == 4).then_some(())
     });
-    ends_soon(&mut app, |app| drop(app.child.stdin.take()));
+    ends_soon(&mut app, "exit");
     assert_eq!(offspring(&layer), [] as [u32; 0]);
     app.log_has("did not exit in time");
 }
@@ -175,6 +179,10 @@ fn nothing_of_a_crashed_agent_is_alive_when_the_next_one_starts() {
         support::signal(first, signal);
         app.agent(2);
         assert_eq!(offspring_of(&layer, first), [] as [u32; 0], "{signal}");
+        let supervisor = app.supervisor();
+        eventually("no zombie is left", || {
+            children(supervisor).into_iter().all(is_alive).then_some(())
+        });
         app.finish();
         assert_eq!(offspring(&layer), [] as [u32; 0]);
     }
@@ -266,45 +274,4 @@ fn orphans_of_a_running_agent_are_reaped() {
         (children.trim() == agent.to_string()).then_some(())
     });
     app.finish();
-}
-
-#[test]
-fn many_launches_in_a_row_leave_nothing() {
-    let (_listener, port) = listen("127.0.0.1");
-    for _ in 0..soak_or(200, 20) {
-        let layer = Layer::new(PATIENT_AGENT, port);
-        let mut app = layer.launch();
-        let agent = app.agent(1);
-        let supervisor = app.supervisor();
-        drop(app.child.stdin.take());
-        app.wait();
-        // The next one starts while this one's agent may still be ending.
-        let ended = move || {
-            [agent, supervisor]
-                .iter()
-                .all(|pid| field(*pid, "State").is_none_or(|state| state.starts_with('Z')))
-        };
-        eventually("both are gone", || ended().then_some(()));
-    }
-}
-
-#[test]
-fn app_that_is_started_again_at_once_has_an_agent_again() {
-    let (_listener, port) = listen("127.0.0.1");
-    let stubborn = PATIENT_AGENT.replace(
-        "exec sleep 1000",
-        "trap '' TERM; while :; do sleep 1000; done",
-    );
-    let first = Layer::new(&stubborn, port);
-    let mut app = first.launch();
-    app.agent(1);
-    drop(app.child.stdin.take());
-    app.wait();
-    app.log_has("The app exited");
-    // The first one's agent is being given its two seconds now.
-    let second = Layer::new(PATIENT_AGENT, port);
-    let next = second.launch();
-    next.agent(1);
-    next.finish();
-    app.nothing_is_left();
 }

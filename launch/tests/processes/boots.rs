@@ -2,6 +2,7 @@
 
 use crate::support::{self, Layer, PATIENT_AGENT, eventually, free_port, listen};
 use backplane_launch::VARIABLES;
+use std::io::PipeReader;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::ExitStatusExt as _;
@@ -202,6 +203,7 @@ fn boot_goes_on_with_any_bytes_in_every_variable() {
         "BACKPLANE_LABELS_WEB",
         "PORT",
         "DYNO",
+        "HEROKU_TEST_RUN_ID",
         "SERVICE_BINDING_ROOT",
         "HOME",
     ];
@@ -211,14 +213,27 @@ fn boot_goes_on_with_any_bytes_in_every_variable() {
         let mut app = support::App::of(&layer, command.spawn().unwrap());
         assert!(app.wait().success());
     };
+    let can_move_others =
+        |character: char| character != '\n' && character.is_control() || character == '\u{202e}';
     let mut count = 0;
-    for value in [&b"\xff\xfe"[..], b"\x1b[31m\n\r", b"=", b"%s", b"-"] {
-        let value = OsStr::from_bytes(value);
+    for value in [
+        &b""[..],
+        b" \t ",
+        b"\xff\xfe\x80=\xc3",
+        b"\x1b[31m\n\r\x07",
+        b"=",
+        b"%s",
+        b"-, ,=,--help",
+        "\u{202e}\u{1f4a5}".as_bytes(),
+        // As long as one variable can be: the kernel's MAX_ARG_STRLEN, less its name.
+        &b"x".repeat(131_000),
+    ] {
         let mut all = layer.command("echo booted");
         for name in &names {
-            all.env(name, value);
+            // All together they have to stay within the kernel's limit for one program's start.
+            all.env(name, OsStr::from_bytes(&value[..value.len().min(50_000)]));
             let mut one = layer.command("echo booted");
-            one.env(name, value);
+            one.env(name, OsStr::from_bytes(value));
             boots(one);
         }
         boots(all);
@@ -226,11 +241,22 @@ fn boot_goes_on_with_any_bytes_in_every_variable() {
         assert_eq!(layer.output(), "booted\n".repeat(count));
         let log = layer.log();
         assert!(!log.contains("exec.d failed"), "{log}");
-        assert!(!log.contains('\u{1b}'), "{log}");
+        assert!(!log.contains(can_move_others), "{log:?}");
+        assert!(!log.is_empty() && log.lines().all(|line| line.len() < 5000));
     }
     eventually("their supervisors are gone", || {
         layer.supervisors().is_empty().then_some(())
     });
+}
+
+#[test]
+fn boot_goes_on_with_labels_that_are_too_long_for_the_kernel() {
+    let mut layer = Layer::new(PATIENT_AGENT, free_port());
+    for name in ["BACKPLANE_LABELS", "BACKPLANE_LABELS_WEB"] {
+        layer.set(name, &format!("a={}", "x".repeat(100_000)));
+    }
+    let log = boot(&layer);
+    assert!(log.contains("unable to start its supervisor"), "{log}");
 }
 
 #[test]
@@ -241,38 +267,54 @@ fn boot_goes_on_with_standard_error_closed() {
     let app = layer.launch();
     app.agent(1);
     app.finish();
-    let mut layer = Layer::new(PATIENT_AGENT, port);
-    layer.prelude = "exec 2>&-".to_owned();
-    layer.set("BACKPLANE_TOKEN", "");
-    boot(&layer);
+    // Of the exec.d program alone, so that its failure would be seen.
+    for redirections in [
+        "2>&-",
+        "0<&- 1>&- 2>&-",
+        "3>&- 2>&-",
+        "3>/dev/full 2>/dev/full",
+    ] {
+        let mut layer = Layer::new(PATIENT_AGENT, port);
+        layer.redirections = redirections.to_owned();
+        layer.set("BACKPLANE_TOKEN", "");
+        boot(&layer);
+    }
 }
 
 #[test]
 fn boot_and_restarts_go_on_with_a_standard_error_that_nobody_reads() {
-    let agent = PATIENT_AGENT.replace("exec sleep 1000", "exec >/dev/null 2>&1 sleep 1000");
-    for is_closed in [true, false] {
-        let (_listener, port) = listen("127.0.0.1");
-        let layer = Layer::new(&agent, port);
-        let (reader, writer) = UnixStream::pair().unwrap();
-        let (pipe_reader, pipe_writer) = std::io::pipe().unwrap();
-        let full_pipe = !is_closed;
-        let stderr = if full_pipe {
-            support::fill(&pipe_writer);
-            Stdio::from(OwnedFd::from(pipe_writer))
-        } else {
-            drop(reader);
-            Stdio::from(OwnedFd::from(writer))
-        };
-        let mut command = layer.command("cat");
-        let child = command.stderr(stderr).spawn().unwrap();
-        let mut app = support::App::of(&layer, child);
-        let first = app.agent(1);
-        support::signal(first, "KILL");
-        app.agent(2);
-        drop(app.child.stdin.take());
-        app.wait();
-        app.nothing_is_left();
-        drop(pipe_reader);
+    type Stderr = (Option<PipeReader>, OwnedFd);
+    let stderrs: [fn() -> Stderr; 3] = [
+        || {
+            let (reader, writer) = std::io::pipe().unwrap();
+            support::fill(&writer);
+            (Some(reader), writer.into())
+        },
+        || (None, std::io::pipe().unwrap().1.into()),
+        || (None, UnixStream::pair().unwrap().1.into()),
+    ];
+    // One that writes nothing, and one that waits for ever in its write, or is ended by it.
+    for end in [
+        "exec >/dev/null 2>&1 sleep 1000",
+        "echo of the agent\nexec sleep 1000",
+    ] {
+        for stderr in stderrs {
+            let (_listener, port) = listen("127.0.0.1");
+            let layer = Layer::new(&PATIENT_AGENT.replace("exec sleep 1000", end), port);
+            let (_reader, stderr) = stderr();
+            let mut command = layer.command("cat");
+            let child = command.stderr(stderr.try_clone().unwrap()).spawn().unwrap();
+            let mut app = support::App::of(&layer, child);
+            support::signal(app.agent(1), "KILL");
+            app.agent(2);
+            assert!(
+                !support::is_nonblocking(&stderr),
+                "the app's own writes may wait"
+            );
+            drop(app.child.stdin.take());
+            app.wait();
+            app.nothing_is_left();
+        }
     }
 }
 

@@ -6,8 +6,6 @@ mod agents;
 mod apps;
 mod boots;
 mod deadlocks;
-#[path = "../../../tests/support/soak.rs"]
-mod soak;
 mod stand_by;
 mod statuses;
 mod supervisors;

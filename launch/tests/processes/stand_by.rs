@@ -1,7 +1,7 @@
 //! Who finds the lock held stands by: one supervisor runs an agent for a target, and it is that of the process that listens there.
 
 use crate::support::{
-    self, App, Layer, PATIENT_AGENT, eventually, field, is_alive, listen, within,
+    self, App, Layer, PATIENT_AGENT, eventually, field, holds_for, is_alive, listen, within,
 };
 use rustix::net::{AddressFamily, SocketAddrV4, SocketFlags, SocketType, sockopt};
 use std::net::Ipv4Addr;
@@ -128,9 +128,7 @@ fn process_that_listens_has_the_agent_whichever_was_started_first() {
                 format!("argv connect app=web http://127.0.0.1:{port}")
             );
             // A supervisor that has given way comes back after 2 s, and then looks on.
-            let until = Instant::now() + Duration::from_secs(3);
-            eventually("time has passed", || (Instant::now() > until).then_some(()));
-            assert_eq!(web.agents(), [agent]);
+            holds_for(Duration::from_secs(3), || web.agents() == [agent]);
             drop(socket);
             end(app, "TERM");
             socket = bound(port);
@@ -156,11 +154,8 @@ fn overlapping_restart_hands_the_target_over() {
     let new_socket = bound(port);
     let new = launch_with_socket(&layers[1], &new_socket);
     rustix::net::listen(&new_socket, 1).unwrap();
-    let until = Instant::now() + Duration::from_secs(2);
-    eventually("time has passed", || {
-        assert_eq!(layers[1].notes(), "");
-        assert!(is_alive(first));
-        (Instant::now() > until).then_some(())
+    holds_for(Duration::from_secs(2), || {
+        layers[1].notes().is_empty() && is_alive(first)
     });
     drop(old_socket);
     end(old, "TERM");
@@ -194,9 +189,7 @@ fn listener_that_no_process_of_an_app_owns_has_one_agent_soon() {
         within(SOON, "one has an agent", || {
             (!agents().is_empty()).then_some(())
         });
-        let until = Instant::now() + Duration::from_secs(4);
-        eventually("time has passed", || (Instant::now() > until).then_some(()));
-        assert_eq!(agents().len(), 1);
+        holds_for(Duration::from_secs(4), || agents().len() == 1);
         // Each of two leaves the target to the other one once, and then it is the first one's.
         if let [first, _] = &layers[..] {
             assert_eq!(first.agents().len(), 1, "{}", first.log());
@@ -221,13 +214,9 @@ fn process_that_stands_by_costs_one_wakeup_a_second_and_leaves_nothing() {
             .parse()
             .unwrap()
     };
-    let pause = |seconds| {
-        let until = Instant::now() + Duration::from_secs(seconds);
-        eventually("time has passed", || (Instant::now() > until).then_some(()));
-    };
-    pause(2);
+    holds_for(Duration::from_secs(2), || is_alive(supervisor));
     let before = wakeups();
-    pause(5);
+    holds_for(Duration::from_secs(5), || is_alive(supervisor));
     let count = wakeups() - before;
     assert!((3..=7).contains(&count), "{count} wakeups in 5 s");
     // SIGTERM says that the app is to end, as on Heroku's Cedar; it takes over nothing then.

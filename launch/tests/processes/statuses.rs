@@ -283,30 +283,6 @@ fn status_ends_in_time_whatever_holds_the_lock() {
 }
 
 #[test]
-fn nothing_that_status_prints_can_move_the_cursor() {
-    let layer = Layer::new(PATIENT_AGENT, free_port());
-    let port = free_port();
-    let listener = UnixListener::bind_addr(&address_of(port)).unwrap();
-    let server = thread::spawn(move || {
-        for _ in 0..2 {
-            let (mut client, _) = listener.accept().unwrap();
-            let x = "\u{1b}]0;pwned\u{7}\u{202e}";
-            write!(client, "true\n{x}\n{x}\n").unwrap();
-        }
-    });
-    for argument in [None, Some("--json")] {
-        let mut command = layer.status();
-        command.env("PORT", port.to_string()).args(argument);
-        let output = bounded(command);
-        let text = text(&output);
-        assert!(text.contains("pwned"), "{text}");
-        let is_plain = |character: char| !character.is_control() && character != '\u{202e}';
-        assert!(text.trim_end().chars().all(is_plain), "{text:?}");
-    }
-    server.join().unwrap();
-}
-
-#[test]
 #[ignore = "needs root, to be two users; script/test runs it for root"]
 fn supervisor_and_status_believe_their_own_user_and_root_only() {
     const NOBODY: u32 = 65_534;

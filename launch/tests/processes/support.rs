@@ -31,6 +31,16 @@ pub(crate) fn within<T>(time: Duration, what: &str, mut probe: impl FnMut() -> O
     }
 }
 
+/// Fails the test if `condition` does not hold all this time.
+#[track_caller]
+pub(crate) fn holds_for(time: Duration, condition: impl Fn() -> bool) {
+    let end = Instant::now() + time;
+    while Instant::now() < end {
+        assert!(condition(), "it does not hold for {time:?}");
+        thread::sleep(Duration::from_millis(5));
+    }
+}
+
 /// An agent that notes how it was started (its pid comes last), and stays.
 pub(crate) const PATIENT_AGENT: &str = "#!/bin/sh
 echo \"argv $*\" >>\"$0.notes\"
@@ -83,7 +93,7 @@ impl Layer {
         layer
     }
 
-    pub(crate) fn install(&self, agent: &str, mode: u32) {
+    pub(crate) fn install(&self, agent: impl AsRef<[u8]>, mode: u32) {
         // Renamed into place, as an agent may be running.
         let path = self.agent();
         fs::write(path.with_extension("new"), agent).unwrap();

@@ -148,15 +148,6 @@ fn agent_is_started_when_the_app_listens_and_not_before() {
 }
 
 #[test]
-fn start_is_told() {
-    let mut script = Script::running(Drain::Keep);
-    assert_eq!(
-        script.tell(Event::AgentStarted(Loopback::V4)),
-        ["Info AgentStarted(V4)"]
-    );
-}
-
-#[test]
 fn looks_come_every_20_ms_during_the_boot_and_every_200_ms_later() {
     let mut script = Script::keep();
     for (now, next_probe) in [(0, 20), (9_999, 20), (10_000, 200), (3_600_000, 200)] {
@@ -434,17 +425,6 @@ fn app_that_no_longer_listens_is_told_after_two_looks() {
         assert_eq!(script.wake(), (next_probe, None));
         assert_eq!(script.after(1000).tell(SILENT), [""; 0], "it is told once");
     }
-}
-
-#[test]
-fn keep_goes_on_when_the_app_listens_again() {
-    let mut script = Script::running(Drain::Keep);
-    for _ in 0..5 {
-        script.after(1000).tell(SILENT);
-    }
-    let again = ["Info AppListensAgain"];
-    assert_eq!(script.after(1000).tell(LISTENS), again);
-    assert_eq!(script.after(1000).tell(LISTENS), [""; 0]);
 }
 
 #[test]

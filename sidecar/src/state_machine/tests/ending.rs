@@ -55,21 +55,6 @@ fn nothing_is_started_after_sigterm() {
 }
 
 #[test]
-fn app_that_ends_before_an_agent_runs_ends_the_supervisor() {
-    let app_ended = ["Debug AppExited { agent_runs: false }", "finish"];
-    assert_eq!(Script::keep().tell(Event::AppExited), app_ended);
-    assert_eq!(
-        Script::new(false, Drain::Keep).tell(Event::AppExited),
-        app_ended
-    );
-    let mut script = Script::running(Drain::Keep);
-    script.tell(exited(1));
-    assert_eq!(script.tell(Event::AppExited), app_ended);
-    assert_eq!(script.tell(Event::AppExited), [""; 0]);
-    assert_eq!(script.wake(), (None, None));
-}
-
-#[test]
 fn agent_ends_with_the_app() {
     let mut draining = Script::running(Drain::Stop);
     draining.tell(SILENT);
@@ -147,15 +132,6 @@ fn children_of_the_last_agent_are_left_alone_until_the_app_ends() {
     assert_eq!(script.after(1000).tell(exited_with_others_left()), [""; 0]);
     assert_eq!(script.tell(Event::AppExited).last().unwrap(), "terminate");
     assert_eq!(script.after(10).tell(exited(0)).last().unwrap(), "finish");
-}
-
-#[test]
-fn what_a_crashed_agent_leaves_behind_is_killed_before_it_is_reaped() {
-    let mut script = Script::running(Drain::Keep);
-    assert_eq!(
-        script.tell(exited_with_others_left())[..2],
-        ["kill", "reap"]
-    );
 }
 
 #[test]

@@ -56,23 +56,6 @@ fn agent_is_started_after_the_lock_is_taken_as_without_a_wait_for_it() {
 }
 
 #[test]
-fn nothing_is_taken_after_sigterm_or_the_apps_end() {
-    for event in [Event::ShutdownRequested, Event::AppExited] {
-        let mut script = Script::standing_by(true);
-        let ends = event == Event::AppExited;
-        assert_eq!(
-            script
-                .tell(event)
-                .last()
-                .is_some_and(|last| last == "finish"),
-            ends
-        );
-        assert_eq!(script.wake(), (None, None));
-        assert_eq!(script.after(50).tell(Event::TimerExpired), [""; 0]);
-    }
-}
-
-#[test]
 fn lock_is_left_to_others_while_another_process_listens_but_not_for_long() {
     let mut script = Script::keep();
     assert!(script.machine.may_yield());

@@ -151,14 +151,6 @@ fn every_event_in_every_state_is_answered_as_in_the_table() {
             writeln!(table, "{state:28} | {name:23} | {next:8} | {answer}").unwrap();
         }
     }
-    std::fs::write(
-        "/tmp/table.txt",
-        table
-            .lines()
-            .map(|l| l.trim_end().to_owned() + "\n")
-            .collect::<String>(),
-    )
-    .unwrap();
     let expected = include_str!("transitions.txt");
     for (found, expected) in table.lines().zip(expected.lines()) {
         assert_eq!(found.trim_end(), expected);
