@@ -4,7 +4,7 @@ use crate::releases::{
     OTHER_AGENT, archive, assert_says, build_from, file, installed, served, sha256,
 };
 use crate::subjects::{PATIENT_AGENT, app, build_by, build_with_agent};
-use crate::support::{Build, FrontEnd, for_each_front_end};
+use crate::support::{Build, FrontEnd, for_each_front_end, own_architecture};
 use backplane_test_server::{Answer, Authority, ReleaseServer, Request};
 use indoc::formatdoc;
 use std::collections::BTreeSet;
@@ -47,14 +47,16 @@ fn first_build_installs_the_agent_and_records_it(front_end: FrontEnd) {
     let (server, build) = served(front_end, &content);
     let image = build.run();
 
-    let (url, sum) = (server.url("/stable-linux-amd64.tgz"), sha256(&content));
+    let architecture = own_architecture();
+    let url = server.url(&format!("/stable-linux-{architecture}.tgz"));
+    let sum = sha256(&content);
     let size = content.len();
     let expected = match front_end {
         FrontEnd::Cnb => formatdoc! {"
 
             - Agent
               - Installing the agent: no agent is cached
-              - Fetching {url} for linux/amd64
+              - Fetching {url} for linux/{architecture}
               - Fetched {size} B with the SHA-256 checksum {sum}, which nothing pins
               - Installed backplane, tunnel.toml
 
@@ -68,7 +70,7 @@ fn first_build_installs_the_agent_and_records_it(front_end: FrontEnd) {
             - Done (finished in "},
         FrontEnd::Classic => [
             "       Installing the agent: no agent is cached",
-            &format!("       Fetching {url} for linux/amd64"),
+            &format!("       Fetching {url} for linux/{architecture}"),
             &format!("       Fetched {size} B with the SHA-256 checksum {sum}, which nothing pins"),
             "       Installed backplane, tunnel.toml",
             "",
@@ -287,7 +289,7 @@ fn other_source_is_never_replaced_by_the_cache(front_end: FrontEnd) {
     server.will_answer([Answer::status(404)]);
     let moved = image.restored().env("BACKPLANE_AGENT_CHANNEL", "beta");
     let (log, build) = moved.run_to_failure();
-    let old = server.url("/stable-linux-amd64.tgz");
+    let old = server.url(&format!("/stable-linux-{}.tgz", own_architecture()));
     assert_says(
         &log,
         &format!("Replacing the agent: the source has changed from {old}"),
@@ -311,6 +313,8 @@ fn damaged_cache_is_replaced_and_named(front_end: FrontEnd) {
         FrontEnd::Cnb => 2,
         FrontEnd::Classic => 1,
     };
+    let own = own_architecture();
+    let new_architecture = format!("the architecture has changed from s390x to {own}");
     let edit = |from: &str, to: &str| {
         let text = fs::read_to_string(&descriptor).unwrap();
         assert!(text.contains(from), "{text}");
@@ -335,8 +339,8 @@ fn damaged_cache_is_replaced_and_named(front_end: FrontEnd) {
                 edit("os = \"linux\"", "os = \"plan9\"");
             },
         ),
-        ("the architecture has changed from arm64 to amd64", &|| {
-            edit("arch = \"amd64\"", "arch = \"arm64\"");
+        (&new_architecture, &|| {
+            edit(&format!("arch = \"{own}\""), "arch = \"s390x\"");
         }),
         ("the cached agent's record is unreadable", &|| {
             edit(
@@ -391,8 +395,8 @@ fn launch_program_is_rewritten_at_every_build() {
     fs::remove_file(&status).unwrap();
     fs::write(&status, "of an old buildpack").unwrap();
     let _image = restored.run();
-    assert!(fs::read(&program).unwrap() == current);
-    assert!(fs::read(&status).unwrap() == current);
+    assert!(fs::read(&program).unwrap() == current, "launch is old");
+    assert!(fs::read(&status).unwrap() == current, "status is old");
     assert_eq!(fs::metadata(&program).unwrap().mode() & 0o7777, 0o755);
 }
 

@@ -92,7 +92,10 @@ fn build_killed_anywhere_is_made_good_by_the_next(front_end: FrontEnd) {
         let log = run_to_success(program.command());
         let installed = fs::read(program.installed()).unwrap();
         assert!(installed == new, "after a kill at point {point}:\n{log}");
-        assert!(fs::read(program.kept()).unwrap() == new);
+        assert!(
+            fs::read(program.kept()).unwrap() == new,
+            "after a kill at point {point}, the old agent is kept"
+        );
         program.assert_nothing_is_left();
         // And it is whole: nothing is fetched again.
         program.restore();
@@ -124,7 +127,7 @@ fn full_disk_stops_the_build_and_spares_what_is_cached(front_end: FrontEnd) {
     assert!(!status.success(), "{log}");
     assert!(log.contains("the download can't be written"), "{log}");
     assert!(log.contains("has free disk space"), "{log}");
-    assert!(fs::read(program.kept()).unwrap() == old);
+    assert!(fs::read(program.kept()).unwrap() == old, "it is not kept");
 
     program.restore();
     server.forget_requests();

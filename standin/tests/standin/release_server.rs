@@ -78,7 +78,7 @@ fn large_file_is_sent_whole() {
         std::fs::write(folder.path().join("agent"), &content).unwrap();
         let (_server, address) = serve(folder.path()).await;
         let answer = Answer::of(ask(address, "GET", "/agent", None).await).await;
-        assert!(answer.text == content);
+        assert!(answer.text == content, "{} bytes", answer.text.len());
     });
 }
 
