@@ -20,6 +20,16 @@ LIFECYCLE="$TOOLS/lifecycle"
 # cargo finds its subcommand `libcnb` here, and script/test finds pack.
 export PATH="$TOOLS/bin:$PATH"
 
+# A machine may have the Rust that rust-toolchain.toml names as its default one, under another name, and no way to install it anew.
+pinned_rust=$(sed -n 's/^channel = "\(.*\)"$/\1/p' rust-toolchain.toml)
+if [[ -z ${RUSTUP_TOOLCHAIN:-} ]] && command -v rustup >/dev/null && ! rustup toolchain list | grep -q "^$pinned_rust"; then
+  default_rust=$(cd / && rustup show active-toolchain 2>/dev/null | cut -d ' ' -f 1) || default_rust=''
+  if [[ $default_rust && $(RUSTUP_TOOLCHAIN=$default_rust rustc --version) == "rustc $pinned_rust "* ]]; then
+    export RUSTUP_TOOLCHAIN=$default_rust
+  fi
+fi
+unset pinned_rust default_rust
+
 # The user that root's tests and demos run as: the lifecycle refuses root. A number, so that it needs no entry in /etc/passwd; 65534 is
 # nobody wherever it has one.
 # shellcheck disable=SC2034

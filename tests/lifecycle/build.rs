@@ -5,7 +5,7 @@ use crate::releases::{
     sha256,
 };
 use crate::subjects::{PATIENT_AGENT, app, build_by, build_with_agent};
-use crate::support::{Build, FrontEnd, for_each_front_end};
+use crate::support::{Build, FrontEnd, for_each_front_end, own_architecture};
 use backplane_test_server::{Answer, Authority, ReleaseServer, Request};
 use std::collections::BTreeSet;
 use std::fs;
@@ -47,7 +47,9 @@ fn first_build_installs_the_agent_and_records_it(front_end: FrontEnd) {
     let (server, build) = served(front_end, &content);
     let image = build.run();
 
-    let (url, sum) = (server.url("/stable-linux-amd64.tgz"), sha256(&content));
+    let architecture = own_architecture();
+    let url = server.url(&format!("/stable-linux-{architecture}.tgz"));
+    let sum = sha256(&content);
     let (start, step, mark, end) = match front_end {
         FrontEnd::Cnb => ("\n- Agent\n", "  - ", "! ", "- Done (finished in "),
         FrontEnd::Classic => ("", "       ", " !     ", ""),
@@ -56,7 +58,7 @@ fn first_build_installs_the_agent_and_records_it(front_end: FrontEnd) {
     let first = format!("{start}{step}Installing the agent: no agent is cached\n");
     assert!(log.starts_with(&first), "{log}");
     for expected in [
-        format!("\n{step}Fetching {url} for linux/amd64\n"),
+        format!("\n{step}Fetching {url} for linux/{architecture}\n"),
         format!("\n{step}Installed backplane, tunnel.toml\n\n{mark}The agent isn't pinned\n"),
         format!("\n{mark}BACKPLANE_AGENT_SHA256={sum}\n\n{end}"),
     ] {
@@ -252,7 +254,7 @@ fn other_source_is_never_replaced_by_the_cache(front_end: FrontEnd) {
     server.will_answer([Answer::status(404)]);
     let moved = image.restored().env("BACKPLANE_AGENT_CHANNEL", "beta");
     let (log, build) = moved.run_to_failure();
-    let old = server.url("/stable-linux-amd64.tgz");
+    let old = server.url(&format!("/stable-linux-{}.tgz", own_architecture()));
     assert_says(&log, &format!("the source has changed from {old}"));
     // The cached one was not lost by that.
     server.will_answer([file(&content)]);
@@ -273,6 +275,8 @@ fn damaged_cache_is_replaced_and_named(front_end: FrontEnd) {
         FrontEnd::Cnb => 2,
         FrontEnd::Classic => 1,
     };
+    let own = own_architecture();
+    let new_architecture = format!("the architecture has changed from s390x to {own}");
     let edit = |from: &str, to: &str| {
         let text = fs::read_to_string(&descriptor).unwrap();
         assert!(text.contains(from), "{text}");
@@ -297,8 +301,8 @@ fn damaged_cache_is_replaced_and_named(front_end: FrontEnd) {
                 edit("os = \"linux\"", "os = \"plan9\"");
             },
         ),
-        ("the architecture has changed from arm64 to amd64", &|| {
-            edit("arch = \"amd64\"", "arch = \"arm64\"");
+        (&new_architecture, &|| {
+            edit(&format!("arch = \"{own}\""), "arch = \"s390x\"");
         }),
         ("metadata is unreadable", &|| {
             edit(
@@ -353,8 +357,8 @@ fn launch_program_is_rewritten_at_every_build() {
     fs::remove_file(&status).unwrap();
     fs::write(&status, "of an old buildpack").unwrap();
     let _image = restored.run();
-    assert!(fs::read(&program).unwrap() == current);
-    assert!(fs::read(&status).unwrap() == current);
+    assert!(fs::read(&program).unwrap() == current, "launch is old");
+    assert!(fs::read(&status).unwrap() == current, "status is old");
     assert_eq!(fs::metadata(&program).unwrap().mode() & 0o7777, 0o755);
 }
 

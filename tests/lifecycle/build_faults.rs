@@ -92,7 +92,10 @@ fn build_killed_anywhere_is_made_good_by_the_next(front_end: FrontEnd) {
         let log = run_to_success(program.command());
         let installed = fs::read(program.installed()).unwrap();
         assert!(installed == new, "after a kill at point {point}:\n{log}");
-        assert!(fs::read(program.kept()).unwrap() == new);
+        assert!(
+            fs::read(program.kept()).unwrap() == new,
+            "after a kill at point {point}, the old agent is kept"
+        );
         program.assert_nothing_is_left();
         // And it is whole: nothing is fetched again.
         program.restore();

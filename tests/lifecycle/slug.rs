@@ -141,7 +141,7 @@ fn launch_program_of_an_app_is_replaced_by_ours() {
                 .file(".backplane/libexec/backplane", "of an old buildpack"),
         )
         .run();
-    assert!(fs::read(&program).unwrap() == current);
+    assert!(fs::read(&program).unwrap() == current, "launch is old");
     let agent = image.agent_layer().join("libexec/backplane");
     assert_eq!(fs::read_to_string(agent).unwrap(), PATIENT_AGENT);
 }
@@ -242,17 +242,17 @@ fn folders_that_cannot_be_used_stop_the_build_with_advice() {
     assert_says(&compile(&[]), "Error: backplane/classic/arguments");
 
     let path = |name: &str| folder.path().join(name);
+    for name in ["app", "env"] {
+        fs::create_dir(path(name)).unwrap();
+    }
+    fs::write(path("app/agent"), PATIENT_AGENT).unwrap();
+    fs::write(path("env/BACKPLANE_AGENT_URL"), "agent").unwrap();
     fs::write(path("a file"), "").unwrap();
     assert_says(
         &compile(&["app", "a file", "env"]),
         "Error: backplane/classic/cache",
     );
 
-    for name in ["app", "env"] {
-        fs::create_dir(path(name)).unwrap();
-    }
-    fs::write(path("app/agent"), PATIENT_AGENT).unwrap();
-    fs::write(path("env/BACKPLANE_AGENT_URL"), "agent").unwrap();
     fs::set_permissions(path("app"), fs::Permissions::from_mode(0o555)).unwrap();
     let log = compile(&["app", "cache", "env"]);
     fs::set_permissions(path("app"), fs::Permissions::from_mode(0o755)).unwrap();

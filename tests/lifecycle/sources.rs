@@ -4,7 +4,7 @@ use crate::releases::{
     CACHED_AGENT_KEPT, archive, assert_says, build_from, file, installed, served, sha256,
 };
 use crate::subjects::{PATIENT_AGENT, app, build_by};
-use crate::support::{Build, FrontEnd, for_each_front_end};
+use crate::support::{Build, FrontEnd, for_each_front_end, own_architecture};
 use backplane_test_server::{Answer, Authority, ReleaseServer};
 use std::fs;
 
@@ -125,7 +125,10 @@ fn source_in_trouble_stops_a_first_build_with_advice(front_end: FrontEnd) {
     let authority = Authority::new();
     let server = ReleaseServer::https(&authority, [Answer::status(404)]);
     let (log, build) = build_from(front_end, &server, &authority).run_to_failure();
-    assert_says(&log, &server.url("/stable-linux-amd64.tgz"));
+    assert_says(
+        &log,
+        &server.url(&format!("/stable-linux-{}.tgz", own_architecture())),
+    );
     assert_says(&log, "status 404");
     assert_says(&log, "Error: backplane/download/not-found");
     assert!(!build.kept_agent().join("libexec").exists());

@@ -8,9 +8,11 @@ use std::process::Command;
 /// outside of it, nothing is root's.
 fn in_namespaces(script: &str) -> Vec<String> {
     let namespaces = ["unshare", "--user", "--map-root-user", "--mount"];
+    let folder = workshop().new_folder();
     let works = Command::new(namespaces[0])
         .args(&namespaces[1..])
-        .args(["mount", "-t", "tmpfs", "none", "/mnt"])
+        .args(["mount", "-t", "tmpfs", "none"])
+        .arg(folder.path())
         .output()
         .unwrap();
     assert!(

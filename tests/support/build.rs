@@ -268,8 +268,8 @@ impl Build {
     }
 }
 
-/// This machine's, by its name in the CNB specification.
-fn own_architecture() -> &'static str {
+/// This machine's architecture, by its name in the CNB specification.
+pub(crate) fn own_architecture() -> &'static str {
     match env::consts::ARCH {
         "x86_64" => "amd64",
         "aarch64" => "arm64",

@@ -30,7 +30,7 @@ mod waiting;
 mod workshop;
 
 pub(crate) use app::App;
-pub(crate) use build::{Build, Image};
+pub(crate) use build::{Build, Image, own_architecture};
 pub(crate) use edge_log::AgentNumber;
 pub(crate) use front_end::{FrontEnd, for_each_front_end};
 pub(crate) use frp::{DOMAIN, FrpServer, agent_archive};

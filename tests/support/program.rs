@@ -1,9 +1,9 @@
 //! The build program alone, without the lifecycle around it: to kill it, to starve it, to run it often.
 
+use super::build::own_architecture;
 use super::command;
 use super::front_end::FrontEnd;
 use super::workshop::workshop;
-use std::env;
 use std::ffi::OsStr;
 use std::fs;
 use std::path::PathBuf;
@@ -147,14 +147,7 @@ impl BuildProgram {
             .env("CNB_PLATFORM_DIR", path("platform"))
             .env("CNB_BP_PLAN_PATH", path("plan.toml"))
             .env("CNB_TARGET_OS", "linux")
-            .env(
-                "CNB_TARGET_ARCH",
-                if env::consts::ARCH == "aarch64" {
-                    "arm64"
-                } else {
-                    "amd64"
-                },
-            )
+            .env("CNB_TARGET_ARCH", own_architecture())
             .env("CNB_TARGET_DISTRO_NAME", "ubuntu")
             .env("CNB_TARGET_DISTRO_VERSION", "24.04");
         command

@@ -168,7 +168,8 @@ impl Layer {
 
     /// The command of a shell that does what the launcher does: runs the exec.d program, then becomes `app`.
     pub(crate) fn command(&self, app: &str) -> Command {
-        self.command_under(&["/bin/sh"], app)
+        // Under nohup or in the background of a script, tests begin with SIGINT ignored, and an app would ignore it, too.
+        self.command_under(&["env", "--default-signal=INT", "/bin/sh"], app)
     }
 
     /// The same for a shell that other words start, which come before its arguments.
