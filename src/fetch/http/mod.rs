@@ -45,6 +45,12 @@ pub(super) enum Failure {
     Store(StoreError),
 }
 
+impl From<HttpError> for Failure {
+    fn from(error: HttpError) -> Self {
+        Self::Http(error)
+    }
+}
+
 /// Fetches `url` into the file `into`, and tries again if that can help.
 pub(super) fn fetch(
     url: &Url,
@@ -109,7 +115,7 @@ impl Client<'_> {
                     let delay = error.retry_after().unwrap_or(delay);
                     delay.min(max_backoff).min(left)
                 }
-                _ => return Err(Failure::Http(error)),
+                _ => return Err(error.into()),
             };
             (self.on_event)(Event::Retrying {
                 error: &error,
@@ -123,18 +129,15 @@ impl Client<'_> {
     fn attempt(&self, known: &Validators) -> Result<Fetched, Failure> {
         let mut url = self.source.clone();
         for _ in 0..=self.limits.max_redirects {
-            let exchange = self.request(&url, known).map_err(Failure::Http)?;
+            let exchange = self.request(&url, known)?;
             // The body of a redirect is not read: it may be endless.
             match redirect::location(&exchange.response) {
-                Some(location) => {
-                    url = redirect::target(self.source, &url, location).map_err(Failure::Http)?;
-                }
+                Some(location) => url = redirect::target(self.source, &url, location)?,
                 None => return self.receive(exchange, known),
             }
         }
-        Err(Failure::Http(HttpError::TooManyRedirects {
-            limit: self.limits.max_redirects,
-        }))
+        let limit = self.limits.max_redirects;
+        Err(HttpError::TooManyRedirects { limit }.into())
     }
 
     /// Sends one request.
@@ -185,7 +188,7 @@ impl Client<'_> {
         match response.status().as_u16() {
             200 => {}
             304 if !known.is_empty() => return Ok(Fetched::NotModified),
-            _ => return Err(Failure::Http(response::refusal(&response, proxy))),
+            _ => return Err(response::refusal(&response, proxy).into()),
         }
         let validators = response::validators(&response);
         let expected_bytes = response.body().content_length();
@@ -202,7 +205,7 @@ impl Client<'_> {
             // A shut down connection looks like the end of a body that is not delimited.
             Ok((_, bytes)) if watchdog.is_some_and(Watchdog::is_expired) => {
                 let phase = Phase::Total { bytes };
-                Err(Failure::Http(HttpError::TimedOut { phase }))
+                Err(HttpError::TimedOut { phase }.into())
             }
             Ok((checksum, bytes)) => Ok(Fetched::File(Download {
                 checksum,
@@ -210,12 +213,9 @@ impl Client<'_> {
                 validators,
                 is_delimited,
             })),
-            Err(StoreError::Read { error, bytes }) => Err(Failure::Http(self.failed(
-                error.into(),
-                None,
-                watchdog,
-                bytes,
-            ))),
+            Err(StoreError::Read { error, bytes }) => {
+                Err(self.failed(error.into(), None, watchdog, bytes).into())
+            }
             Err(error) => Err(Failure::Store(error)),
         }
     }

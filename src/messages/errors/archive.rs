@@ -21,7 +21,7 @@ pub(super) fn clause(error: &ArchiveError) -> String {
             format!("{it} is neither an archive nor an executable, but {found}")
         }
         ArchiveError::Unproven => {
-            "the server didn't send its length, so it may be incomplete".to_owned()
+            "the server didn't send the file's length, so it may be incomplete".to_owned()
         }
         ArchiveError::Damaged { damage } => {
             format!(

@@ -56,7 +56,7 @@ pub(in crate::messages) fn clause(error: &HttpError) -> String {
         HttpError::Protocol { problem } => match problem {
             ProtocolProblem::LargeHeaders => "the server's headers are too large",
             ProtocolProblem::Malformed => "the server's response isn't valid HTTP",
-            ProtocolProblem::Request => "the server can't be asked over HTTP",
+            ProtocolProblem::Request => "the server can't be reached over HTTP",
         }
         .to_owned(),
         HttpError::TooManyRedirects { limit } => {
@@ -136,7 +136,7 @@ pub(super) fn advice(error: &HttpError) -> ErrorMessage {
         }
         HttpError::TimedOut { .. } => new(
             "download/timed-out",
-            format!("The server or the network is slow. {AVOID_THE_SERVER}"),
+            format!("The server or the network is slow. {OTHER_SOURCES}"),
         )
         .then(NextStep::TryAgain),
         HttpError::Status {
@@ -176,9 +176,8 @@ pub(super) fn advice(error: &HttpError) -> ErrorMessage {
     }
 }
 
-const AVOID_THE_SERVER: &str = "To avoid that,\n\
-    use your own mirror (BACKPLANE_AGENT_URL) or vendor the agent with the\n\
-    app.";
+const OTHER_SOURCES: &str = "You can use your own\n\
+    mirror (BACKPLANE_AGENT_URL) or vendor the agent with the app.";
 
 fn new(id: &'static str, advice: impl Into<String>) -> ErrorMessage {
     ErrorMessage::new(id, HEADER, advice)
@@ -234,7 +233,7 @@ fn advice_on_status(status: u16, is_rate_limit: bool) -> ErrorMessage {
         ),
         _ => new(
             "download/status",
-            format!("The server has a problem or rejects the request. {AVOID_THE_SERVER}"),
+            format!("The server has a problem or rejects the request. {OTHER_SOURCES}"),
         )
         .then(NextStep::TryAgain),
     }

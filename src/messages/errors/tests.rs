@@ -534,7 +534,7 @@ proptest! {
         host in "[a-z.]{0,8}(:[0-9]{1,5})?(/[a-z]{0,3}\\{?[a-z]{0,4}\\}?)?",
         end in "([?#][Ωß{}:/?#%@]{0,9})?[\t\"' ]?",
     ) {
-        // A scheme is no secret, whoever has made it up.
+        // A scheme is not a secret.
         prop_assume!(start.ends_with(':') || start.ends_with('/') || !user.contains("://"));
         let value = format!("{start}{user}{host}{end}");
         let pin = "0".repeat(64);
