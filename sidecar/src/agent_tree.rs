@@ -53,8 +53,7 @@ impl AgentTree {
     }
 
     /// Whether another process than the agent is alive. For use when the agent is not.
-    pub(crate) fn others_live(&self) -> bool {
-        self.reap_others();
+    pub(crate) fn others_live() -> bool {
         children::has_living_child()
     }
 

@@ -320,7 +320,7 @@ impl EventLoop {
 
     fn check_agent(&mut self) {
         if let Some(exit) = self.agent.exit(&self.config.agent) {
-            let others_live = self.agent.others_live();
+            let others_live = AgentTree::others_live();
             self.dispatch(Event::AgentExited {
                 exit,
                 others_live,

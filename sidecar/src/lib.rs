@@ -32,7 +32,7 @@ mod upstream;
 pub use crate::definition::{Arg, Decision, Drain, Hints, Process, Sidecar, Spec};
 pub use crate::environment::Environment;
 pub use crate::file::open_regular;
-pub use crate::log::{Level, LogEntry, Verbosity, plain};
+pub use crate::log::{Level, LogEntry, Verbosity};
 pub use crate::upstream::{PortError, Upstream, UrlError, redacted};
 
 use std::env;

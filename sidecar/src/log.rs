@@ -91,8 +91,7 @@ fn line(name: &str, text: &str) -> Vec<u8> {
 }
 
 /// The text without characters that could forge or hide other text: they are written as escapes.
-#[must_use]
-pub fn plain(text: &str) -> String {
+pub(crate) fn plain(text: &str) -> String {
     let mut plain = String::with_capacity(text.len());
     for character in text.chars() {
         push_plain(&mut plain, character);
