@@ -2,7 +2,7 @@
 # The CNB builder of the tests on a Docker engine, for script/engine. It is sourced, never run.
 #
 # Its base images are those of heroku/builder:24, or made here in their shape. Its buildpacks are the tests', and its lifecycle is the one
-# that tools/ pins. So all tests run on both, and none of them asks a network for what an app would need. A second
+# that dev/tools/ pins. So all tests run on both, and none of them asks a network for what an app would need. A second
 # run image has servers of the distribution, such as nginx, for apps that are run by one.
 
 # All that is kept between runs.

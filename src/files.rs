@@ -172,14 +172,10 @@ pub(crate) fn read_small(path: &Path, limit: u64, links: Links) -> io::Result<Ve
     Ok(content)
 }
 
-// What the tests over whole builds put there too.
-#[cfg(test)]
-#[path = "../tests/support/strange.rs"]
-pub(crate) mod strange;
-
 #[cfg(test)]
 mod tests {
-    use super::strange::{STRANGE, assert_untouched, put_strange};
+    use harness::{STRANGE, assert_untouched, put_strange};
+
     use super::*;
 
     #[test]

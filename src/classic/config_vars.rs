@@ -53,10 +53,10 @@ fn value_of(mut content: Vec<u8>) -> OsString {
 
 #[cfg(test)]
 mod tests {
+    use harness::{STRANGE, put_strange};
     use rustix::fs::{CWD, FileType, Mode, mknodat};
 
     use super::*;
-    use crate::files::strange::{STRANGE, put_strange};
 
     fn read_in(directory: &Path) -> Result<Environment, BackplaneError> {
         let limits = Limits {

@@ -1,16 +1,17 @@
 //! What pack builds, keeps and says.
 
-use crate::subjects::{
+use harness::containers::{Image, test_env};
+use harness::release_server::etag;
+use harness::{archive, assert_says, file, sha256};
+
+use crate::fixtures::{
     OTHER_AGENT, PATIENT_AGENT, PLATFORM, agent_of, conditions, ours, pinned, served,
 };
-use crate::support::{Image, archive, assert_says, file, sha256, workshop};
-use backplane_test_server::etag;
 
 /// How the log of a build without a cached agent begins.
 const FIRST_INSTALL: &str = "\n- Agent\n  - Installing the agent: no agent is cached\n";
 
 #[test]
-#[ignore = "tier 3: needs Docker; script/test runs it"]
 fn first_build_installs_the_agent() {
     let (server, build) = served(PATIENT_AGENT);
     let image = build.run();
@@ -31,7 +32,6 @@ fn first_build_installs_the_agent() {
 }
 
 #[test]
-#[ignore = "tier 3: needs Docker; script/test runs it"]
 fn pinned_rebuild_makes_no_request() {
     let (server, build) = pinned(PATIENT_AGENT);
     let image = build.run();
@@ -48,7 +48,6 @@ fn pinned_rebuild_makes_no_request() {
 }
 
 #[test]
-#[ignore = "tier 3: needs Docker; script/test runs it"]
 fn unchanged_release_is_kept_by_a_conditional_request() {
     let (server, build) = served(PATIENT_AGENT);
     let image = build.run();
@@ -71,7 +70,6 @@ fn unchanged_release_is_kept_by_a_conditional_request() {
 }
 
 #[test]
-#[ignore = "tier 3: needs Docker; script/test runs it"]
 fn changed_release_is_installed_and_told() {
     let (server, build) = served(PATIENT_AGENT);
     let image = build.run();
@@ -93,7 +91,6 @@ fn changed_release_is_installed_and_told() {
 
 /// The engine's cache alone does not bring a layer back, and neither does the image alone.
 #[test]
-#[ignore = "tier 3: needs Docker; script/test runs it"]
 fn lost_image_and_lost_cache_are_first_builds() {
     let (server, build) = pinned(PATIENT_AGENT);
     let image = build.run();
@@ -107,12 +104,11 @@ fn lost_image_and_lost_cache_are_first_builds() {
 
 /// The image was made by a buildpack whose installer and whose launch program are not today's, under the same id.
 #[test]
-#[ignore = "tier 3: needs Docker; script/test runs it"]
 fn image_of_an_older_buildpack_is_rebuilt_with_todays_programs() {
     let (_server, build) = pinned(PATIENT_AGENT);
     let old = build
         .without_buildpacks()
-        .post_buildpack(workshop().older_buildpack())
+        .post_buildpack(test_env().older_buildpack())
         .run();
     let launch_program = |image: &Image| {
         let container = image.container().start();
@@ -127,7 +123,7 @@ fn image_of_an_older_buildpack_is_rebuilt_with_todays_programs() {
     let new = old
         .into_build()
         .without_buildpacks()
-        .post_buildpack(workshop().buildpack_under_test())
+        .post_buildpack(test_env().buildpack_under_test())
         .run();
     let log = ours(&new.log);
     assert_says(log, "the installer has changed from 0 to 1\n");

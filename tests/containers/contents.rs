@@ -1,13 +1,15 @@
 //! What is in an image, and what is not.
 
-use crate::subjects::{PATIENT_AGENT, app, pinned};
-use crate::support::{Build, archive, sha256};
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::Read as _;
 
+use harness::containers::Build;
+use harness::{archive, sha256};
+
+use crate::fixtures::{PATIENT_AGENT, app, pinned};
+
 #[test]
-#[ignore = "tier 3: needs Docker; script/test runs it"]
 fn labels_and_bill_of_materials_name_the_agent() {
     let (server, build) = pinned(PATIENT_AGENT);
     let image = build.run();
@@ -38,7 +40,6 @@ fn labels_and_bill_of_materials_name_the_agent() {
 }
 
 #[test]
-#[ignore = "tier 3: needs Docker; script/test runs it"]
 fn no_layer_has_a_token() {
     let image = Build::new(app().executable("vendor/backplane", PATIENT_AGENT))
         .env("BACKPLANE_AGENT_URL", "vendor/backplane")
@@ -63,7 +64,6 @@ fn no_layer_has_a_token() {
 }
 
 #[test]
-#[ignore = "tier 3: needs Docker; script/test runs it"]
 fn two_builds_from_nothing_make_the_same_layer() {
     let (_server, build) = pinned(PATIENT_AGENT);
     let image = build.run();

@@ -1,14 +1,16 @@
 //! What is run in a container that serves: shells, processes, health checks.
 
-use crate::served::{STATUS, Served, image};
-use crate::support::{Container, TOKEN, eventually};
 use std::time::Duration;
+
+use harness::containers::Container;
+use harness::{TOKEN, eventually};
+
+use crate::served::{STATUS, Served, image};
 
 /// Each health check is one `docker exec`, once a second: some of them on a busy machine.
 const HEALTH_DEADLINE: Duration = Duration::from_secs(40);
 
 #[test]
-#[ignore = "tier 3: needs Docker; script/test runs it"]
 fn commands_in_a_running_container_get_no_agent_and_leave_nothing() {
     let served = Served::start(|run| run.env("BACKPLANE_LOG", "debug"));
     let container = &served.container;
@@ -63,7 +65,6 @@ const HEALTH: [&str; 10] = [
 ];
 
 #[test]
-#[ignore = "tier 3: needs Docker; script/test runs it"]
 fn status_is_a_health_check() {
     let served = Served::start(|run| run.options(HEALTH));
     let container = &served.container;
@@ -94,7 +95,6 @@ fn status_is_a_health_check() {
 }
 
 #[test]
-#[ignore = "tier 3: needs Docker; script/test runs it"]
 fn health_check_tells_waiting_and_unsupervised_apart() {
     for (name, value, status) in [
         // Nothing ever listens there.

@@ -3,7 +3,6 @@
 use crate::served::{edge, image};
 
 #[test]
-#[ignore = "tier 3: needs Docker; script/test runs it"]
 fn worker_and_one_off_command_get_no_agent_and_no_word() {
     let edge = edge();
     let worker = image()

@@ -1,12 +1,13 @@
 //! Containers that share a network, and targets in other containers.
 
+use harness::TOKEN;
+use harness::containers::Network;
+
+use crate::fixtures::ENDPOINT;
 use crate::served::{STATUS, Served, edge, image};
-use crate::subjects::ENDPOINT;
-use crate::support::{Network, TOKEN};
 
 /// The lock against second agents is as wide as the network, and a target in it is one by its port.
 #[test]
-#[ignore = "tier 3: needs Docker; script/test runs it"]
 fn containers_of_one_network_have_an_agent_each() {
     const OTHER: &str = "other.test";
     let first = Served::start(|run| run);
@@ -34,9 +35,8 @@ fn containers_of_one_network_have_an_agent_each() {
 }
 
 #[test]
-#[ignore = "tier 3: needs Docker; script/test runs it"]
 fn agent_for_an_app_in_another_container_starts_at_once() {
-    let (edge, network) = (edge(), Network::new());
+    let (edge, network) = (edge(), Network::create());
     let worker = image()
         .process("worker")
         .connect(&edge)

@@ -1,8 +1,10 @@
 //! The buildpack among others, in all the ways that pack knows to put it there.
 
-use crate::subjects::{PATIENT_AGENT, PLATFORM, app, order, ours};
-use crate::support::{App, Build, assert_says, workshop};
+use harness::containers::{Build, test_env};
+use harness::{App, assert_says};
 use indoc::formatdoc;
+
+use crate::fixtures::{PATIENT_AGENT, PLATFORM, app, order, ours};
 
 /// An app with an agent of its own.
 fn vendored() -> App {
@@ -24,12 +26,11 @@ fn seen_by<'a>(name: &str, log: &'a str) -> (&'a str, &'a str) {
 }
 
 #[test]
-#[ignore = "tier 3: needs Docker; script/test runs it"]
 fn later_buildpack_sees_nothing_of_ours_but_the_layer() {
     let image = Build::new(vendored())
         .env("BACKPLANE_AGENT_URL", "vendor/backplane")
-        .pre_buildpack(workshop().observer("before"))
-        .post_buildpack(workshop().observer("after"))
+        .pre_buildpack(test_env().observer("before"))
+        .post_buildpack(test_env().observer("after"))
         .run();
     assert_eq!(
         order(&image),
@@ -58,13 +59,12 @@ fn later_buildpack_sees_nothing_of_ours_but_the_layer() {
 }
 
 #[test]
-#[ignore = "tier 3: needs Docker; script/test runs it"]
 fn order_of_buildpacks_by_hand_has_ours_where_it_is_put() {
     let image = Build::new(vendored())
         .env("BACKPLANE_AGENT_URL", "vendor/backplane")
         .without_buildpacks()
-        .buildpack(workshop().buildpack_under_test())
-        .buildpack(workshop().observer("after"))
+        .buildpack(test_env().buildpack_under_test())
+        .buildpack(test_env().observer("after"))
         .buildpack("fixture/processes@0.1.0")
         .run();
     assert_eq!(
@@ -74,9 +74,8 @@ fn order_of_buildpacks_by_hand_has_ours_where_it_is_put() {
 }
 
 #[test]
-#[ignore = "tier 3: needs Docker; script/test runs it"]
 fn project_descriptor_adds_ours_behind_the_builders_order_and_sets_its_variables() {
-    let uri = workshop().buildpack_under_test();
+    let uri = test_env().buildpack_under_test();
     let descriptor = formatdoc! {r#"
         [_]
         schema-version = "0.2"
@@ -100,11 +99,10 @@ fn project_descriptor_adds_ours_behind_the_builders_order_and_sets_its_variables
 }
 
 #[test]
-#[ignore = "tier 3: needs Docker; script/test runs it"]
 fn project_descriptor_lists_all_buildpacks_and_yields_to_the_command_line() {
     let (uri, observer) = (
-        workshop().buildpack_under_test(),
-        workshop().observer("after"),
+        test_env().buildpack_under_test(),
+        test_env().observer("after"),
     );
     let descriptor = formatdoc! {r#"
         [_]

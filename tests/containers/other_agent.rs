@@ -1,8 +1,11 @@
 //! The README's section "Use another agent" in a container: its files, with the real frp, whose server is on the host.
 
-use crate::subjects::sample_app;
-use crate::support::{Build, Container, FrpServer, TOKEN, agent_archive, workshop};
 use std::io::Read as _;
+
+use harness::TOKEN;
+use harness::containers::{Build, Container, test_env};
+
+use crate::fixtures::sample_app;
 
 /// What bash runs to tell the pid of frpc, or to kill it: the image has no `ps`.
 const PID_OF_FRPC: &str = r#"for name in /proc/[0-9]*/comm; do [[ $(<"$name") != frpc ]] || echo "${name//[!0-9]/}"; done"#;
@@ -17,16 +20,15 @@ fn pid_of_frpc(container: &Container) -> Option<String> {
 const PATIENT: &str = "./sample-app & trap 'kill -TERM %1' TERM; wait; wait; until [[ -e /tmp/end ]]; do sleep 0.05; done";
 
 #[test]
-#[ignore = "tier 3: needs Docker; script/test runs it"]
 fn request_reaches_the_app_in_a_container_through_frp() {
     let image = Build::new(
         sample_app()
             .process("web", PATIENT)
-            .file("agent.tgz", agent_archive()),
+            .file("agent.tgz", test_env().frp_agent()),
     )
     .env("BACKPLANE_AGENT_URL", "agent.tgz")
     .run();
-    let server = FrpServer::start(workshop().gateway(), TOKEN);
+    let server = test_env().frp_server(TOKEN);
     server.wait_for_status(404);
     let container = image.container().connect_by_frp(&server).start();
     server.wait_for_status(200);

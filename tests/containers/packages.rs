@@ -1,14 +1,16 @@
 //! The file that is published, in all the ways that users name it. What is in it is the affair of `tests/packages`.
 
-use crate::subjects::{ENDPOINT, order, sample_build};
-use crate::support::{Build, Builder, Edge, TOKEN, workshop};
+use harness::TOKEN;
+use harness::containers::{Build, Builder, test_env};
+
+use crate::fixtures::{ENDPOINT, order, sample_build};
 
 /// Sees that the image of this build has these buildpacks, and serves through the edge until it is stopped.
 #[track_caller]
 fn serves(build: Build, buildpacks: [&str; 2]) {
     let image = build.run();
     assert_eq!(order(&image), buildpacks);
-    let edge = Edge::start_for_agents_at(workshop().gateway(), TOKEN);
+    let edge = test_env().edge(TOKEN);
     edge.route(TOKEN, ENDPOINT, "some=label");
     edge.wait_for_status(ENDPOINT, 503);
     let container = image.container().connect(&edge).start();
@@ -18,31 +20,28 @@ fn serves(build: Build, buildpacks: [&str; 2]) {
 }
 
 #[test]
-#[ignore = "tier 3: needs Docker; script/test runs it"]
 fn package_file_serves_behind_the_builders_order() {
     let build = sample_build().without_buildpacks();
     serves(
-        build.post_buildpack(workshop().package_file()),
+        build.post_buildpack(test_env().package_file()),
         ["fixture/processes", "backplane/agent"],
     );
 }
 
 #[test]
-#[ignore = "tier 3: needs Docker; script/test runs it"]
 fn package_file_serves_in_an_order_by_hand() {
     let build = sample_build().without_buildpacks();
     serves(
         build
-            .buildpack(workshop().package_file())
+            .buildpack(test_env().package_file())
             .buildpack("fixture/processes@0.1.0"),
         ["backplane/agent", "fixture/processes"],
     );
 }
 
 #[test]
-#[ignore = "tier 3: needs Docker; script/test runs it"]
 fn package_file_serves_from_a_builders_own_order() {
-    let builder = Builder::with(&workshop().package_file(), "backplane/agent");
+    let builder = Builder::with(&test_env().package_file(), "backplane/agent");
     let build = sample_build().without_buildpacks();
     serves(
         build.builder(&builder),

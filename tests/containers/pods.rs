@@ -1,10 +1,13 @@
 //! Containers of a pod: all have one network and one port, and mostly each sees its own processes only.
 
-use crate::served::{GRACE, STATUS, edge, image};
-use crate::subjects::ENDPOINT;
-use crate::support::{Container, Edge, Run, eventually, never_within};
 use std::thread;
 use std::time::{Duration, Instant};
+
+use harness::containers::{Container, Run};
+use harness::{Edge, eventually, never_within};
+
+use crate::fixtures::ENDPOINT;
+use crate::served::{GRACE, STATUS, edge, image};
 
 /// How soon a process has the agent after it listens, or after the end of the process that had it.
 const SOON: Duration = Duration::from_secs(4);
@@ -73,7 +76,6 @@ fn wait_for_lock(container: &Container) {
 
 /// A worker listens on nothing, but has the port in its environment like all containers of the pod.
 #[test]
-#[ignore = "tier 3: needs Docker; script/test runs it"]
 fn web_is_served_and_the_worker_of_its_pod_stands_by() {
     image();
     // The worker's supervisor is there first: just so, for longer than apps take to boot, or where each supervisor sees all processes.
@@ -132,7 +134,6 @@ fn server(reuses_port: bool) -> String {
 }
 
 #[test]
-#[ignore = "tier 3: needs Docker; script/test runs it"]
 fn container_that_replaces_another_is_served_soon_after_that_ones_end() {
     image();
     // Both listen for some time, or the new one waits until the port is free.

@@ -1,13 +1,13 @@
 //! Constant load, while the containers of one release are replaced one by one by containers of the next.
 
-use crate::served::GRACE;
-use crate::subjects::{ENDPOINT, sample_app};
-use crate::support::{
-    Build, Client, Container, DEADLINE, Edge, Image, Load, Record, Records, TOKEN, eventually,
-    soak_or, workshop,
-};
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
+
+use harness::containers::{Build, Container, Image, test_env};
+use harness::{Client, DEADLINE, Edge, Load, Record, Records, TOKEN, eventually, soak_or};
+
+use crate::fixtures::{ENDPOINT, sample_app};
+use crate::served::GRACE;
 
 const REPLICAS: usize = 3;
 
@@ -47,7 +47,7 @@ struct End {
 impl Deployment {
     /// Starts containers of the first release, and waits until the edge has all their agents.
     fn start(drain: &'static str, linger: Duration) -> Self {
-        let edge = Edge::start_for_agents_at(workshop().gateway(), TOKEN);
+        let edge = test_env().edge(TOKEN);
         edge.route(TOKEN, ENDPOINT, "app=replicated");
         let images = ["1", "2"].map(|release| {
             let command = format!(
@@ -152,7 +152,6 @@ fn deploy(drain: &'static str, linger: Duration) -> (Records, Vec<End>) {
 
 /// The agent is drained while the app still lives: then not even a request fails that reaches it as the app ends.
 #[test]
-#[ignore = "tier 3: needs Docker; script/test runs it"]
 fn no_request_fails_while_containers_are_replaced_if_agents_are_drained() {
     let (records, _) = deploy("stop", LINGER_FOR_DRAINING);
     let failed: Vec<&Record> = records.failed().collect();
@@ -161,7 +160,6 @@ fn no_request_fails_while_containers_are_replaced_if_agents_are_drained() {
 
 /// The agent goes on until the kernel ends it with the app, and with it what it is about to find out: that the app no longer listens.
 #[test]
-#[ignore = "tier 3: needs Docker; script/test runs it"]
 fn no_request_fails_that_an_app_has_accepted_while_containers_are_replaced() {
     let (records, ends) = deploy("keep", LINGER);
     for record in records.failed() {

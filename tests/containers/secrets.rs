@@ -1,12 +1,14 @@
 //! Where the token of a container can be seen, and where not.
 
-use crate::served::Served;
-use crate::support::{TOKEN, docker, workshop};
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 
+use harness::TOKEN;
+use harness::containers::{docker, test_env};
+
+use crate::served::Served;
+
 #[test]
-#[ignore = "tier 3: needs Docker; script/test runs it"]
 fn token_is_where_its_user_has_set_it_only() {
     let served = Served::start(|run| run.env("BACKPLANE_LOG", "debug"));
     let container = &served.container;
@@ -30,9 +32,8 @@ fn token_is_where_its_user_has_set_it_only() {
 }
 
 #[test]
-#[ignore = "tier 3: needs Docker; script/test runs it"]
 fn token_of_a_binding_is_nowhere() {
-    let bindings = workshop().new_folder();
+    let bindings = test_env().new_folder();
     let binding = bindings.path().join("edge");
     fs::create_dir(&binding).unwrap();
     for (file, content) in [

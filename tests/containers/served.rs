@@ -1,9 +1,12 @@
 //! The sample app in a container behind an edge.
 
-use crate::subjects::{ENDPOINT, sample_build};
-use crate::support::{Container, Edge, Image, Run, TOKEN, workshop};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
+
+use harness::containers::{Container, Image, Run, test_env};
+use harness::{Edge, TOKEN};
+
+use crate::fixtures::{ENDPOINT, sample_build};
 
 /// How long an app without requests in flight may take to end: far less than the grace after which it would be killed.
 const END: Duration = Duration::from_secs(5);
@@ -22,7 +25,7 @@ pub(crate) fn image() -> &'static Image {
 
 /// An edge on the machine itself, with nobody behind it so far.
 pub(crate) fn edge() -> Edge {
-    let edge = Edge::start_for_agents_at(workshop().gateway(), TOKEN);
+    let edge = test_env().edge(TOKEN);
     edge.route(TOKEN, ENDPOINT, "some=label");
     assert_eq!(edge.get(ENDPOINT, "/"), 503);
     edge

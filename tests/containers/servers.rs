@@ -1,13 +1,16 @@
 //! Real servers as process 1 of a container: reloads under load, and `docker stop`.
 
-use crate::served::{GRACE, Served};
-use crate::subjects::ENDPOINT;
-use crate::support::{App, Build, Client, Container, Image, Load, Record, Run, workshop};
-use indoc::indoc;
 use std::fs;
 use std::sync::OnceLock;
 use std::thread;
 use std::time::{Duration, Instant};
+
+use harness::containers::{Build, Container, Image, Run, test_env};
+use harness::{App, Client, Load, Record};
+use indoc::indoc;
+
+use crate::fixtures::ENDPOINT;
+use crate::served::{GRACE, Served};
 
 /// A server of the run image, and an app for it whose page is the PID of the process that answers.
 struct Server {
@@ -150,11 +153,11 @@ fn build() -> Build {
         app.process(server.name, server.command)
             .file(server.file.0, server.file.1)
     });
-    let agent = fs::read(workshop().program("backplane")).unwrap();
+    let agent = fs::read(test_env().program("backplane")).unwrap();
     Build::new(app.executable("vendor/backplane", agent))
         .env("BACKPLANE_AGENT_URL", "vendor/backplane")
         .argument("--run-image")
-        .argument(&workshop().run_image_with_servers)
+        .argument(&test_env().run_image_with_servers)
 }
 
 /// The image that the tests share. `script/engine` removes it.
@@ -210,7 +213,6 @@ fn assert_reloads(container: &Container, load: &Load, signal: &str) {
 }
 
 #[test]
-#[ignore = "tier 3: needs Docker; script/test runs it"]
 fn reload_of_a_real_server_fails_no_request_and_keeps_the_agent() {
     for_each_server(|server| {
         if server.reloads.is_empty() {
@@ -233,7 +235,6 @@ fn reload_of_a_real_server_fails_no_request_and_keeps_the_agent() {
 }
 
 #[test]
-#[ignore = "tier 3: needs Docker; script/test runs it"]
 fn real_server_exits_at_docker_stop_as_without_the_buildpack() {
     let bare_image = build()
         .without_buildpacks()

@@ -1,10 +1,11 @@
 //! How containers end, and how they are held and go on.
 
-use crate::served::{GRACE, Served, image};
-use crate::subjects::ENDPOINT;
 use std::io::{BufRead as _, Read as _};
 use std::thread;
 use std::time::{Duration, Instant};
+
+use crate::fixtures::ENDPOINT;
+use crate::served::{GRACE, Served, image};
 
 /// How long the request takes that is in flight when a container is stopped.
 const SLOW: Duration = Duration::from_secs(3);
@@ -14,7 +15,6 @@ const NOTICED: Duration = Duration::from_secs(2);
 
 /// The app gets SIGTERM alone, and the agent goes on until the app has ended.
 #[test]
-#[ignore = "tier 3: needs Docker; script/test runs it"]
 fn request_in_flight_is_finished_when_the_container_is_stopped() {
     let served = Served::start_run(|edge| image().process("lingering").connect(edge));
     let mut answer = served.edge.open_slow(ENDPOINT, SLOW);
@@ -35,7 +35,6 @@ fn request_in_flight_is_finished_when_the_container_is_stopped() {
 }
 
 #[test]
-#[ignore = "tier 3: needs Docker; script/test runs it"]
 fn killed_container_takes_its_agent_along_and_serves_when_it_is_started_again() {
     let served = Served::start(|run| run);
     let agent = served.edge.wait_for_connected("some=label");
@@ -52,7 +51,6 @@ fn killed_container_takes_its_agent_along_and_serves_when_it_is_started_again() 
 }
 
 #[test]
-#[ignore = "tier 3: needs Docker; script/test runs it"]
 fn paused_container_answers_with_the_same_agent_when_it_goes_on() {
     let served = Served::start(|run| run);
     let agent = served.edge.wait_for_connected("some=label");

@@ -1,11 +1,14 @@
 //! Apps that are process 1 of their container and wait for all their children, of which the supervisor is one.
 
-use crate::served::{GRACE, edge};
-use crate::subjects::{ENDPOINT, sample_app};
-use crate::support::{Build, Container, Image, docker, never_within, workshop};
-use indoc::indoc;
 use std::thread;
 use std::time::{Duration, Instant};
+
+use harness::containers::{Build, Container, Image, docker, test_env};
+use harness::never_within;
+use indoc::indoc;
+
+use crate::fixtures::{ENDPOINT, sample_app};
+use crate::served::{GRACE, edge};
 
 /// How much longer than without the buildpack an app may take to end.
 const LONGER: Duration = Duration::from_secs(4);
@@ -128,7 +131,7 @@ fn build() -> Build {
     Build::new(app)
         .env("BACKPLANE_AGENT_URL", "vendor/backplane")
         .argument("--run-image")
-        .argument(&workshop().run_image_with_servers)
+        .argument(&test_env().run_image_with_servers)
 }
 
 /// Waits until the app listens on its port.
@@ -176,7 +179,6 @@ fn end_with(image: &Image, name: &str, cause: Cause) -> End {
 }
 
 #[test]
-#[ignore = "tier 3: needs Docker; script/test runs it"]
 fn app_that_waits_for_all_its_children_ends_as_without_the_buildpack() {
     let images = [build().without_buildpacks(), build()].map(Build::run);
     let [without, with] = &images;

@@ -1,15 +1,18 @@
 //! What archivers, Git and editors do to an agent on its way into an image.
 
-use crate::releases::{CACHED_AGENT_KEPT, assert_says, build_from, file, sha256};
-use crate::sources::start_of_a_program;
-use crate::subjects::{PATIENT_AGENT, app};
-use crate::support::{Build, FrontEnd, Image, for_each_front_end};
-use backplane_test_server::{Answer, Authority, ReleaseServer};
 use std::fs;
 use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::Command;
+
+use harness::lifecycle::{Build, FrontEnd, Image};
+use harness::release_server::{Answer, Authority, ReleaseServer};
+use harness::{assert_says, file, for_each_front_end, sha256};
+
+use crate::fixtures::{PATIENT_AGENT, app};
+use crate::releases::{CACHED_AGENT_KEPT, build_from};
+use crate::sources::start_of_a_program;
 
 for_each_front_end! {
     what_gnu_tar_packs_is_installed_byte_for_byte,

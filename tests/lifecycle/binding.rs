@@ -1,11 +1,14 @@
 //! Credentials from a service binding, as Kubernetes or `pack` mounts one.
 
-use crate::subjects::{APPS_OUTPUT, SCRIPT_AGENT, build_by};
-use crate::support::{FrontEnd, ReservedPort, for_each_front_end, workshop};
 use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
+
+use harness::lifecycle::{FrontEnd, test_env};
+use harness::{ReservedPort, for_each_front_end};
+
+use crate::fixtures::{APPS_OUTPUT, SCRIPT_AGENT, build_by};
 
 for_each_front_end! {
     gives_token_and_labels,
@@ -24,7 +27,7 @@ fn bind(root: &Path, name: &str, entries: &[(&str, &str)]) {
 }
 
 fn gives_token_and_labels(front_end: FrontEnd) {
-    let root = workshop().new_folder();
+    let root = test_env().new_folder();
     bind(
         root.path(),
         "database",
@@ -42,7 +45,7 @@ fn gives_token_and_labels(front_end: FrontEnd) {
     fs::write(root.path().join("a-file"), "no folder").unwrap();
 
     let image = build_by(front_end, SCRIPT_AGENT).run();
-    let port = ReservedPort::new();
+    let port = ReservedPort::reserve();
     let launch = image
         .launch("web")
         .env("SERVICE_BINDING_ROOT", root.path())

@@ -1,23 +1,25 @@
 //! The app runs in the same world as without the buildpack, by the real launcher, and nothing is left of a launch or of a build's secrets.
 
-use crate::subjects::{
-    APPS_OUTPUT, LEFT_AFTER_APP, PATIENT_AGENT, app, build_with_agent, image_with_agent,
-};
-use crate::support::{Image, MARK, ReservedPort, Running, soak_or, zombies_of};
-use rustix::process::Signal;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use harness::lifecycle::{Image, Running};
+use harness::{MARK, ReservedPort, soak_or, zombies_of};
+use rustix::process::Signal;
+
+use crate::fixtures::{
+    APPS_OUTPUT, LEFT_AFTER_APP, PATIENT_AGENT, app, build_with_agent, image_with_agent,
+};
+
 #[test]
-#[ignore = "tier 2: needs the CNB lifecycle; script/test runs it"]
 fn the_apps_environment_is_unchanged() {
     let build = build_with_agent(
         app().process("web", "env -0; echo; echo end; read -r _"),
         PATIENT_AGENT,
     );
     // Both in the same folders, since their names are in the environment.
-    let port = ReservedPort::new();
+    let port = ReservedPort::reserve();
     let without = build.without_backplane().run();
     let expected = environment_of_app(&launched(&without, &port));
     let with = without.restored().with_backplane().run();
@@ -50,9 +52,8 @@ fn environment_of_app(running: &Running) -> BTreeMap<String, String> {
 }
 
 #[test]
-#[ignore = "tier 2: needs the CNB lifecycle; script/test runs it"]
 fn the_apps_descriptors_and_signals_are_unchanged() {
-    let port = ReservedPort::new();
+    let port = ReservedPort::reserve();
     let world_of_app = |image: &Image| {
         let running = image.launch("web").connect(port.number).start();
         running.wait_for_stdout(APPS_OUTPUT);
@@ -86,14 +87,13 @@ fn the_apps_descriptors_and_signals_are_unchanged() {
 /// As process 1 of a container, the app would have to reap what we leave: most apps do not, and zombies count against the limit of
 /// processes until the container ends.
 #[test]
-#[ignore = "tier 2: needs the CNB lifecycle; script/test runs it"]
 fn launches_leave_nothing() {
     let image = build_with_agent(
         app().process("web", "echo the app is up; exec cat >/dev/null"),
         PATIENT_AGENT,
     )
     .run();
-    let port = ReservedPort::new();
+    let port = ReservedPort::reserve();
     let number = port.number;
     let _listener = port.listen();
     let files_before = files_in(&image.layers());
@@ -141,7 +141,6 @@ fn files_in(folder: &Path) -> BTreeSet<PathBuf> {
 
 /// The build does not need the app's credentials, so they do not get into the image.
 #[test]
-#[ignore = "tier 2: needs the CNB lifecycle; script/test runs it"]
 fn the_token_of_a_build_is_in_no_layer() {
     let image = image_with_agent(PATIENT_AGENT);
     assert!(!image.log.contains("token-at-build"), "{}", image.log);

@@ -1,16 +1,16 @@
 //! What a build installs, records, keeps and says.
 
-use crate::releases::{
-    CACHED_AGENT_KEPT, OTHER_AGENT, archive, assert_says, build_from, file, installed, served,
-    sha256,
-};
-use crate::subjects::{PATIENT_AGENT, app, build_by, build_with_agent};
-use crate::support::{Build, FrontEnd, for_each_front_end, own_architecture};
-use backplane_test_server::{Answer, Authority, ReleaseServer, Request};
 use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::Path;
+
+use harness::lifecycle::{Build, FrontEnd};
+use harness::release_server::{Answer, Authority, ReleaseServer, Request};
+use harness::{ARCHITECTURE, archive, assert_says, file, for_each_front_end, sha256};
+
+use crate::fixtures::{PATIENT_AGENT, app, build_by, build_with_agent};
+use crate::releases::{CACHED_AGENT_KEPT, OTHER_AGENT, build_from, installed, served};
 
 for_each_front_end! {
     first_build_installs_the_agent_and_records_it,
@@ -47,7 +47,7 @@ fn first_build_installs_the_agent_and_records_it(front_end: FrontEnd) {
     let (server, build) = served(front_end, &content);
     let image = build.run();
 
-    let architecture = own_architecture();
+    let architecture = ARCHITECTURE;
     let url = server.url(&format!("/stable-linux-{architecture}.tgz"));
     let sum = sha256(&content);
     let (start, step, mark, end) = match front_end {
@@ -86,7 +86,6 @@ fn first_build_installs_the_agent_and_records_it(front_end: FrontEnd) {
 }
 
 #[test]
-#[ignore = "tier 2: needs the CNB lifecycle; script/test runs it"]
 fn layer_brings_nothing_into_the_apps_environment() {
     let image = build_with_agent(app(), PATIENT_AGENT).run();
     let names: BTreeSet<_> = fs::read_dir(image.agent_layer())
@@ -254,7 +253,7 @@ fn other_source_is_never_replaced_by_the_cache(front_end: FrontEnd) {
     server.will_answer([Answer::status(404)]);
     let moved = image.restored().env("BACKPLANE_AGENT_CHANNEL", "beta");
     let (log, build) = moved.run_to_failure();
-    let old = server.url(&format!("/stable-linux-{}.tgz", own_architecture()));
+    let old = server.url(&format!("/stable-linux-{ARCHITECTURE}.tgz"));
     assert_says(&log, &format!("the source has changed from {old}"));
     // The cached one was not lost by that.
     server.will_answer([file(&content)]);
@@ -275,7 +274,7 @@ fn damaged_cache_is_replaced_and_named(front_end: FrontEnd) {
         FrontEnd::Cnb => 2,
         FrontEnd::Classic => 1,
     };
-    let own = own_architecture();
+    let own = ARCHITECTURE;
     let new_architecture = format!("the architecture has changed from s390x to {own}");
     let edit = |from: &str, to: &str| {
         let text = fs::read_to_string(&descriptor).unwrap();
@@ -345,7 +344,6 @@ fn lost_cache_is_a_first_build(front_end: FrontEnd) {
 }
 
 #[test]
-#[ignore = "tier 2: needs the CNB lifecycle; script/test runs it"]
 fn launch_program_is_rewritten_at_every_build() {
     let image = build_with_agent(app(), PATIENT_AGENT).run();
     let program = image.agent_layer().join("exec.d/launch");

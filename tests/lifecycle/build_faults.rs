@@ -1,14 +1,16 @@
 //! Builds that are killed, starved or fed with too much. The build program runs alone here, so that each blow hits it.
 
-use crate::support::{BuildProgram, FrontEnd, for_each_front_end, soak_or};
-use backplane_test_server::{Answer, ReleaseServer};
-use flate2::Compression;
-use flate2::write::GzEncoder;
-use sha2::{Digest, Sha256};
 use std::fs;
 use std::io::{self, Read};
 use std::process::{Command, Stdio};
 use std::time::Instant;
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use harness::lifecycle::{BuildProgram, FrontEnd};
+use harness::release_server::{Answer, ReleaseServer};
+use harness::{for_each_front_end, soak_or};
+use sha2::{Digest, Sha256};
 
 for_each_front_end! {
     build_killed_anywhere_is_made_good_by_the_next,

@@ -1,16 +1,17 @@
 //! What a build finds under the names that are its own: in a cache that is damaged, in an app, in the variables of a user. The build
 //! program runs alone here, with little memory, so that nothing is made good by a platform.
 
-use crate::releases::assert_says;
-use crate::subjects::{APPS_OUTPUT, PATIENT_AGENT, app};
-use crate::support::{
-    Build, BuildProgram, FrontEnd, ReservedPort, STRANGE, assert_untouched, for_each_front_end,
-    put_strange, workshop,
-};
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::Path;
 use std::process::Command;
+
+use harness::lifecycle::{Build, BuildProgram, FrontEnd, test_env};
+use harness::{
+    ReservedPort, STRANGE, assert_says, assert_untouched, for_each_front_end, put_strange,
+};
+
+use crate::fixtures::{APPS_OUTPUT, PATIENT_AGENT, app};
 
 for_each_front_end! {
     whatever_stands_in_the_place_of_what_is_cached_is_replaced,
@@ -92,7 +93,7 @@ fn whatever_stands_in_the_place_of_what_is_cached_is_replaced(front_end: FrontEn
     for (place, reason) in places {
         for kind in STRANGE {
             let program = program(front_end);
-            let outside = workshop().new_folder();
+            let outside = test_env().new_folder();
             build(&program);
             program.restore();
             put_strange(kind, &program.cache().join(place), outside.path());
@@ -267,7 +268,7 @@ fn package_of_another_architecture_stops_the_build(front_end: FrontEnd) {
         _ => ("amd64", "arm64", elf::abi::EM_AARCH64),
     };
     let mut command = program.command();
-    let copy = workshop().new_folder();
+    let copy = test_env().new_folder();
     let (package, image) = match front_end {
         FrontEnd::Cnb => {
             command.env("CNB_TARGET_ARCH", other);
@@ -280,7 +281,7 @@ fn package_of_another_architecture_stops_the_build(front_end: FrontEnd) {
             for path in [&compile, &launch] {
                 let name = path.strip_prefix(copy.path()).unwrap();
                 fs::create_dir(path.parent().unwrap()).unwrap();
-                fs::copy(workshop().classic_buildpack().join(name), path).unwrap();
+                fs::copy(test_env().classic_buildpack().join(name), path).unwrap();
             }
             let mut content = fs::read(&launch).unwrap();
             content[18..20].copy_from_slice(&machine_of_other.to_le_bytes());
@@ -303,7 +304,6 @@ fn package_of_another_architecture_stops_the_build(front_end: FrontEnd) {
 }
 
 #[test]
-#[ignore = "tier 2: needs packaged programs; script/test runs it"]
 fn platform_that_does_not_name_its_target_is_told_apart_from_a_bug() {
     let program = program(FrontEnd::Cnb);
     for (missing, expected) in [
@@ -320,7 +320,6 @@ fn platform_that_does_not_name_its_target_is_told_apart_from_a_bug() {
 }
 
 #[test]
-#[ignore = "tier 2: needs packaged programs; script/test runs it"]
 fn whatever_an_app_has_under_our_names_is_never_written_through() {
     for place in [
         ".backplane",
@@ -336,7 +335,7 @@ fn whatever_an_app_has_under_our_names_is_never_written_through() {
     ] {
         for kind in STRANGE {
             let program = program(FrontEnd::Classic);
-            let outside = workshop().new_folder();
+            let outside = test_env().new_folder();
             let at = program.app().join(place);
             fs::create_dir_all(at.parent().unwrap()).unwrap();
             put_strange(kind, &at, outside.path());
@@ -357,9 +356,8 @@ fn whatever_an_app_has_under_our_names_is_never_written_through() {
 }
 
 #[test]
-#[ignore = "tier 2: needs packaged programs; script/test runs it"]
 fn agent_starts_on_a_dyno_whatever_profile_d_leads_to() {
-    let outside = workshop().new_folder();
+    let outside = test_env().new_folder();
     for (target, is_replaced) in [
         (outside.path(), true),
         (Path::new("/nowhere"), true),
@@ -380,7 +378,7 @@ fn agent_starts_on_a_dyno_whatever_profile_d_leads_to() {
             .log
             .contains("'.profile.d' is replaced by a directory");
         assert_eq!(is_told, is_replaced, "{}", image.log);
-        let port = ReservedPort::new();
+        let port = ReservedPort::reserve();
         let launch = image.launch("web").connect(port.number);
         let _listener = port.listen();
         let running = launch.start();
@@ -392,10 +390,9 @@ fn agent_starts_on_a_dyno_whatever_profile_d_leads_to() {
 }
 
 #[test]
-#[ignore = "tier 2: needs packaged programs; script/test runs it"]
 fn config_var_that_a_build_does_not_need_is_not_read() {
     let program = program(FrontEnd::Classic);
-    let outside = workshop().new_folder();
+    let outside = test_env().new_folder();
     for kind in STRANGE {
         for name in ["BACKPLANE_TOKEN", "BACKPLANE_AGENT_SHA", "DATABASE_URL"] {
             put_strange(kind, &program.variables().join(name), outside.path());

@@ -1,10 +1,12 @@
 //! What decides over an agent reaches the program by the real launcher and by a dyno; the rules themselves are tested beside them.
 
-use crate::stage::Outcome::{Agent, AgentAfter, Silence, Words};
-use crate::stage::Stage;
-use crate::stage::Start::{Command, Name, Type};
-use crate::subjects::{APPS_OUTPUT, SCRIPT_AGENT, build_by};
-use crate::support::{FrontEnd, ReservedPort, for_each_front_end};
+use harness::lifecycle::FrontEnd;
+use harness::{ReservedPort, for_each_front_end};
+
+use crate::fixtures::{APPS_OUTPUT, SCRIPT_AGENT, build_by};
+use crate::terminal_session::Outcome::{Agent, AgentAfter, Silence, Words};
+use crate::terminal_session::Stage;
+use crate::terminal_session::Start::{Command, Name, Type};
 
 for_each_front_end! {
     process_type_is_found,
@@ -147,10 +149,9 @@ fn settings_reach_the_program(front_end: FrontEnd) {
 }
 
 #[test]
-#[ignore = "tier 2: needs the CNB lifecycle; script/test runs it"]
 fn arguments_for_the_default_process_make_no_one_off_of_it() {
     let image = build_by(FrontEnd::Cnb, SCRIPT_AGENT).run();
-    let port = ReservedPort::new();
+    let port = ReservedPort::reserve();
     let running = image
         .launch_with("web", &["some-command"])
         .connect(port.number)

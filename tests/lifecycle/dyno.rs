@@ -1,20 +1,20 @@
 //! A classic slug on Heroku's dynos: the shell that reads our script, the signals of Cedar, and shells that come later.
 
-use crate::subjects::{
-    APPS_OUTPUT, APPS_STATUS, LEFT_AFTER_APP, PATIENT_AGENT, SCRIPT_AGENT, app, build_by,
-    sample_image_by, serves,
-};
-use crate::support::{
-    Build, DEADLINE, Edge, FrontEnd, Image, ReservedPort, TOKEN, eventually, free_port,
-    never_within,
-};
-use rustix::process::Signal;
 use std::fs;
 use std::io::Read as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
+
+use harness::lifecycle::{Build, FrontEnd, Image, test_env};
+use harness::{DEADLINE, ReservedPort, TOKEN, eventually, free_port, never_within};
+use rustix::process::Signal;
+
+use crate::fixtures::{
+    APPS_OUTPUT, APPS_STATUS, LEFT_AFTER_APP, PATIENT_AGENT, SCRIPT_AGENT, app, build_by,
+    sample_image_by, serves,
+};
 
 const ENDPOINT: &str = "myendpoint.test";
 
@@ -77,7 +77,6 @@ fn state_in(shell: &[&str], home: Option<&Path>, script: &Path) -> String {
 const UNCHANGED: &str = "open\nthe shell goes on\nended\n";
 
 #[test]
-#[ignore = "tier 2: needs packaged programs; script/test runs it"]
 fn shell_that_reads_the_script_is_left_as_it_was() {
     let image = slug_with(PATIENT_AGENT);
     let slug = image.agent_layer().join("..");
@@ -111,7 +110,6 @@ fn shell_that_reads_the_script_is_left_as_it_was() {
 
 /// The shell may stay: then it is the app, whose end is the end of all.
 #[test]
-#[ignore = "tier 2: needs packaged programs; script/test runs it"]
 fn shell_that_stays_is_the_app() {
     // Two commands, so that no shell makes itself the last one.
     let app = app().process("web", "cat; bash -c 'exit 7'; exit $?");
@@ -119,7 +117,7 @@ fn shell_that_stays_is_the_app() {
     let image = Build::by(FrontEnd::Classic, app)
         .env("BACKPLANE_AGENT_URL", "agent")
         .run();
-    let port = ReservedPort::new();
+    let port = ReservedPort::reserve();
     let launch = image.launch("web").connect(port.number);
     let _listener = port.listen();
     let mut running = launch.start();
@@ -131,10 +129,9 @@ fn shell_that_stays_is_the_app() {
 }
 
 #[test]
-#[ignore = "tier 2: needs packaged programs; script/test runs it"]
 fn agent_is_kept_up_until_the_app_ends() {
     let image = slug_with(SCRIPT_AGENT);
-    let port = ReservedPort::new();
+    let port = ReservedPort::reserve();
     let launch = image.launch("web").connect(port.number);
     let _listener = port.listen();
     serves(&mut launch.start());
@@ -142,7 +139,6 @@ fn agent_is_kept_up_until_the_app_ends() {
 
 /// Cedar sends the SIGTERM of a restart to every process of a dyno.
 #[test]
-#[ignore = "tier 2: needs packaged programs; script/test runs it"]
 fn sigterm_to_every_process_ends_the_agent_and_lets_the_app_finish() {
     let app = app()
         .process(
@@ -153,7 +149,7 @@ fn sigterm_to_every_process_ends_the_agent_and_lets_the_app_finish() {
     let image = Build::by(FrontEnd::Classic, app)
         .env("BACKPLANE_AGENT_URL", "agent")
         .run();
-    let port = ReservedPort::new();
+    let port = ReservedPort::reserve();
     let launch = image.launch("web").connect(port.number);
     let _listener = port.listen();
     let mut running = launch.start();
@@ -179,10 +175,9 @@ fn sigterm_to_every_process_ends_the_agent_and_lets_the_app_finish() {
 
 /// An agent that drains, as the stand-in's does, finishes what is in flight.
 #[test]
-#[ignore = "tier 2: needs packaged programs; script/test runs it"]
 fn sigterm_to_every_process_lets_a_request_in_flight_finish() {
     let image = sample_image_by(FrontEnd::Classic);
-    let edge = Edge::start(TOKEN);
+    let edge = test_env().edge(TOKEN);
     edge.route(TOKEN, ENDPOINT, "some=label");
     let launch = image
         .launch("web")
@@ -203,10 +198,9 @@ fn sigterm_to_every_process_lets_a_request_in_flight_finish() {
 }
 
 #[test]
-#[ignore = "tier 2: needs packaged programs; script/test runs it"]
 fn one_off_dynos_are_not_disturbed() {
     let image = slug_with(PATIENT_AGENT);
-    let port = ReservedPort::new();
+    let port = ReservedPort::reserve();
     let number = port.number;
     let _listener = port.listen();
     for dyno in ["run.1234", "release.5521", "scheduler.8742"] {
@@ -221,10 +215,9 @@ fn one_off_dynos_are_not_disturbed() {
 
 /// As by `heroku ps:exec`: the same variables, and the scripts are read again.
 #[test]
-#[ignore = "tier 2: needs packaged programs; script/test runs it"]
 fn second_shell_in_a_dyno_starts_no_second_agent() {
     let image = slug_with(SCRIPT_AGENT);
-    let port = ReservedPort::new();
+    let port = ReservedPort::reserve();
     let number = port.number;
     let _listener = port.listen();
     let running = image.launch("web").connect(number).start();
@@ -252,7 +245,6 @@ fn second_shell_in_a_dyno_starts_no_second_agent() {
 
 /// Nothing in a slug knows where it was built.
 #[test]
-#[ignore = "tier 2: needs packaged programs; script/test runs it"]
 fn slug_does_not_know_where_it_was_built() {
     let image = slug_with(PATIENT_AGENT);
     let built_in = image.app_folder().display().to_string();

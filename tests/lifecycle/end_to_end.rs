@@ -1,10 +1,13 @@
 //! The whole path: a request that comes in at the stand-in's edge is answered by an app that listens on 127.0.0.1 only.
 
-use crate::subjects::sample_image_by;
-use crate::support::{Edge, FrontEnd, TOKEN, for_each_front_end, free_port};
-use rustix::process::Signal;
 use std::io::Read as _;
 use std::time::Duration;
+
+use harness::lifecycle::{FrontEnd, test_env};
+use harness::{TOKEN, for_each_front_end, free_port};
+use rustix::process::Signal;
+
+use crate::fixtures::sample_image_by;
 
 for_each_front_end! {
     request_reaches_the_app_and_comes_back_after_a_crash,
@@ -16,7 +19,7 @@ const ENDPOINT: &str = "myendpoint.test";
 
 fn request_reaches_the_app_and_comes_back_after_a_crash(front_end: FrontEnd) {
     let image = sample_image_by(front_end);
-    let edge = Edge::start(TOKEN);
+    let edge = test_env().edge(TOKEN);
     edge.route(TOKEN, ENDPOINT, "some=label");
     edge.wait_for_status(ENDPOINT, 503);
 
@@ -41,7 +44,7 @@ fn request_reaches_the_app_and_comes_back_after_a_crash(front_end: FrontEnd) {
 /// In a container only the app gets the SIGTERM of a stop, and the agent serves what the app still answers.
 fn request_in_flight_is_finished_when_the_app_is_stopped(front_end: FrontEnd) {
     let image = sample_image_by(front_end);
-    let edge = Edge::start(TOKEN);
+    let edge = test_env().edge(TOKEN);
     edge.route(TOKEN, ENDPOINT, "some=label");
     let launch = image
         .launch("web")
@@ -62,7 +65,7 @@ fn request_in_flight_is_finished_when_the_app_is_stopped(front_end: FrontEnd) {
 
 fn wrong_token_is_refused_and_the_app_goes_on(front_end: FrontEnd) {
     let image = sample_image_by(front_end);
-    let edge = Edge::start("another-token");
+    let edge = test_env().edge("another-token");
     edge.route("another-token", ENDPOINT, "some=label");
     let launch = image
         .launch("web")

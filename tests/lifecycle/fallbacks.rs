@@ -1,12 +1,15 @@
 //! What the kernel refuses, as the seccomp filters of container engines, sandboxes and old kernels do, is done without.
 
-use crate::stage::{assert_lines, assert_not_started};
-use crate::subjects::{
-    LEFT_AFTER_APP, PATIENT_AGENT, SCRIPT_AGENT, boots, image_with_agent, serves,
-};
-use crate::support::{DEADLINE, Image, ReservedPort, Running, eventually, workshop};
 use std::net::TcpListener;
 use std::path::Path;
+
+use harness::lifecycle::{Image, Running, test_env};
+use harness::{DEADLINE, ReservedPort, eventually};
+
+use crate::fixtures::{
+    LEFT_AFTER_APP, PATIENT_AGENT, SCRIPT_AGENT, boots, image_with_agent, serves,
+};
+use crate::terminal_session::{assert_lines, assert_not_started};
 
 /// Address families, the first argument of socket(2): of abstract sockets, and of netlink.
 const NO_UNIX: &str = "socket(1)=EPERM";
@@ -27,7 +30,7 @@ fn debug_launch(image: &Image, port: u16, rules: &[&str]) -> Running {
         .launch("web")
         .connect(port)
         .env("BACKPLANE_LOG", "debug")
-        .refusing(rules)
+        .denying(rules)
         .start()
 }
 
@@ -36,7 +39,7 @@ fn debug_launch(image: &Image, port: u16, rules: &[&str]) -> Running {
 fn serves_under(cases: &[(&[&str], &str)]) {
     let image = image_with_agent(SCRIPT_AGENT);
     for (rules, words) in cases {
-        let port = ReservedPort::new();
+        let port = ReservedPort::reserve();
         let number = port.number;
         let _listener = port.listen();
         let mut running = debug_launch(&image, number, rules);
@@ -60,7 +63,6 @@ fn serves_under(cases: &[(&[&str], &str)]) {
 }
 
 #[test]
-#[ignore = "tier 2: needs the CNB lifecycle; script/test runs it"]
 fn app_is_watched_without_a_pidfd() {
     serves_under(&[
         (
@@ -75,7 +77,6 @@ fn app_is_watched_without_a_pidfd() {
 }
 
 #[test]
-#[ignore = "tier 2: needs the CNB lifecycle; script/test runs it"]
 fn listener_is_seen_without_netlink() {
     serves_under(&[
         (
@@ -102,14 +103,13 @@ fn listener_is_seen_without_netlink() {
 fn listen_on_v6(address: &str) -> (ReservedPort, TcpListener) {
     eventually(DEADLINE, "a port of IPv6, which this test needs", || {
         // Without an IPv4 listener as long as it is kept.
-        let reserved = ReservedPort::new();
+        let reserved = ReservedPort::reserve();
         let listener = TcpListener::bind((address, reserved.number)).ok()?;
         Some((reserved, listener))
     })
 }
 
 #[test]
-#[ignore = "tier 2: needs the CNB lifecycle; script/test runs it"]
 fn v6_listener_is_seen_without_netlink() {
     let image = image_with_agent(SCRIPT_AGENT);
     let (_reserved, only_v6) = listen_on_v6("::1");
@@ -127,16 +127,15 @@ fn v6_listener_is_seen_without_netlink() {
 }
 
 #[test]
-#[ignore = "tier 2: needs the CNB lifecycle; script/test runs it"]
 fn agent_does_not_wait_where_no_listener_can_be_seen() {
     let image = image_with_agent(SCRIPT_AGENT);
     // Nothing listens on it.
-    let port = ReservedPort::new();
+    let port = ReservedPort::reserve();
     let mut running = image
         .launch("web")
         .connect(port.number)
         .env("BACKPLANE_PROCESS_TYPE", "web")
-        .refusing(&["unreadable=/proc", NO_NETLINK])
+        .denying(&["unreadable=/proc", NO_NETLINK])
         .start();
     serves(&mut running);
     let lines = running.our_lines();
@@ -147,10 +146,9 @@ fn agent_does_not_wait_where_no_listener_can_be_seen() {
 }
 
 #[test]
-#[ignore = "tier 2: needs the CNB lifecycle; script/test runs it"]
 fn agent_runs_without_a_lock_and_without_status() {
     let image = image_with_agent(SCRIPT_AGENT);
-    let port = ReservedPort::new();
+    let port = ReservedPort::reserve();
     let number = port.number;
     let _listener = port.listen();
     let first = debug_launch(&image, number, &[NO_UNIX]);
@@ -172,7 +170,6 @@ fn agent_runs_without_a_lock_and_without_status() {
 }
 
 #[test]
-#[ignore = "tier 2: needs the CNB lifecycle; script/test runs it"]
 fn newer_system_calls_are_done_without() {
     serves_under(&[
         (&["statx=ENOSYS"], ""),
@@ -185,7 +182,6 @@ fn newer_system_calls_are_done_without() {
 }
 
 #[test]
-#[ignore = "tier 2: needs the CNB lifecycle; script/test runs it"]
 fn supervisor_does_what_it_may_to_detach_itself() {
     serves_under(&[
         (&["setsid=EPERM"], ""),
@@ -197,7 +193,6 @@ fn supervisor_does_what_it_may_to_detach_itself() {
 }
 
 #[test]
-#[ignore = "tier 2: needs the CNB lifecycle; script/test runs it"]
 fn all_that_may_be_missing_at_once_is_done_without() {
     serves_under(&[(
         &["pidfd_open=EPERM", NO_NETLINK, NO_UNIX],
@@ -206,7 +201,6 @@ fn all_that_may_be_missing_at_once_is_done_without() {
 }
 
 #[test]
-#[ignore = "tier 2: needs the CNB lifecycle; script/test runs it"]
 fn app_boots_where_it_cannot_be_watched_or_supervised() {
     let image = image_with_agent(PATIENT_AGENT);
     for (rules, line) in [
@@ -219,24 +213,23 @@ fn app_boots_where_it_cannot_be_watched_or_supervised() {
             "The supervisor cannot continue (Operation not permitted (os error 1))",
         ),
     ] {
-        let port = ReservedPort::new();
+        let port = ReservedPort::reserve();
         let launch = image
             .launch("web")
             .connect(port.number)
             .env("BACKPLANE_PROCESS_TYPE", "web")
-            .refusing(rules);
+            .denying(rules);
         assert_lines(&boots(launch), &[line]);
     }
 }
 
 /// An agent's children that do not end with it are killed even by a supervisor that cannot become their parent.
 #[test]
-#[ignore = "tier 2: needs the CNB lifecycle; script/test runs it"]
 fn agents_children_end_with_the_app_where_orphans_are_not_adopted() {
     let image = image_with_agent(
         "#!/bin/sh\n(trap '' TERM; echo child ready; while :; do sleep 0.05; done) &\nexec sleep 1000\n",
     );
-    let port = ReservedPort::new();
+    let port = ReservedPort::reserve();
     let number = port.number;
     let _listener = port.listen();
     let mut running = debug_launch(&image, number, &["prctl(36)=EINVAL"]);
@@ -247,7 +240,6 @@ fn agents_children_end_with_the_app_where_orphans_are_not_adopted() {
 }
 
 #[test]
-#[ignore = "tier 2: needs the CNB lifecycle; script/test runs it"]
 fn app_boots_where_no_process_can_be_made() {
     for (error, number) in [("EAGAIN", 11), ("EPERM", 1), ("ENOMEM", 12)] {
         let image = image_with_agent(PATIENT_AGENT);
@@ -257,20 +249,19 @@ fn app_boots_where_no_process_can_be_made() {
             .collect();
         image.before_exec_d(&format!(
             r#"exec '{}' {} -- "$@""#,
-            workshop().program("refuse").display(),
+            test_env().program("deny").display(),
             rules.join(" ")
         ));
-        let port = ReservedPort::new();
+        let port = ReservedPort::reserve();
         let lines = boots(image.launch("web").connect(port.number));
         assert_not_started(&lines, number);
     }
 }
 
 #[test]
-#[ignore = "tier 2: needs the CNB lifecycle; script/test runs it"]
 fn unreadable_proc_leaves_the_type_to_the_environment() {
     let image = image_with_agent(SCRIPT_AGENT);
-    let port = ReservedPort::new();
+    let port = ReservedPort::reserve();
     let number = port.number;
     let _listener = port.listen();
     let launch = || {
@@ -278,7 +269,7 @@ fn unreadable_proc_leaves_the_type_to_the_environment() {
             .launch("web")
             .connect(number)
             .env("BACKPLANE_LOG", "debug")
-            .refusing(&["unreadable=/proc"])
+            .denying(&["unreadable=/proc"])
     };
     assert_lines(
         &boots(launch()),

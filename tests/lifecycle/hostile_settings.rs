@@ -1,11 +1,14 @@
 //! Variables that hold secrets, terminal controls or bytes that are no text: what a build shows of them, and what it bears.
 
-use crate::releases::{assert_says, installed};
-use crate::subjects::{PATIENT_AGENT, app, build_by};
-use crate::support::{Build, BuildProgram, FrontEnd, for_each_front_end};
 use std::ffi::OsString;
 use std::fs;
 use std::os::unix::ffi::OsStringExt as _;
+
+use harness::lifecycle::{Build, BuildProgram, FrontEnd};
+use harness::{assert_says, for_each_front_end};
+
+use crate::fixtures::{PATIENT_AGENT, app, build_by};
+use crate::releases::installed;
 
 for_each_front_end! {
     secrets_of_urls_are_never_shown,
@@ -138,7 +141,6 @@ fn bytes_that_are_no_text_in_a_variable_of_the_app_are_not_our_business(front_en
 }
 
 #[test]
-#[ignore = "tier 2: needs the CNB lifecycle; script/test runs it"]
 fn panic_of_a_library_ends_the_build_as_an_error() {
     // libcnb takes all arguments for text.
     let program = BuildProgram::new(FrontEnd::Cnb);

@@ -1,14 +1,11 @@
-//! Tier 2: the packaged buildpack under the real CNB lifecycle, on plain folders and processes.
+//! Tier 2: the packaged buildpack under the real CNB lifecycle, on plain directories and processes.
 //!
-//! One test program, so that its tests run side by side. They are ignored by a plain `cargo test`, which stays quick and needs no tools;
-//! `script/test` runs them.
+//! One test program, so that its tests run side by side. A plain `cargo test`, which is quick and needs no tools, does not run it;
+//! `script/test lifecycle` does, and `cargo test --test lifecycle NAME` runs one test.
 #![expect(
     clippy::unwrap_used,
     reason = "all of this is test code, which clippy only sees of what is inside of a test function"
 )]
-
-#[path = "../support/mod.rs"]
-mod support;
 
 mod archives;
 mod binding;
@@ -20,17 +17,17 @@ mod decision;
 mod dyno;
 mod end_to_end;
 mod fallbacks;
+mod fixtures;
 mod hostile_settings;
+mod kills_under_load;
 mod network;
 mod other_agent;
 mod releases;
 mod replicas;
+mod resource_limits;
 mod rolling_restart;
-mod shortage;
+mod sandboxes;
 mod slug;
 mod sources;
-mod stage;
-mod subjects;
-mod surroundings;
+mod terminal_session;
 mod terminals;
-mod under_fire;

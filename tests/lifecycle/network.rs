@@ -1,12 +1,11 @@
 //! Proxies, certificates and redirects between a build and the server of its agent.
 
-use crate::releases::{
-    CACHED_AGENT_KEPT, OTHER_AGENT, archive, assert_says, build_from, file, installed, served,
-    sha256,
-};
-use crate::subjects::{PATIENT_AGENT, app};
-use crate::support::{Build, FrontEnd, for_each_front_end};
-use backplane_test_server::{Answer, Authority, Flaw, ReleaseServer, SocksServer};
+use harness::lifecycle::{Build, FrontEnd};
+use harness::release_server::{Answer, Authority, Flaw, ReleaseServer, SocksServer};
+use harness::{archive, assert_says, file, for_each_front_end, sha256};
+
+use crate::fixtures::{PATIENT_AGENT, app};
+use crate::releases::{CACHED_AGENT_KEPT, OTHER_AGENT, build_from, installed, served};
 
 for_each_front_end! {
     socks_proxy_is_used_and_none_of_its_faults_costs_a_cached_agent,

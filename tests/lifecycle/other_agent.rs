@@ -1,11 +1,11 @@
 //! The README's section "Use another agent": its files, with the real frp.
 
-use crate::support::{
-    App, Build, DOMAIN, FrpServer, Image, Launch, TOKEN, agent_archive, free_port, workshop,
-};
-use rustix::process::Signal;
 use std::fs;
 use std::io::Read as _;
+
+use harness::lifecycle::{Build, Image, Launch, test_env};
+use harness::{App, DOMAIN, FrpServer, TOKEN, free_port};
+use rustix::process::Signal;
 
 /// An app that stays after its last answer, until its stdin ends: what the tunnel still holds of an answer is lost when the app ends.
 const PATIENT: &str = "./sample-app & trap 'kill -TERM %1' TERM; wait; wait; read -r _";
@@ -18,16 +18,16 @@ fn image() -> Image {
         .process("six", "exec ./sample-app --listen [::1]:$PORT")
         .executable(
             "sample-app",
-            fs::read(workshop().program("sample-app")).unwrap(),
+            fs::read(test_env().program("sample-app")).unwrap(),
         )
-        .file("agent.tgz", agent_archive());
+        .file("agent.tgz", test_env().frp_agent());
     Build::new(app)
         .env("BACKPLANE_AGENT_URL", "agent.tgz")
         .run()
 }
 
 fn server() -> FrpServer {
-    FrpServer::start("127.0.0.1", TOKEN)
+    test_env().frp_server(TOKEN)
 }
 
 /// A launch as the README has it.
@@ -41,7 +41,6 @@ fn launch(image: &Image, process_type: &str, server: &FrpServer) -> Launch {
 }
 
 #[test]
-#[ignore = "tier 2: needs the CNB lifecycle; script/test runs it"]
 fn request_reaches_the_app_through_frp_and_again_after_a_crash() {
     let (image, server) = (image(), server());
     server.wait_for_status(404);
@@ -67,7 +66,6 @@ fn request_reaches_the_app_through_frp_and_again_after_a_crash() {
 
 /// The supervisor's own signal that nobody can catch: the tunnel goes with it, as the script became it.
 #[test]
-#[ignore = "tier 2: needs the CNB lifecycle; script/test runs it"]
 fn frp_is_gone_after_its_supervisor_is_killed() {
     let (image, server) = (image(), server());
     let running = launch(&image, "web", &server).start();
@@ -78,7 +76,6 @@ fn frp_is_gone_after_its_supervisor_is_killed() {
 }
 
 #[test]
-#[ignore = "tier 2: needs the CNB lifecycle; script/test runs it"]
 fn frp_reaches_an_app_that_serves_ipv6_only() {
     let (image, server) = (image(), server());
     let _running = launch(&image, "six", &server).start();
@@ -86,7 +83,6 @@ fn frp_reaches_an_app_that_serves_ipv6_only() {
 }
 
 #[test]
-#[ignore = "tier 2: needs the CNB lifecycle; script/test runs it"]
 fn replicas_share_the_domain_of_frp() {
     let (image, server) = (image(), server());
     let mut replicas = [(); 2].map(|()| launch(&image, "web", &server).start());
@@ -104,7 +100,6 @@ fn replicas_share_the_domain_of_frp() {
 }
 
 #[test]
-#[ignore = "tier 2: needs the CNB lifecycle; script/test runs it"]
 fn request_in_flight_through_frp_is_finished_when_the_app_is_stopped() {
     let (image, server) = (image(), server());
     let mut running = launch(&image, "patient", &server).start();
@@ -122,7 +117,6 @@ fn request_in_flight_through_frp_is_finished_when_the_app_is_stopped() {
 
 /// What the README warns of.
 #[test]
-#[ignore = "tier 2: needs the CNB lifecycle; script/test runs it"]
 fn frp_does_not_drain() {
     let (image, server) = (image(), server());
     let launch = launch(&image, "web", &server).env("BACKPLANE_DRAIN", "stop");

@@ -1,10 +1,12 @@
 //! Servers that have releases, and builds from those.
 
-use crate::subjects::app;
-use crate::support::{Build, FrontEnd, Image};
-pub(crate) use crate::support::{archive, assert_says, file, sha256};
-use backplane_test_server::{Authority, ReleaseServer};
 use std::fs;
+
+use harness::file;
+use harness::lifecycle::{Build, FrontEnd, Image};
+use harness::release_server::{Authority, ReleaseServer};
+
+use crate::fixtures::app;
 
 /// How the warning starts that a build goes on with the cached agent.
 pub(crate) const CACHED_AGENT_KEPT: &str = "Using the cached agent because";

@@ -1,9 +1,12 @@
 //! Several launches of one app behind one endpoint, as a platform scales it.
 
-use crate::subjects::sample_image;
-use crate::support::{AgentNumber, Client, Edge, Image, Load, Running, TOKEN, free_port};
-use rustix::process::Signal;
 use std::time::Instant;
+
+use harness::lifecycle::{Image, Running, test_env};
+use harness::{AgentNumber, Client, Edge, Load, TOKEN, free_port};
+use rustix::process::Signal;
+
+use crate::fixtures::sample_image;
 
 pub(crate) const ENDPOINT: &str = "myendpoint.test";
 
@@ -28,7 +31,7 @@ pub(crate) struct Replica {
 impl Replicas {
     /// Starts this many, all with these variables, and waits until the edge has their agents.
     pub(crate) fn start(count: usize, variables: &'static [(&'static str, &'static str)]) -> Self {
-        let edge = Edge::start(TOKEN);
+        let edge = test_env().edge(TOKEN);
         edge.route(TOKEN, ENDPOINT, "app=replicated");
         let mut replicas = Self {
             all: Vec::new(),

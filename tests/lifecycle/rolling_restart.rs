@@ -1,11 +1,13 @@
 //! Constant load, while the replicas of an app are restarted one by one.
 
-use crate::replicas::{ENDPOINT, Replicas};
-use crate::support::{Client, DEADLINE, Load, Record, app_of, eventually, soak_or};
-use rustix::process::Signal;
 use std::collections::BTreeSet;
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::net::TcpStream;
+
+use harness::{Client, DEADLINE, Load, Record, app_of, eventually, soak_or};
+use rustix::process::Signal;
+
+use crate::replicas::{ENDPOINT, Replicas};
 
 /// How long the last request of an app takes: longer than the supervisor takes to see that the app no longer listens.
 const LAST_REQUEST: &str = "/slow?ms=4000";
@@ -13,7 +15,6 @@ const LAST_REQUEST: &str = "/slow?ms=4000";
 /// An app that is told to end no longer listens and finishes its requests; its agent is asked to end meanwhile; the other replica takes
 /// what it can no longer take.
 #[test]
-#[ignore = "tier 2: needs the CNB lifecycle; script/test runs it"]
 fn no_request_is_lost_while_apps_are_restarted_one_by_one() {
     let rounds = soak_or(10, 2);
     let mut replicas = Replicas::start(2, &[("BACKPLANE_DRAIN", "stop")]);

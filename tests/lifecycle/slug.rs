@@ -1,15 +1,17 @@
 //! What a classic compile makes of an app: beside other buildpacks, and after the original one.
 
-use crate::releases::assert_says;
-use crate::subjects::{APPS_OUTPUT, PATIENT_AGENT, SCRIPT_AGENT, app};
-use crate::support::{App, Build, BuildProgram, FrontEnd, Image, ReservedPort, Running, workshop};
-use elf::ElfBytes;
-use elf::endian::AnyEndian;
-use flate2::read::GzDecoder;
 use std::fs;
 use std::io::Read as _;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::process::Command;
+
+use elf::ElfBytes;
+use elf::endian::AnyEndian;
+use flate2::read::GzDecoder;
+use harness::lifecycle::{Build, BuildProgram, FrontEnd, Image, Running, test_env};
+use harness::{App, ReservedPort, assert_says};
+
+use crate::fixtures::{APPS_OUTPUT, PATIENT_AGENT, SCRIPT_AGENT, app};
 
 /// A build of this app, and of the script as its vendored agent.
 fn build(app: App, script: &str) -> Build {
@@ -19,7 +21,7 @@ fn build(app: App, script: &str) -> Build {
 
 /// A web dyno of this image, whose app listens, with its agent.
 fn web(image: &Image, check: impl FnOnce(&Running)) {
-    let port = ReservedPort::new();
+    let port = ReservedPort::reserve();
     let launch = image.launch("web").connect(port.number);
     let _listener = port.listen();
     let running = launch.start();
@@ -41,7 +43,6 @@ fn original(app: App) -> App {
 }
 
 #[test]
-#[ignore = "tier 2: needs packaged programs; script/test runs it"]
 fn original_buildpack_is_followed_without_any_change_to_the_app() {
     let build = build(original(app()), SCRIPT_AGENT)
         // All that the original and its later versions read.
@@ -66,7 +67,6 @@ fn original_buildpack_is_followed_without_any_change_to_the_app() {
 }
 
 #[test]
-#[ignore = "tier 2: needs packaged programs; script/test runs it"]
 fn agent_is_where_the_original_had_it() {
     let image = build(app(), "#!/bin/sh\necho \"asked for $*\"\n").run();
     let slug = image.agent_layer().join("..");
@@ -81,7 +81,6 @@ fn agent_is_where_the_original_had_it() {
 }
 
 #[test]
-#[ignore = "tier 2: needs packaged programs; script/test runs it"]
 fn other_buildpacks_scripts_are_read_too() {
     // Before ours and after it, in the order of their names; one leaves the strictest shell behind.
     let app = app()
@@ -101,14 +100,14 @@ fn other_buildpacks_scripts_are_read_too() {
     });
     // In the list twice, it compiles its own slug once more.
     let slug = image.agent_layer().join("..");
-    let cache = workshop().new_folder();
-    let config_vars = workshop().new_folder();
+    let cache = test_env().new_folder();
+    let config_vars = test_env().new_folder();
     fs::write(
         config_vars.path().join("BACKPLANE_AGENT_URL"),
         "vendor/agent\n",
     )
     .unwrap();
-    let mut compile = Command::new(workshop().classic_buildpack().join("bin/compile"));
+    let mut compile = Command::new(test_env().classic_buildpack().join("bin/compile"));
     compile
         .env_clear()
         .arg(&slug)
@@ -119,7 +118,6 @@ fn other_buildpacks_scripts_are_read_too() {
 }
 
 #[test]
-#[ignore = "tier 2: needs packaged programs; script/test runs it"]
 fn default_process_of_a_languages_buildpack_stays() {
     let app = App::new().file("default-web.sh", "echo the app is up; read -r _\n");
     let image = build(app, PATIENT_AGENT).run();
@@ -127,7 +125,6 @@ fn default_process_of_a_languages_buildpack_stays() {
 }
 
 #[test]
-#[ignore = "tier 2: needs packaged programs; script/test runs it"]
 fn launch_program_of_an_app_is_replaced_by_ours() {
     let image = build(app(), PATIENT_AGENT).run();
     let program = image.agent_layer().join("exec.d/launch");
@@ -148,9 +145,8 @@ fn launch_program_of_an_app_is_replaced_by_ours() {
 
 /// Whoever makes the archive of the same programs gets the same bytes, wherever and whenever.
 #[test]
-#[ignore = "tier 2: needs packaged programs; script/test runs it"]
 fn archive_tells_nothing_of_who_made_it() {
-    let archive = fs::read(workshop().classic_archive()).unwrap();
+    let archive = fs::read(test_env().classic_archive()).unwrap();
     // No name (the flag 8), and no time (RFC 1952).
     assert_eq!(archive[3..8], [0; 5]);
     let mut names = Vec::new();
@@ -194,7 +190,6 @@ fn is_static(program: &[u8]) -> bool {
 
 /// The umask of a build dyno is none of ours; and what an app brings may be read-only.
 #[test]
-#[ignore = "tier 2: needs packaged programs; script/test runs it"]
 fn any_user_can_run_what_a_strict_build_makes() {
     let program = BuildProgram::new(FrontEnd::Classic);
     let app = program.installed().ancestors().nth(3).unwrap().to_owned();
@@ -226,11 +221,10 @@ fn any_user_can_run_what_a_strict_build_makes() {
 }
 
 #[test]
-#[ignore = "tier 2: needs packaged programs; script/test runs it"]
 fn folders_that_cannot_be_used_stop_the_build_with_advice() {
-    let folder = workshop().new_folder();
+    let folder = test_env().new_folder();
     let compile = |arguments: &[&str]| {
-        let mut command = Command::new(workshop().classic_buildpack().join("bin/compile"));
+        let mut command = Command::new(test_env().classic_buildpack().join("bin/compile"));
         command
             .env_clear()
             .current_dir(folder.path())

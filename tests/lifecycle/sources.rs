@@ -1,12 +1,13 @@
 //! Where an agent may come from, what a source in trouble does to a build, and settings that name none.
 
-use crate::releases::{
-    CACHED_AGENT_KEPT, archive, assert_says, build_from, file, installed, served, sha256,
-};
-use crate::subjects::{PATIENT_AGENT, app, build_by};
-use crate::support::{Build, FrontEnd, for_each_front_end, own_architecture};
-use backplane_test_server::{Answer, Authority, ReleaseServer};
 use std::fs;
+
+use harness::lifecycle::{Build, FrontEnd};
+use harness::release_server::{Answer, Authority, ReleaseServer};
+use harness::{ARCHITECTURE, archive, assert_says, file, for_each_front_end, sha256};
+
+use crate::fixtures::{PATIENT_AGENT, app, build_by};
+use crate::releases::{CACHED_AGENT_KEPT, build_from, installed, served};
 
 for_each_front_end! {
     source_in_trouble_does_not_stop_a_rebuild,
@@ -78,7 +79,6 @@ fn server_of_an_unknown_authority_is_refused_with_advice(front_end: FrontEnd) {
 }
 
 #[test]
-#[ignore = "tier 2: needs the CNB lifecycle; script/test runs it"]
 fn arm64_is_served_like_amd64() {
     let mut program = start_of_a_program();
     let mut of = |machine: u16| {
@@ -127,7 +127,7 @@ fn source_in_trouble_stops_a_first_build_with_advice(front_end: FrontEnd) {
     let (log, build) = build_from(front_end, &server, &authority).run_to_failure();
     assert_says(
         &log,
-        &server.url(&format!("/stable-linux-{}.tgz", own_architecture())),
+        &server.url(&format!("/stable-linux-{ARCHITECTURE}.tgz")),
     );
     assert_says(&log, "status 404");
     assert_says(&log, "Error: backplane/download/not-found");
@@ -155,7 +155,6 @@ fn short_trouble_is_waited_for(front_end: FrontEnd) {
 }
 
 #[test]
-#[ignore = "tier 2: needs the CNB lifecycle; script/test runs it"]
 fn platform_without_an_archive_has_three_ways_out() {
     let (log, build) = Build::new(app()).architecture("arm64").run_to_failure();
     assert_says(&log, "Error: backplane/release/no-default-archive");

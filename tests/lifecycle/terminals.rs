@@ -1,13 +1,14 @@
 //! Launches from a terminal: its keys are for the app, and the agent goes on as long as the app does.
 
-use crate::subjects::{APPS_OUTPUT, build_with_agent};
-use crate::support::{
-    App, DEADLINE, Image, Key, Process, ReservedPort, Running, Terminal, eventually, never_within,
-};
-use indoc::indoc;
-use rustix::process::Signal;
 use std::net::TcpListener;
 use std::time::Duration;
+
+use harness::lifecycle::{Image, Running};
+use harness::{App, DEADLINE, Key, Process, ReservedPort, Terminal, eventually, never_within};
+use indoc::indoc;
+use rustix::process::Signal;
+
+use crate::fixtures::{APPS_OUTPUT, build_with_agent};
 
 /// An app that every signal ends, and one that goes on after those that a key sends.
 const APPS: [(&str, &str); 2] = [
@@ -30,7 +31,7 @@ const TELLING_AGENT: &str = indoc! {"
 "};
 
 /// A launch in a terminal, with its agent.
-struct Scene {
+struct TerminalSession {
     // Before the image, as fields are dropped in this order.
     running: Running,
     terminal: Option<Terminal>,
@@ -41,13 +42,13 @@ struct Scene {
     _image: Image,
 }
 
-impl Scene {
+impl TerminalSession {
     fn new(process_type: &str, prefix: &'static str) -> Self {
         let app = APPS.iter().fold(App::new(), |app, (name, command)| {
             app.process(name, command)
         });
         let image = build_with_agent(app, TELLING_AGENT).run();
-        let port = ReservedPort::new();
+        let port = ReservedPort::reserve();
         let launch = image.launch(process_type).connect(port.number);
         let listener = port.listen();
         let (running, terminal) = launch.start_in_terminal(prefix);
@@ -125,20 +126,18 @@ fn job_of(running: &Running) -> Process {
 }
 
 #[test]
-#[ignore = "tier 2: needs the CNB lifecycle; script/test runs it"]
 fn agent_ends_with_an_app_that_a_key_ends() {
     for key in [Key::CtrlC, Key::CtrlBackslash] {
-        let mut scene = Scene::new("web", "");
+        let mut scene = TerminalSession::new("web", "");
         scene.press(key);
         scene.all_ends();
     }
 }
 
 #[test]
-#[ignore = "tier 2: needs the CNB lifecycle; script/test runs it"]
 fn agent_goes_on_with_an_app_that_handles_a_key() {
     for key in [Key::CtrlC, Key::CtrlBackslash] {
-        let mut scene = Scene::new("www", "");
+        let mut scene = TerminalSession::new("www", "");
         scene.press(key);
         scene.running.wait_for_stdout("a key was pressed\n");
         assert!(scene.agent.is_alive());
@@ -149,9 +148,8 @@ fn agent_goes_on_with_an_app_that_handles_a_key() {
 }
 
 #[test]
-#[ignore = "tier 2: needs the CNB lifecycle; script/test runs it"]
 fn agent_goes_on_while_the_app_is_stopped_by_ctrl_z() {
-    let mut scene = Scene::new("web", "");
+    let mut scene = TerminalSession::new("web", "");
     scene.press(Key::CtrlZ);
     eventually(DEADLINE, "the stop of the app", || {
         (scene.app.stat().state == 'T').then_some(())
@@ -167,19 +165,17 @@ fn agent_goes_on_while_the_app_is_stopped_by_ctrl_z() {
 }
 
 #[test]
-#[ignore = "tier 2: needs the CNB lifecycle; script/test runs it"]
 fn agent_ends_with_an_app_whose_terminal_closes() {
-    let mut scene = Scene::new("web", "");
+    let mut scene = TerminalSession::new("web", "");
     scene.close_terminal();
     scene.all_ends();
 }
 
 /// Both ways to let an app outlive its terminal; what ignores SIGHUP then is all below it, the agent included.
 #[test]
-#[ignore = "tier 2: needs the CNB lifecycle; script/test runs it"]
 fn agent_goes_on_with_an_app_that_outlives_its_terminal() {
     for prefix in ["nohup", "trap '' HUP;"] {
-        let mut scene = Scene::new("web", prefix);
+        let mut scene = TerminalSession::new("web", prefix);
         assert_ne!(scene.app.stat().tty_nr, 0);
         scene.close_terminal();
         eventually(DEADLINE, "an app without a terminal", || {

@@ -1,21 +1,11 @@
 //! What `script/package` makes: the folder of the buildpack, and the file that is published.
 //!
-//! They are ignored by a plain `cargo test`. `script/test` runs them for every architecture that it can package for.
+//! A plain `cargo test` does not run them. `script/test packages` does, for every architecture that it can package for.
 #![expect(
     clippy::unwrap_used,
     reason = "all of this is test code, which clippy only sees of what is inside of a test function"
 )]
 
-#[expect(dead_code, reason = "the other tests use more of it")]
-#[path = "../support/command.rs"]
-mod command;
-#[path = "../support/preparation.rs"]
-mod preparation;
-
-use elf::ElfBytes;
-use elf::abi::{DT_NEEDED, EM_AARCH64, EM_X86_64, PT_INTERP};
-use elf::endian::AnyEndian;
-use flate2::read::GzDecoder;
 use std::collections::BTreeMap;
 use std::env;
 use std::fs::{self, File};
@@ -24,6 +14,11 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
+
+use elf::ElfBytes;
+use elf::abi::{DT_NEEDED, EM_AARCH64, EM_X86_64, PT_INTERP};
+use elf::endian::AnyEndian;
+use flate2::read::GzDecoder;
 
 /// The architectures to package for, separated by spaces; by default this machine's own.
 const ARCHITECTURES: &str = "BACKPLANE_TEST_ARCHITECTURES";
@@ -74,7 +69,7 @@ impl Package {
         let root = Path::new(env!("CARGO_MANIFEST_DIR"));
         let mut script = Command::new(root.join("script/package"));
         script.args(["--arch", architecture, "--cnb"]);
-        preparation::make(&mut script).unwrap_or_else(|problem| panic!("{problem}"));
+        harness::make(&mut script).unwrap_or_else(|problem| panic!("{problem}"));
         let folder = if architecture == own() {
             "backplane_agent".to_owned()
         } else {
@@ -211,7 +206,6 @@ impl Layout {
 }
 
 #[test]
-#[ignore = "needs pack and cargo-libcnb; script/test runs it"]
 fn programs_of_a_package_are_static_and_of_its_architecture() {
     for package in packages() {
         package.check_programs(&files_below(&package.folder));
@@ -221,7 +215,6 @@ fn programs_of_a_package_are_static_and_of_its_architecture() {
 /// Of the right programs for one architecture, and of nothing else: pack writes a second image with this one's programs for each further
 /// target, unless it is told not to.
 #[test]
-#[ignore = "needs pack and cargo-libcnb; script/test runs it"]
 fn file_of_a_package_has_what_the_package_has_for_its_architecture_alone() {
     for package in packages() {
         let layout = Layout(files_in(File::open(&package.file).unwrap()));

@@ -1,15 +1,12 @@
 //! Random archives, most of them hostile: nothing panics, and nothing is written elsewhere.
 
-#[path = "../../../tests/support/soak.rs"]
-mod soak;
-
 use std::os::unix::ffi::OsStrExt;
 
+use harness::soak_or;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
 
-use self::soak::soak_or;
 use super::*;
 
 /// An entry of a random archive.

@@ -51,7 +51,7 @@ impl Watchdog {
 
 #[cfg(test)]
 mod tests {
-    use backplane_test_server::{Answer, ReleaseServer};
+    use harness::release_server::{Answer, ReleaseServer};
 
     use super::*;
 

@@ -8,7 +8,7 @@ fn file_is_fetched_with_its_validators() {
     let download = Attempt::new(&server.url("/agent.tgz?key=1")).assert_fetched();
     assert_eq!(
         download.validators.etag,
-        Some(backplane_test_server::etag(CONTENT))
+        Some(harness::release_server::etag(CONTENT))
     );
     let requests = server.take_requests();
     assert_eq!(requests.len(), 1);
@@ -20,7 +20,7 @@ fn file_is_fetched_with_its_validators() {
 fn known_version_is_not_sent_again() {
     let server = ReleaseServer::http([content()]);
     let known = Validators {
-        etag: Some(backplane_test_server::etag(CONTENT)),
+        etag: Some(harness::release_server::etag(CONTENT)),
         last_modified: Some("Wed, 21 Oct 2015 07:28:00 GMT".to_owned()),
     };
     let attempt = Attempt::with(&server.url("/"), &known, &Network::default(), &quick());

@@ -11,9 +11,9 @@ use std::cell::RefCell;
 use std::io::{self, Write as _};
 use std::net::TcpListener;
 
-use backplane_test_server::{Answer, Authority, ReleaseServer};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
+use harness::release_server::{Answer, Authority, ReleaseServer};
 use tempfile::TempDir;
 
 use super::*;

@@ -1,6 +1,6 @@
 //! Proxies, and problems with them.
 
-use backplane_test_server::SocksServer;
+use harness::release_server::SocksServer;
 
 use super::*;
 

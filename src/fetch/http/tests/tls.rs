@@ -1,6 +1,6 @@
 //! Authorities and certificates.
 
-use backplane_test_server::Flaw;
+use harness::release_server::Flaw;
 use rustix::fs::{CWD, FileType, Mode, mknodat};
 
 use super::*;

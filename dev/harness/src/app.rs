@@ -1,0 +1,85 @@
+//! The source folder of an app, made for one test.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::path::{Path, PathBuf};
+
+/// What a developer hands to `pack build`.
+#[derive(Debug, Clone, Default)]
+pub struct App {
+    processes: BTreeMap<String, String>,
+    entries: BTreeMap<PathBuf, Entry>,
+}
+
+#[derive(Debug, Clone)]
+enum Entry {
+    File { content: Vec<u8>, mode: u32 },
+    Link { target: PathBuf },
+}
+
+impl App {
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Declares a process, which bash runs as `bash -c command`.
+    pub fn process(mut self, process_type: &str, command: &str) -> Self {
+        self.processes
+            .insert(process_type.to_owned(), command.to_owned());
+        self
+    }
+
+    pub fn file(self, path: &str, content: impl Into<Vec<u8>>) -> Self {
+        self.entry(path, content, 0o644)
+    }
+
+    pub fn executable(self, path: &str, content: impl Into<Vec<u8>>) -> Self {
+        self.entry(path, content, 0o755)
+    }
+
+    pub fn link(mut self, path: &str, target: impl Into<PathBuf>) -> Self {
+        self.entries.insert(
+            path.into(),
+            Entry::Link {
+                target: target.into(),
+            },
+        );
+        self
+    }
+
+    fn entry(mut self, path: &str, content: impl Into<Vec<u8>>, mode: u32) -> Self {
+        self.entries.insert(
+            path.into(),
+            Entry::File {
+                content: content.into(),
+                mode,
+            },
+        );
+        self
+    }
+
+    /// Makes `folder` the app's folder, with nothing of an earlier one left.
+    pub(super) fn write_to(&self, folder: &Path) {
+        if folder.exists() {
+            fs::remove_dir_all(folder).unwrap();
+        }
+        fs::create_dir(folder).unwrap();
+        let lines = self
+            .processes
+            .iter()
+            .map(|(name, command)| format!("{name}: {command}\n"));
+        fs::write(folder.join("processes"), lines.collect::<String>()).unwrap();
+        for (path, entry) in &self.entries {
+            let path = folder.join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            match entry {
+                Entry::File { content, mode } => {
+                    fs::write(&path, content).unwrap();
+                    fs::set_permissions(&path, fs::Permissions::from_mode(*mode)).unwrap();
+                }
+                Entry::Link { target } => symlink(target, &path).unwrap(),
+            }
+        }
+    }
+}

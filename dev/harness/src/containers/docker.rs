@@ -1,0 +1,56 @@
+//! The engine, by Docker's own command line.
+
+use std::ffi::OsStr;
+use std::net::Ipv4Addr;
+use std::process::Command;
+use std::time::Duration;
+
+use crate::command;
+
+/// How long any one command may take: `docker save` of a big image on a busy machine.
+const DEADLINE: Duration = Duration::from_mins(2);
+
+/// Runs a command of docker and gives what it wrote to stdout, without the line's end.
+///
+/// # Panics
+///
+/// When it fails.
+#[track_caller]
+pub fn docker(arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> String {
+    let mut command = Command::new("docker");
+    command.args(arguments);
+    let (status, stdout, stderr) = command::run_apart(&mut command, DEADLINE);
+    assert!(status.success(), "{command:?} failed ({status}): {stderr}");
+    stdout.trim_end().to_owned()
+}
+
+/// Runs a command of docker that may fail, and gives its exit code, what it wrote to stdout, and what it wrote to stderr.
+#[track_caller]
+pub(super) fn try_docker(
+    arguments: impl IntoIterator<Item = impl AsRef<OsStr>>,
+) -> (Option<i32>, String, String) {
+    let (status, stdout, stderr) =
+        command::run_apart(Command::new("docker").args(arguments), DEADLINE);
+    (status.code(), stdout, stderr)
+}
+
+/// The address of the machine for containers: where to listen for them.
+pub(super) fn gateway() -> String {
+    let network = docker([
+        "network",
+        "inspect",
+        "bridge",
+        "--format",
+        "{{with index .IPAM.Config 0}}{{.Gateway}} {{.Subnet}}{{end}}",
+    ]);
+    let (gateway, subnet) = network
+        .split_once(' ')
+        .expect("there is a space in between");
+    if !gateway.is_empty() {
+        return gateway.to_owned();
+    }
+    // Docker 20.10 does not tell it of a network that it has just made; it is the first address then.
+    let (address, _) = subnet.split_once('/').expect("a subnet has a length");
+    let address: Ipv4Addr = address.parse().expect("it is an IPv4 network");
+    Ipv4Addr::from_bits(address.to_bits() + 1).to_string()
+}

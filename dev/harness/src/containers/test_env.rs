@@ -1,0 +1,190 @@
+//! What all tests of a run share: the engine, the builder, the programs under test, and a folder for everything that the tests make.
+
+use std::env;
+use std::fs;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use tempfile::TempDir;
+
+use super::docker::gateway;
+use crate::frp::agent_archive;
+use crate::make::make;
+use crate::programs::Programs;
+use crate::{ARCHITECTURE, Edge, FrpServer, root};
+
+/// The variables by which `script/engine run` tells what there is; see its help.
+const BUILDER: &str = "BACKPLANE_TEST_BUILDER";
+const BUILDER_CONFIG: &str = "BACKPLANE_TEST_BUILDER_CONFIG";
+const FOLDER: &str = "BACKPLANE_TEST_FOLDER";
+const PREFIX: &str = "BACKPLANE_TEST_PREFIX";
+const RUN_IMAGE_WITHOUT_SHELL: &str = "BACKPLANE_TEST_RUN_IMAGE_WITHOUT_SHELL";
+const RUN_IMAGE_WITH_SERVERS: &str = "BACKPLANE_TEST_RUN_IMAGE_WITH_SERVERS";
+
+pub struct TestEnv {
+    programs: Programs,
+    /// What `script/package` made.
+    packages: PathBuf,
+    folder: PathBuf,
+    prefix: String,
+    gateway: String,
+    /// The builder's image. Its order has one group, of the fixture `processes` alone.
+    pub builder: String,
+    /// The file that pack made it of.
+    pub(super) builder_config: PathBuf,
+    /// A run image without a single program beside what an app brings.
+    pub run_image_without_shell: String,
+    /// A run image with servers that apps run with, from the distribution's packages.
+    pub run_image_with_servers: String,
+}
+
+/// The test environment of this run, made by the first test that asks for it.
+pub fn test_env() -> &'static TestEnv {
+    static TEST_ENV: OnceLock<Result<TestEnv, String>> = OnceLock::new();
+    match TEST_ENV.get_or_init(TestEnv::set_up) {
+        Ok(test_env) => test_env,
+        Err(problem) => panic!("{problem}"),
+    }
+}
+
+impl TestEnv {
+    /// A program of the stand-in or a tool that is pinned, static: it runs on every image.
+    pub fn program(&self, name: &str) -> PathBuf {
+        self.programs.path(name)
+    }
+
+    /// Starts an edge that knows one token, for agents in containers.
+    pub fn edge(&self, token: &str) -> Edge {
+        Edge::start(&self.programs, &self.gateway, token)
+    }
+
+    /// Starts a server of frp that takes agents in containers with this token.
+    pub fn frp_server(&self, token: &str) -> FrpServer {
+        FrpServer::start(&self.programs, &self.gateway, token)
+    }
+
+    /// The folder of the buildpack under test.
+    pub fn buildpack_under_test(&self) -> PathBuf {
+        self.packages.join("backplane_agent")
+    }
+
+    /// The buildpack under test in the file that is published.
+    pub fn package_file(&self) -> PathBuf {
+        static FILE: OnceLock<Result<(), String>> = OnceLock::new();
+        let made =
+            FILE.get_or_init(|| make(Command::new(root().join("script/package")).arg("--cnb")));
+        made.as_ref().unwrap_or_else(|problem| panic!("{problem}"));
+        self.packages.join(format!(
+            "backplane_agent-{}-linux-{ARCHITECTURE}.cnb",
+            env!("CARGO_PKG_VERSION")
+        ))
+    }
+
+    /// A buildpack that prints what it sees, under an id of its own: `fixture/NAME`.
+    pub fn observer(&self, name: &str) -> PathBuf {
+        let (fixture, folder) = (fixture("observer"), self.new_folder_to_keep().join(name));
+        let descriptor = fs::read_to_string(fixture.join("buildpack.toml")).unwrap();
+        copy(&fixture, &folder);
+        let descriptor = descriptor.replace("fixture/observer", &format!("fixture/{name}"));
+        fs::write(folder.join("buildpack.toml"), descriptor).unwrap();
+        folder
+    }
+
+    /// The buildpack under test as an older version of it would be: its installer has another number, and its launch program is another one.
+    pub fn older_buildpack(&self) -> PathBuf {
+        let folder = self.new_folder_to_keep().join("older");
+        copy(&self.buildpack_under_test(), &folder);
+        let build = folder.join("bin/build");
+        fs::rename(&build, folder.join("bin/todays")).unwrap();
+        fs::remove_file(folder.join("bin/detect")).unwrap();
+        symlink("todays", folder.join("bin/detect")).unwrap();
+        // The program knows its role by its name.
+        let script = r#"#!/bin/bash
+            set -euo pipefail
+            (exec -a build "${0%/*}/todays" "$@")
+            record=$(<"$CNB_LAYERS_DIR/agent.toml")
+            echo "${record/installer = \"1\"/installer = \"0\"}" >"$CNB_LAYERS_DIR/agent.toml"
+            printf '#!/bin/sh\n' >"$CNB_LAYERS_DIR/agent/exec.d/launch"
+        "#;
+        fs::write(&build, script).unwrap();
+        fs::set_permissions(&build, fs::Permissions::from_mode(0o755)).unwrap();
+        folder
+    }
+
+    /// The address of the machine itself, where what listens can be reached from containers.
+    pub fn gateway(&self) -> &str {
+        &self.gateway
+    }
+
+    /// A name for something on the engine. All that has such a name is removed at the end.
+    pub(super) fn new_name(&self) -> String {
+        static NUMBER: AtomicU32 = AtomicU32::new(1);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        format!("{}-{}-{number}", self.prefix, std::process::id())
+    }
+
+    /// The label of containers to be removed at the end.
+    pub(super) fn label(&self) -> &str {
+        &self.prefix
+    }
+
+    /// The archive of frp's agent that the README shows how to make.
+    pub fn frp_agent(&self) -> &'static [u8] {
+        agent_archive(&self.programs)
+    }
+
+    /// A folder of a test's own, gone with its handle.
+    pub fn new_folder(&self) -> TempDir {
+        TempDir::new_in(&self.folder).expect("the test environment's folder is writable")
+    }
+
+    /// A folder that stays until the end of the run.
+    fn new_folder_to_keep(&self) -> PathBuf {
+        self.new_folder().keep()
+    }
+
+    fn set_up() -> Result<Self, String> {
+        let variable = |name| {
+            env::var(name).map_err(|_| {
+                format!("{name} is not set; run these tests by: script/engine run cargo test --test containers")
+            })
+        };
+        make(Command::new(root().join("script/package")).arg("--standin"))?;
+        let folder = PathBuf::from(variable(FOLDER)?);
+        Ok(Self {
+            programs: Programs {
+                directories: ["target/package/standin", "target/tools/bin"]
+                    .map(|path| root().join(path))
+                    .into(),
+                mark: folder.clone(),
+            },
+            packages: root().join("target/package"),
+            folder,
+            prefix: variable(PREFIX)?,
+            builder: variable(BUILDER)?,
+            builder_config: variable(BUILDER_CONFIG)?.into(),
+            run_image_without_shell: variable(RUN_IMAGE_WITHOUT_SHELL)?,
+            run_image_with_servers: variable(RUN_IMAGE_WITH_SERVERS)?,
+            gateway: gateway(),
+        })
+    }
+}
+
+/// A buildpack of `tests/fixtures`.
+fn fixture(name: &str) -> PathBuf {
+    root().join("tests/fixtures/buildpacks").join(name)
+}
+
+/// Copies a folder to a place where there is none yet.
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to.parent().expect("it is below the test environment")).unwrap();
+    make(
+        Command::new("cp")
+            .args(["--recursive", "--no-dereference", "--preserve=mode,links"])
+            .args([from, to]),
+    )
+    .unwrap();
+}

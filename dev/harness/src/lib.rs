@@ -1,0 +1,90 @@
+//! The harness of the tests and benchmarks: the platforms that build and launch apps, and what apps talk to.
+//!
+//! - [`lifecycle`] builds and launches by the real CNB lifecycle, and by a stand-in for Heroku's classic API: plain directories and
+//!   processes, no container.
+//! - [`containers`] does it by the real pack and a Docker engine.
+//! - [`release_server`] serves agents and misbehaves on demand. [`Edge`] is the edge of the stand-in, [`FrpServer`] another tunnel's server.
+//!
+//! All of it panics where a test has to fail.
+
+mod agent_release;
+mod app;
+pub mod command;
+pub mod containers;
+mod edge;
+mod edge_log;
+mod frp;
+pub mod lifecycle;
+mod load;
+mod make;
+mod port;
+mod process;
+mod programs;
+pub mod release_server;
+mod soak;
+mod strange;
+mod terminal;
+mod waiting;
+
+pub use agent_release::{archive, assert_says, file, sha256};
+pub use app::App;
+pub use edge::Edge;
+pub use edge_log::AgentNumber;
+pub use frp::{DOMAIN, FrpServer};
+pub use load::{Client, Load, Record, Records, app_of};
+pub use make::make;
+pub use port::{ReservedPort, free_port};
+pub use process::{MARK, Process, zombies_of};
+pub use soak::soak_or;
+pub use strange::{STRANGE, assert_untouched, put_strange};
+pub use terminal::{Key, Terminal};
+pub use waiting::{DEADLINE, eventually, never_within};
+
+use std::path::Path;
+
+/// The token that launches with an agent have, unlike anything else that an image or a process could show.
+pub const TOKEN: &str = "token-f3a9c1d7";
+
+/// The architecture of this machine, by its name in the CNB specification.
+pub const ARCHITECTURE: &str = if cfg!(target_arch = "aarch64") {
+    "arm64"
+} else {
+    "amd64"
+};
+
+/// What an app has for variables beside ours, and what none of our programs may trip over or hand on.
+const HOSTILE_AT_LAUNCH: [(&str, &str); 4] = [
+    ("DATABASE_URL", "postgres://user:secret@db/app"),
+    ("RUST_BACKTRACE", "full"),
+    ("RUST_LOG", "trace"),
+    ("LANG", "xx_YY.invalid"),
+];
+
+/// What a build has for variables by default: it has to bear them.
+const HOSTILE_AT_BUILD: [(&str, &str); 9] = [
+    // The lifecycle puts it in front of the PATH of the build.
+    ("PATH", "/invalid"),
+    ("HOME", "/invalid"),
+    ("LANG", "xx_YY.invalid"),
+    ("TMPDIR", "/invalid"),
+    ("RUST_BACKTRACE", "full"),
+    ("RUST_LOG", "trace"),
+    // The app's, and nothing of the build's business.
+    ("DATABASE_URL", "postgres://user:secret@db/app"),
+    ("BACKPLANE_TOKEN", "token-at-build"),
+    ("BACKPLANE_LABELS", "label=at-build"),
+];
+
+/// The root of the repository.
+fn root() -> &'static Path {
+    const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
+    Path::new(ROOT)
+}
+
+/// The lines of a log that our programs wrote at launch.
+fn our_lines(log: &str) -> Vec<String> {
+    log.lines()
+        .filter(|line| line.starts_with("[backplane]"))
+        .map(str::to_owned)
+        .collect()
+}

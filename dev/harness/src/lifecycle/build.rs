@@ -1,0 +1,445 @@
+//! Builds by the real detector and builder, or by Heroku's classic buildpack API.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsString;
+use std::fmt::Write as _;
+use std::fs::{self, Permissions};
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitStatus};
+use std::time::Duration;
+
+use tempfile::TempDir;
+
+use super::front_end::FrontEnd;
+use super::heroku::Heroku;
+use super::test_env::{Buildpack, test_env};
+use crate::app::App;
+use crate::command;
+use crate::{ARCHITECTURE, DEADLINE, HOSTILE_AT_BUILD};
+
+/// How long one build may take, with all retries of a download.
+const BUILD_DEADLINE: Duration = Duration::from_mins(2);
+
+/// The machines of ELF programs, see elf(5).
+const EM_X86_64: u16 = 62;
+const EM_AARCH64: u16 = 183;
+
+/// The escaped id of the buildpack under test: the name of its folder of layers.
+const BUILDPACK: &str = "backplane_agent";
+
+/// A build that is to be: of an app, with variables as of `pack build --env` or `heroku config:set`.
+///
+/// The variables start out hostile: a build has to bear them.
+pub struct Build {
+    pub(super) front_end: FrontEnd,
+    app: App,
+    variables: BTreeMap<OsString, OsString>,
+    architecture: String,
+    with_backplane: bool,
+    folder: TempDir,
+}
+
+impl Build {
+    /// A build as a Cloud Native Buildpack.
+    pub fn new(app: App) -> Self {
+        Self::by(FrontEnd::Cnb, app)
+    }
+
+    pub fn by(front_end: FrontEnd, app: App) -> Self {
+        let folder = test_env().new_folder();
+        for name in ["platform", "layers"] {
+            fs::create_dir(folder.path().join(name)).unwrap();
+        }
+        Self {
+            front_end,
+            app,
+            variables: HOSTILE_AT_BUILD
+                .map(|(name, value)| (name.into(), value.into()))
+                .into(),
+            architecture: ARCHITECTURE.to_owned(),
+            with_backplane: true,
+            folder,
+        }
+    }
+
+    pub fn env(mut self, name: impl Into<OsString>, value: impl Into<OsString>) -> Self {
+        self.variables.insert(name.into(), value.into());
+        self
+    }
+
+    /// Changes the app between two builds.
+    pub fn app(mut self, app: App) -> Self {
+        self.app = app;
+        self
+    }
+
+    /// Builds for a run image of this architecture, by its name in the CNB specification: `amd64`, `arm64`. Heroku's classic apps have
+    /// no choice.
+    pub fn architecture(mut self, architecture: &str) -> Self {
+        architecture.clone_into(&mut self.architecture);
+        self
+    }
+
+    /// Leaves the buildpack under test out, for comparison.
+    pub fn without_backplane(mut self) -> Self {
+        self.with_backplane = false;
+        self
+    }
+
+    pub fn with_backplane(mut self) -> Self {
+        self.with_backplane = true;
+        self
+    }
+
+    pub fn layers(&self) -> PathBuf {
+        self.folder.path().join("layers")
+    }
+
+    /// The layer that the buildpack under test makes; in a slug, the folder with the same layout.
+    pub fn agent_layer(&self) -> PathBuf {
+        match self.front_end {
+            FrontEnd::Cnb => self.layers().join(BUILDPACK).join("agent"),
+            FrontEnd::Classic => self.heroku().slug().join(".backplane"),
+        }
+    }
+
+    /// What the lifecycle keeps of the layer between two builds, its metadata with it.
+    pub fn agent_layer_toml(&self) -> PathBuf {
+        self.layers().join(BUILDPACK).join("agent.toml")
+    }
+
+    /// The folder of the agent that the next build starts with: the layer itself, or what Heroku keeps beside the slug.
+    pub fn kept_agent(&self) -> PathBuf {
+        match self.front_end {
+            FrontEnd::Cnb => self.agent_layer(),
+            FrontEnd::Classic => self.heroku().cache().join("backplane"),
+        }
+    }
+
+    /// The file in which the next build finds what is recorded of that agent.
+    pub fn kept_record(&self) -> PathBuf {
+        match self.front_end {
+            FrontEnd::Cnb => self.agent_layer_toml(),
+            FrontEnd::Classic => self.kept_agent().join("agent.toml"),
+        }
+    }
+
+    /// All folders that a build writes to.
+    pub fn written(&self) -> Vec<PathBuf> {
+        match self.front_end {
+            FrontEnd::Cnb => vec![self.layers()],
+            FrontEnd::Classic => vec![self.heroku().slug(), self.heroku().cache()],
+        }
+    }
+
+    /// The app's folder during a build.
+    pub fn app_folder(&self) -> PathBuf {
+        self.folder.path().join("app")
+    }
+
+    pub(super) fn heroku(&self) -> Heroku<'_> {
+        Heroku {
+            folder: self.folder.path(),
+        }
+    }
+
+    /// Runs the build.
+    ///
+    /// # Panics
+    ///
+    /// When it fails.
+    #[track_caller]
+    pub fn run(self) -> Image {
+        let (status, log) = self.attempt();
+        assert!(status.success(), "the build failed:\n{log}");
+        Image { build: self, log }
+    }
+
+    /// Runs a build that is to fail, and gives what is left: the log, and a build that can be run again.
+    ///
+    /// # Panics
+    ///
+    /// When it does not fail.
+    #[track_caller]
+    pub fn run_to_failure(self) -> (String, Self) {
+        let (status, log) = self.attempt();
+        assert!(!status.success(), "the build did not fail:\n{log}");
+        (log, self)
+    }
+
+    fn attempt(&self) -> (ExitStatus, String) {
+        if self.front_end == FrontEnd::Classic {
+            return self
+                .heroku()
+                .build(&self.app, &self.variables, BUILD_DEADLINE);
+        }
+        self.app.write_to(&self.app_folder());
+        self.write_platform();
+        let (detected, mut log) = self.run_phase("detector");
+        if !detected.success() {
+            return (detected, log);
+        }
+        let (built, build_log) = self.run_phase("builder");
+        log.push_str(&build_log);
+        (built, log)
+    }
+
+    fn run_phase(&self, phase: &str) -> (ExitStatus, String) {
+        let mut command = Command::new(test_env().lifecycle(phase));
+        command
+            .env_clear()
+            .env("PATH", "/usr/local/bin:/usr/bin:/bin")
+            .env("CNB_PLATFORM_API", "0.12")
+            .arg("-no-color")
+            .arg("-app")
+            .arg(self.app_folder())
+            .arg("-buildpacks")
+            .arg(self.buildpacks())
+            .arg("-layers")
+            .arg(self.layers())
+            .arg("-platform")
+            .arg(self.folder.path().join("platform"));
+        if phase == "detector" {
+            command
+                .arg("-order")
+                .arg(self.folder.path().join("order.toml"));
+        }
+        command::run(&mut command, BUILD_DEADLINE)
+    }
+
+    /// The buildpacks of the architecture that is built for. Only the launch program is, which nobody runs here.
+    fn buildpacks(&self) -> PathBuf {
+        let machine = match self.architecture.as_str() {
+            own if own == ARCHITECTURE => return test_env().buildpacks(),
+            "amd64" => EM_X86_64,
+            "arm64" => EM_AARCH64,
+            other => panic!("there is no package for {other}"),
+        };
+        let buildpacks = self.folder.path().join("buildpacks");
+        if !buildpacks.exists() {
+            let launch = test_env()
+                .copy_buildpacks(&buildpacks)
+                .join(".libcnb-cargo/additional-bin/launch");
+            let mut program = fs::read(&launch).unwrap();
+            program[18..20].copy_from_slice(&machine.to_le_bytes());
+            fs::write(launch, program).unwrap();
+        }
+        buildpacks
+    }
+
+    /// Writes what the platform hands to the lifecycle: variables, the order of buildpacks, and what the analyzer found out.
+    fn write_platform(&self) {
+        let variables = self.folder.path().join("platform/env");
+        if variables.exists() {
+            fs::remove_dir_all(&variables).unwrap();
+        }
+        fs::create_dir(&variables).unwrap();
+        for (name, value) in &self.variables {
+            fs::write(variables.join(name), value.as_bytes()).unwrap();
+        }
+
+        let mut order = "[[order]]\n".to_owned();
+        for Buildpack { id, version } in test_env().order() {
+            if self.with_backplane || id.replace('/', "_") != BUILDPACK {
+                write!(
+                    order,
+                    "[[order.group]]\nid = \"{id}\"\nversion = \"{version}\"\n"
+                )
+                .unwrap();
+            }
+        }
+        fs::write(self.folder.path().join("order.toml"), order).unwrap();
+
+        let analyzed = format!(
+            "[run-image]\nreference = \"run-image\"\n[run-image.target]\nos = \"linux\"\narch = \"{}\"\n\
+             [run-image.target.distro]\nname = \"ubuntu\"\nversion = \"24.04\"\n",
+            self.architecture
+        );
+        fs::write(self.layers().join("analyzed.toml"), analyzed).unwrap();
+    }
+}
+
+/// A successful build: the folders that an exporter would make an image of, or the slug.
+pub struct Image {
+    pub(super) build: Build,
+    /// What the build wrote, as a user sees it.
+    pub log: String,
+}
+
+impl Image {
+    pub fn layers(&self) -> PathBuf {
+        self.build.layers()
+    }
+
+    pub fn agent_layer(&self) -> PathBuf {
+        self.build.agent_layer()
+    }
+
+    pub fn agent_layer_toml(&self) -> PathBuf {
+        self.build.agent_layer_toml()
+    }
+
+    pub fn written(&self) -> Vec<PathBuf> {
+        self.build.written()
+    }
+
+    /// The app's folder during a build.
+    pub fn app_folder(&self) -> PathBuf {
+        self.build.app_folder()
+    }
+
+    /// Where the installed agent came from, as it is written down: in a label of the image, or beside what is kept for the next slug.
+    pub fn recorded_source(&self) -> Option<String> {
+        match self.build.front_end {
+            FrontEnd::Cnb => self.labels().remove("io.backplane.agent.source"),
+            FrontEnd::Classic => {
+                let path = self.build.kept_record();
+                let record = path.exists().then(|| read_toml(&path))?;
+                Some(record["source"].as_str().unwrap().to_owned())
+            }
+        }
+    }
+
+    /// The checksum of the installed agent's download, as it is written down: in a label of the image, or in the slug.
+    pub fn recorded_checksum(&self) -> Option<String> {
+        match self.build.front_end {
+            FrontEnd::Cnb => self.labels().remove("io.backplane.agent.sha256"),
+            FrontEnd::Classic => {
+                let path = self.agent_layer().join("agent.sha256");
+                let checksum = fs::read_to_string(path).unwrap();
+                Some(checksum.trim().to_owned()).filter(|checksum| !checksum.is_empty())
+            }
+        }
+    }
+
+    /// The labels that the image would have.
+    pub fn labels(&self) -> BTreeMap<String, String> {
+        let metadata = read_toml(&self.layers().join("config/metadata.toml"));
+        let labels = metadata.get("labels").and_then(toml::Value::as_array);
+        labels
+            .into_iter()
+            .flatten()
+            .map(|label| {
+                let field = |name: &str| label[name].as_str().unwrap().to_owned();
+                (field("key"), field("value"))
+            })
+            .collect()
+    }
+
+    /// What `backplane-status` says in a process of the image that has this port.
+    #[track_caller]
+    pub fn status(&self, port: u16) -> (ExitStatus, String) {
+        let mut program = Command::new(self.agent_layer().join("libexec/backplane-status"));
+        program.env_clear().env("PORT", port.to_string());
+        command::run(&mut program, DEADLINE)
+    }
+
+    /// Lets a script go before the exec.d program, which is then `"$2"`, to be run by the name of `"$1"`: for what the launcher, a program
+    /// of many threads, would not survive.
+    pub fn before_exec_d(&self, script: &str) {
+        let program = self.agent_layer().join("exec.d/launch");
+        // The name's end is by which the harness knows our processes.
+        let moved = self.agent_layer().join("moved/exec.d/launch");
+        fs::create_dir_all(moved.parent().unwrap()).unwrap();
+        fs::rename(&program, &moved).unwrap();
+        let script = format!(
+            "#!/bin/bash\nset -- \"$0\" '{}' \"$@\"\n{script}\n",
+            moved.display()
+        );
+        fs::write(&program, script).unwrap();
+        fs::set_permissions(&program, Permissions::from_mode(0o755)).unwrap();
+    }
+
+    /// Builds once more, with what a platform would have kept.
+    #[track_caller]
+    pub fn rebuild(self) -> Self {
+        self.restored().run()
+    }
+
+    /// The next build of the app, before it runs: in its folder of layers is what the restorer puts there. Heroku's cache is as it was.
+    ///
+    /// That is, for each layer with `cache = true`, the layer and its metadata without its types; all else is gone. The metadata comes
+    /// out of a label of the previous image, which is JSON, and so without whole numbers. See the
+    /// specification, "Phase #2: Analysis" and "Layer Types":
+    /// <https://github.com/buildpacks/spec/blob/buildpack/v0.10/buildpack.md#layer-types>.
+    pub fn restored(self) -> Build {
+        if self.build.front_end == FrontEnd::Classic {
+            return self.build;
+        }
+        for entry in fs::read_dir(self.layers()).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_file() {
+                fs::remove_file(path).unwrap();
+            } else if path.ends_with("config") || path.ends_with("sbom") {
+                fs::remove_dir_all(path).unwrap();
+            } else {
+                restore_layers(&path);
+            }
+        }
+        self.build
+    }
+}
+
+/// Keeps the cached ones of a buildpack's layers.
+fn restore_layers(folder: &Path) {
+    let paths: Vec<PathBuf> = fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
+    // A layer is the folder NAME, its descriptor NAME.toml, and NAME.sbom.EXTENSION.
+    let layer_of = |path: &Path| {
+        path.file_name()
+            .unwrap()
+            .to_str()
+            .unwrap()
+            .split('.')
+            .next()
+            .unwrap()
+            .to_owned()
+    };
+    let mut cached = BTreeSet::new();
+    for path in &paths {
+        if path
+            .extension()
+            .is_some_and(|extension| extension == "toml")
+        {
+            let mut descriptor = read_toml(path);
+            let types = descriptor.remove("types");
+            if types.is_some_and(|types| {
+                types.get("cache").and_then(toml::Value::as_bool) == Some(true)
+            }) {
+                make_numbers_fractional(&mut descriptor);
+                fs::write(path, toml::to_string(&descriptor).unwrap()).unwrap();
+                cached.insert(layer_of(path));
+            }
+        }
+    }
+    for path in paths
+        .iter()
+        .filter(|path| !cached.contains(&layer_of(path)))
+    {
+        if path.is_dir() {
+            fs::remove_dir_all(path).unwrap();
+        } else {
+            fs::remove_file(path).unwrap();
+        }
+    }
+}
+
+fn make_numbers_fractional(table: &mut toml::Table) {
+    for (_, value) in table.iter_mut() {
+        match value {
+            toml::Value::Table(table) => make_numbers_fractional(table),
+            toml::Value::Integer(number) => {
+                *value = toml::Value::Float(f64::from(i32::try_from(*number).unwrap()));
+            }
+            _ => {}
+        }
+    }
+}
+
+fn read_toml(path: &Path) -> toml::Table {
+    toml::from_str(&fs::read_to_string(path).unwrap()).unwrap()
+}

@@ -1,0 +1,163 @@
+//! The build program alone, without the lifecycle around it: to kill it, to starve it, to run it often.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::path::PathBuf;
+use std::process::{Command, ExitStatus};
+use std::time::Duration;
+
+use tempfile::TempDir;
+
+use super::front_end::FrontEnd;
+use super::test_env::test_env;
+use crate::ARCHITECTURE;
+use crate::command;
+
+/// How long one run may take.
+const DEADLINE: Duration = Duration::from_mins(1);
+
+/// A folder of layers or a cache, an app, and the program that builds the one for the other.
+pub struct BuildProgram {
+    front_end: FrontEnd,
+    folder: TempDir,
+}
+
+impl BuildProgram {
+    pub fn new(front_end: FrontEnd) -> Self {
+        let folder = test_env().new_folder();
+        for name in ["layers", "app", "platform/env", "an app", "a cache"] {
+            fs::create_dir_all(folder.path().join(name)).unwrap();
+        }
+        fs::write(folder.path().join("plan.toml"), "").unwrap();
+        Self { front_end, folder }
+    }
+
+    /// The agent's file in what is to be run.
+    pub fn installed(&self) -> PathBuf {
+        self.folder.path().join(match self.front_end {
+            FrontEnd::Cnb => "layers/agent/libexec/backplane",
+            FrontEnd::Classic => "an app/.backplane/libexec/backplane",
+        })
+    }
+
+    /// The agent's file in what the next build starts with.
+    pub fn kept(&self) -> PathBuf {
+        match self.front_end {
+            FrontEnd::Cnb => self.installed(),
+            FrontEnd::Classic => self
+                .folder
+                .path()
+                .join("a cache/backplane/libexec/backplane"),
+        }
+    }
+
+    /// The app's directory during a build.
+    pub fn app(&self) -> PathBuf {
+        self.folder.path().join(match self.front_end {
+            FrontEnd::Cnb => "app",
+            FrontEnd::Classic => "an app",
+        })
+    }
+
+    /// What is kept for the next build, and all that is ours beside it: the folder of layers, or Heroku's cache.
+    pub fn cache(&self) -> PathBuf {
+        self.folder.path().join(match self.front_end {
+            FrontEnd::Cnb => "layers",
+            FrontEnd::Classic => "a cache",
+        })
+    }
+
+    /// Where a build finds what the user has set: a file for each variable.
+    pub fn variables(&self) -> PathBuf {
+        self.folder.path().join("platform/env")
+    }
+
+    /// Sees that a build has left nothing but what belongs there.
+    #[track_caller]
+    pub fn assert_nothing_is_left(&self) {
+        let (folder, allowed): (_, &[&str]) = match self.front_end {
+            FrontEnd::Cnb => (
+                "layers",
+                &["agent", "agent.sbom.cdx.json", "agent.toml", "launch.toml"],
+            ),
+            FrontEnd::Classic => ("a cache/backplane", &["agent.toml", "libexec"]),
+        };
+        for entry in fs::read_dir(self.folder.path().join(folder)).unwrap() {
+            let name = entry.unwrap().file_name();
+            assert!(
+                allowed.iter().any(|allowed| name == *allowed),
+                "{} is left",
+                name.display()
+            );
+        }
+    }
+
+    /// Makes what a build has left what the next one finds: what the restorer does to the layer's description.
+    pub fn restore(&self) {
+        let description = self.folder.path().join("layers/agent.toml");
+        if let Ok(text) = fs::read_to_string(&description)
+            && let Ok(mut table) = text.parse::<toml::Table>()
+        {
+            table.remove("types");
+            fs::write(description, table.to_string()).unwrap();
+        }
+    }
+
+    /// Sets a variable for the builds to come, as a user does.
+    pub fn set(&self, name: &str, value: &str) {
+        fs::write(self.variables().join(name), value).unwrap();
+    }
+
+    /// A run as the lifecycle starts it
+    /// (<https://github.com/buildpacks/spec/blob/buildpack/v0.10/buildpack.md#build>), with no other variables than its own.
+    pub fn command(&self) -> Command {
+        self.command_under(&[])
+    }
+
+    /// A run under another program, such as one that sets limits and then becomes this one.
+    pub fn command_under(&self, wrapper: &[&str]) -> Command {
+        let path = |name| self.folder.path().join(name);
+        let buildpack = match self.front_end {
+            FrontEnd::Cnb => test_env().buildpack_under_test(),
+            FrontEnd::Classic => test_env().classic_buildpack(),
+        };
+        let (program, arguments) = match self.front_end {
+            FrontEnd::Cnb => ("bin/build", ["layers", "platform", "plan.toml"]),
+            FrontEnd::Classic => ("bin/compile", ["an app", "a cache", "platform/env"]),
+        };
+        let program = buildpack.join(program).into_os_string();
+        let mut words = wrapper.iter().map(Into::into).chain([program]);
+        let mut command = Command::new(words.next().expect("the program at least"));
+        command
+            .args(words)
+            .args(arguments.map(path))
+            .current_dir(path("app"))
+            .env_clear()
+            .env("PATH", "/usr/bin:/bin");
+        if self.front_end == FrontEnd::Classic {
+            return command;
+        }
+        // The lifecycle makes variables of the platform's files.
+        for entry in fs::read_dir(path("platform/env")).unwrap() {
+            let file = entry.unwrap().path();
+            let name = file.file_name().map(OsStr::to_owned);
+            command.env(name.unwrap(), fs::read_to_string(file).unwrap());
+        }
+        command
+            .env("CNB_BUILDPACK_DIR", buildpack)
+            .env("CNB_LAYERS_DIR", path("layers"))
+            .env("CNB_PLATFORM_DIR", path("platform"))
+            .env("CNB_BP_PLAN_PATH", path("plan.toml"))
+            .env("CNB_TARGET_OS", "linux")
+            .env("CNB_TARGET_ARCH", ARCHITECTURE)
+            .env("CNB_TARGET_DISTRO_NAME", "ubuntu")
+            .env("CNB_TARGET_DISTRO_VERSION", "24.04");
+        command
+    }
+
+    /// Runs such a command to its end, and gives its status and all that it wrote.
+    #[track_caller]
+    pub fn run(mut command: Command) -> (ExitStatus, String) {
+        command::run(&mut command, DEADLINE)
+    }
+}

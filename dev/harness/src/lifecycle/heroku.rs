@@ -1,0 +1,187 @@
+//! Heroku's part for classic buildpacks, after its documentation: a build dyno that compiles, and dynos that run the slug.
+//!
+//! <https://devcenter.heroku.com/articles/buildpack-api> and <https://devcenter.heroku.com/articles/dynos>.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::fs;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitStatus};
+use std::time::Duration;
+
+use super::build::Image;
+use super::launch::Launch;
+use super::test_env::test_env;
+use crate::app::App;
+use crate::command;
+
+/// How a dyno starts: the shell reads what buildpacks have left in `.profile.d`, and becomes the process.
+const DYNO_START: &str = r#"
+    cd "$HOME"
+    for script in .profile.d/*.sh; do
+        [[ ! -e $script ]] || source "$script"
+    done
+    exec bash -c "$1"
+"#;
+
+/// What a language's buildpack before ours says in its `bin/release`: the command of an app without a Procfile.
+const LANGUAGE_RELEASE: &str = "---\ndefault_process_types:\n  web: bash default-web.sh\n";
+
+/// What counts at a build as the build dyno's, and not as a config var.
+const OF_BUILD_DYNO: [&str; 8] = [
+    "ALL_PROXY",
+    "HTTPS_PROXY",
+    "HTTP_PROXY",
+    "NO_PROXY",
+    "SSL_CERT_DIR",
+    "SSL_CERT_FILE",
+    "http_proxy",
+    "https_proxy",
+];
+
+/// The folders of one app on Heroku, below one folder of the test's. Those that no variable or URL names have a space in their names.
+pub(super) struct Heroku<'a> {
+    pub(super) folder: &'a Path,
+}
+
+impl Heroku<'_> {
+    /// `BUILD_DIR`.
+    pub(super) fn build_folder(&self) -> PathBuf {
+        self.folder.join("app")
+    }
+
+    /// `CACHE_DIR`.
+    pub(super) fn cache(&self) -> PathBuf {
+        self.folder.join("build cache")
+    }
+
+    /// Where the app is at run time: elsewhere than where it was built.
+    pub(super) fn slug(&self) -> PathBuf {
+        self.folder.join("a dyno/app")
+    }
+
+    /// `ENV_DIR`.
+    fn config_vars(&self) -> PathBuf {
+        self.folder.join("config vars")
+    }
+
+    /// What the last `bin/release` has said.
+    fn release(&self) -> PathBuf {
+        self.folder.join("release.yml")
+    }
+
+    /// Builds the slug from the app; a failed build leaves the one before.
+    pub(super) fn build(
+        &self,
+        app: &App,
+        variables: &BTreeMap<OsString, OsString>,
+        deadline: Duration,
+    ) -> (ExitStatus, String) {
+        app.write_to(&self.build_folder());
+        let processes = self.build_folder().join("processes");
+        if fs::metadata(&processes).unwrap().len() == 0 {
+            fs::remove_file(processes).unwrap();
+        } else {
+            fs::rename(processes, self.build_folder().join("Procfile")).unwrap();
+        }
+        fs::create_dir_all(self.cache()).unwrap();
+        let (process_variables, config_vars): (Vec<_>, Vec<_>) = variables
+            .iter()
+            .partition(|(name, _)| OF_BUILD_DYNO.iter().any(|ours| name == ours));
+        self.write_config_vars(&config_vars);
+
+        let call = |program: &str, arguments: &[&Path]| {
+            let program = test_env().classic_buildpack().join("bin").join(program);
+            let mut command = Command::new(program);
+            command
+                .args(arguments)
+                .current_dir("/")
+                .env_clear()
+                .env("PATH", "/usr/local/bin:/usr/bin:/bin")
+                .env("HOME", "/app")
+                .env("STACK", "heroku-24")
+                .env("DYNO", "run.1")
+                // Of the build dyno, and none of the app's config vars: nothing of these may count.
+                .env("BACKPLANE_AGENT_URL", "of-the-build-dyno")
+                .env("BACKPLANE_AGENT_SHA256", "of-the-build-dyno")
+                .env("BACKPLANE_AGENT_SHA", "of-the-build-dyno")
+                .envs(process_variables.iter().copied());
+            command::run(&mut command, deadline)
+        };
+        let app = self.build_folder();
+        let (detected, name) = call("detect", &[&app]);
+        assert!(detected.success() && name == "Backplane\n", "{name}");
+        let (compiled, log) = call("compile", &[&app, &self.cache(), &self.config_vars()]);
+        if compiled.success() {
+            // The last buildpack in the list that has one decides.
+            let release = test_env().classic_buildpack().join("bin/release");
+            let release = if release.exists() {
+                call("release", &[&app]).1
+            } else {
+                LANGUAGE_RELEASE.to_owned()
+            };
+            fs::write(self.release(), release).unwrap();
+            self.make_slug();
+        }
+        (compiled, log)
+    }
+
+    fn write_config_vars(&self, variables: &[(&OsString, &OsString)]) {
+        let folder = self.config_vars();
+        if folder.exists() {
+            fs::remove_dir_all(&folder).unwrap();
+        }
+        fs::create_dir(&folder).unwrap();
+        for (name, value) in variables {
+            fs::write(folder.join(name), value.as_bytes()).unwrap();
+        }
+    }
+
+    fn make_slug(&self) {
+        if self.slug().exists() {
+            fs::remove_dir_all(self.slug()).unwrap();
+        }
+        fs::create_dir_all(self.slug().parent().unwrap()).unwrap();
+        fs::rename(self.build_folder(), self.slug()).unwrap();
+    }
+
+    /// The command of a process type: that of the slug's Procfile, or the default one of its buildpacks.
+    pub(super) fn command_of(&self, process_type: &str) -> String {
+        let procfile = self.slug().join("Procfile");
+        let processes = fs::read_to_string(if procfile.exists() {
+            procfile
+        } else {
+            self.release()
+        })
+        .unwrap();
+        processes
+            .lines()
+            .find_map(|line| {
+                Some(
+                    line.trim_start()
+                        .strip_prefix(process_type)?
+                        .strip_prefix(": ")?
+                        .to_owned(),
+                )
+            })
+            .unwrap_or_else(|| panic!("no process {process_type} in {processes:?}"))
+    }
+}
+
+impl Image {
+    /// A launch of a command on a dyno of this name.
+    pub fn launch_on_dyno(&self, dyno: &str, command: &str) -> Launch {
+        Launch::of(
+            "/bin/bash".into(),
+            "bash".into(),
+            ["-c", DYNO_START, "bash", command].map(Into::into).into(),
+            [
+                ("DYNO", dyno.into()),
+                ("STACK", "heroku-24".into()),
+                ("HOME", self.build.heroku().slug().into()),
+                ("PATH", "/usr/local/bin:/usr/bin:/bin".into()),
+            ],
+        )
+    }
+}

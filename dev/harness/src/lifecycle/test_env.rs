@@ -1,0 +1,308 @@
+//! What all tests of a run share: the programs under test, the CNB tools, and a folder for everything that the tests make.
+
+use std::env;
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{ChildStdin, Command, Stdio};
+use std::sync::OnceLock;
+
+use nix::unistd::{Gid, Uid, chown, geteuid, setgroups, setresgid, setresuid};
+use tempfile::TempDir;
+
+use crate::frp::agent_archive;
+use crate::make::make;
+use crate::process::MARK;
+use crate::programs::Programs;
+use crate::{Edge, FrpServer, root};
+
+/// The user that the tests run as where they are started by root: nobody, or whoever has that number.
+const ORDINARY_ID: u32 = 65534;
+
+/// The programs of this repository that tests run beside an app: of the stand-in, `as-process-1` and `deny`.
+const PROGRAMS: [&str; 5] = [
+    "as-process-1",
+    "backplane",
+    "backplane-edge",
+    "deny",
+    "sample-app",
+];
+
+/// What dev/tools pins beside the lifecycle, and tests run beside an app.
+const TOOLS: [&str; 2] = ["frpc", "frps"];
+
+/// The archive of the classic buildpack, as `script/package classic` makes it for this machine.
+const CLASSIC_ARCHIVE: &str = if cfg!(target_arch = "aarch64") {
+    "backplane-buildpack-classic-arm64.tgz"
+} else {
+    "backplane-buildpack-classic.tgz"
+};
+
+/// The folder below which everything is, readable by every user.
+pub struct TestEnv {
+    folder: PathBuf,
+    pub(super) programs: Programs,
+    order: Vec<Buildpack>,
+    /// The reaper cleans up when this is closed: when the test program ends, by whatever means.
+    _reaper: ChildStdin,
+}
+
+/// The test environment of this run, made by the first test that asks for it.
+///
+/// Where root runs the tests, the whole test program turns into an ordinary user here: the lifecycle refuses root, and users' apps are
+/// not root either. So nothing can be written to the source tree from then on, snapshots of failed tests included.
+pub fn test_env() -> &'static TestEnv {
+    static TEST_ENV: OnceLock<Result<TestEnv, String>> = OnceLock::new();
+    match TEST_ENV.get_or_init(TestEnv::set_up) {
+        Ok(test_env) => test_env,
+        Err(problem) => panic!("{problem}"),
+    }
+}
+
+impl TestEnv {
+    /// A program of the CNB lifecycle.
+    pub(super) fn lifecycle(&self, program: &str) -> PathBuf {
+        self.folder.join("lifecycle").join(program)
+    }
+
+    /// All buildpacks that there are, as the lifecycle wants them: `ID/VERSION/`.
+    pub(super) fn buildpacks(&self) -> PathBuf {
+        self.folder.join("buildpacks")
+    }
+
+    /// The folder of the buildpack under test.
+    pub(super) fn buildpack_under_test(&self) -> PathBuf {
+        self.buildpack_under_test_in(&self.buildpacks())
+    }
+
+    /// Copies them all to a folder of a test's own, and gives that of the buildpack under test.
+    pub(super) fn copy_buildpacks(&self, to: &Path) -> PathBuf {
+        copy(&self.buildpacks(), to).expect("the folder is the test's own");
+        self.buildpack_under_test_in(to)
+    }
+
+    fn buildpack_under_test_in(&self, buildpacks: &Path) -> PathBuf {
+        let buildpack = self.order.last().expect("it is the last of the order");
+        buildpacks
+            .join(buildpack.id.replace('/', "_"))
+            .join(&buildpack.version)
+    }
+
+    /// The folder that the archive of the classic buildpack was unpacked into.
+    pub fn classic_buildpack(&self) -> PathBuf {
+        self.folder.join("classic buildpack")
+    }
+
+    /// That archive.
+    pub fn classic_archive(&self) -> PathBuf {
+        self.folder.join("classic.tgz")
+    }
+
+    /// The buildpacks in the order of a builder that has them all.
+    pub(super) fn order(&self) -> &[Buildpack] {
+        &self.order
+    }
+
+    /// One of [`PROGRAMS`] or [`TOOLS`].
+    pub fn program(&self, name: &str) -> PathBuf {
+        self.programs.path(name)
+    }
+
+    /// Starts an edge that knows one token.
+    pub fn edge(&self, token: &str) -> Edge {
+        Edge::start(&self.programs, "127.0.0.1", token)
+    }
+
+    /// Starts a server of frp that takes agents with this token.
+    pub fn frp_server(&self, token: &str) -> FrpServer {
+        FrpServer::start(&self.programs, "127.0.0.1", token)
+    }
+
+    /// The archive of frp's agent that the README shows how to make.
+    pub fn frp_agent(&self) -> &'static [u8] {
+        agent_archive(&self.programs)
+    }
+
+    /// A folder of a test's own, gone with its handle.
+    pub fn new_folder(&self) -> TempDir {
+        TempDir::new_in(self.folder.join("work"))
+            .expect("the test environment's folder is writable")
+    }
+
+    fn set_up() -> Result<Self, String> {
+        let root = root();
+        let tools = root.join("target/tools/lifecycle");
+        if !tools.join("launcher").exists() {
+            return Err("the CNB lifecycle is missing; run script/bootstrap".to_owned());
+        }
+        let bin = root.join("target/tools/bin");
+        if !TOOLS.iter().all(|tool| bin.join(tool).exists()) {
+            return Err("frp is missing; run script/bootstrap".to_owned());
+        }
+        make(Command::new(root.join("script/package")).arg("classic"))?;
+        let programs = build_programs(root)?;
+
+        let folder = tempfile::Builder::new()
+            .prefix("backplane-test-")
+            .permissions(fs::Permissions::from_mode(0o755))
+            .tempdir_in("/tmp")
+            .map_err(|error| format!("unable to make a folder in /tmp: {error}"))?
+            .keep();
+        let mut test_env = Self {
+            _reaper: start_reaper(&folder),
+            programs: Programs {
+                directories: vec![folder.join("programs")],
+                mark: folder.clone(),
+            },
+            folder,
+            order: Vec::new(),
+        };
+
+        copy(&tools, &test_env.folder.join("lifecycle"))?;
+        for source in [
+            "tests/fixtures/buildpacks/processes",
+            "target/package/backplane_agent",
+        ] {
+            let source = root.join(source);
+            let buildpack = Buildpack::of(&source);
+            let folder = test_env.buildpacks().join(buildpack.id.replace('/', "_"));
+            copy(&source, &folder.join(&buildpack.version))?;
+            test_env.order.push(buildpack);
+        }
+        copy(
+            &root.join("target/package").join(CLASSIC_ARCHIVE),
+            &test_env.classic_archive(),
+        )?;
+        unpack(&test_env.classic_archive(), &test_env.classic_buildpack())?;
+        let programs_directory = test_env.folder.join("programs");
+        for name in PROGRAMS {
+            copy(&programs.join(name), &programs_directory.join(name))?;
+        }
+        for name in TOOLS {
+            copy(&bin.join(name), &programs_directory.join(name))?;
+        }
+
+        let work = test_env.folder.join("work");
+        fs::create_dir(&work)
+            .map_err(|error| format!("unable to make {}: {error}", work.display()))?;
+        become_ordinary_user(&work);
+        Ok(test_env)
+    }
+}
+
+/// A buildpack as the lifecycle names it.
+pub(super) struct Buildpack {
+    pub(super) id: String,
+    pub(super) version: String,
+}
+
+impl Buildpack {
+    /// Reads the `buildpack.toml` in `folder`.
+    pub(super) fn of(folder: &Path) -> Self {
+        let descriptor: toml::Table =
+            toml::from_str(&fs::read_to_string(folder.join("buildpack.toml")).unwrap()).unwrap();
+        let field = |name: &str| descriptor["buildpack"][name].as_str().unwrap().to_owned();
+        Self {
+            id: field("id"),
+            version: field("version"),
+        }
+    }
+}
+
+/// Builds [`PROGRAMS`] in the folder that this test program was built in, and gives the folder that they are in.
+fn build_programs(root: &Path) -> Result<PathBuf, String> {
+    // The test program is TARGET/debug/deps/NAME.
+    let program =
+        env::current_exe().map_err(|error| format!("unable to find the test program: {error}"))?;
+    let profile = program
+        .ancestors()
+        .nth(2)
+        .expect("cargo puts tests into deps/");
+    let target = profile
+        .parent()
+        .expect("cargo puts profiles into its target folder");
+    make(
+        Command::new(env!("CARGO"))
+            .args([
+                "build",
+                "--quiet",
+                "--locked",
+                "--package",
+                "backplane-standin",
+                "--package",
+                "deny",
+                "--bins",
+            ])
+            .arg("--target-dir")
+            .arg(target)
+            .current_dir(root),
+    )?;
+    Ok(profile.to_owned())
+}
+
+/// Copies a file or folder to a place where every user can read it.
+fn copy(from: &Path, to: &Path) -> Result<(), String> {
+    make(
+        Command::new("mkdir")
+            .arg("-p")
+            .arg(to.parent().expect("it is below the test environment")),
+    )?;
+    make(
+        Command::new("cp")
+            .args(["--recursive", "--no-dereference", "--preserve=mode,links"])
+            .args([from, to]),
+    )?;
+    make(Command::new("chmod").args(["--recursive", "a+rX"]).arg(to))
+}
+
+/// Unpacks an archive into a folder of its own.
+fn unpack(archive: &Path, folder: &Path) -> Result<(), String> {
+    make(Command::new("mkdir").arg(folder))?;
+    make(
+        Command::new("tar")
+            .args(["--extract", "--no-same-owner", "--file"])
+            .arg(archive)
+            .arg("--directory")
+            .arg(folder),
+    )
+}
+
+fn become_ordinary_user(work: &Path) {
+    if !geteuid().is_root() {
+        return;
+    }
+    let (user, group) = (Uid::from_raw(ORDINARY_ID), Gid::from_raw(ORDINARY_ID));
+    chown(work, Some(user), Some(group)).expect("root may");
+    setgroups(&[]).expect("root may");
+    setresgid(group, group, group).expect("root may");
+    setresuid(user, user, user).expect("root may");
+}
+
+/// Starts a process that waits for the end of the test program, and then ends what a test that was cut short (Ctrl-C, a kill) left
+/// running, and removes the folder.
+fn start_reaper(folder: &Path) -> ChildStdin {
+    const SCRIPT: &str = r#"
+        trap '' INT TERM HUP
+        while read -r _; do :; done
+        for environment in /proc/[0-9]*/environ; do
+            if grep -qsF "$1=$2/" "$environment"; then
+                pid=${environment#/proc/}
+                kill -KILL "${pid%/environ}"
+            fi
+        done
+        rm -rf "$2"
+    "#;
+    Command::new("/bin/sh")
+        .args(["-c", SCRIPT, "reaper", MARK])
+        .arg(folder)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        // A Ctrl-C on the terminal is for the test program's group.
+        .process_group(0)
+        .spawn()
+        .expect("every machine has a shell")
+        .stdin
+        .expect("it is piped")
+}

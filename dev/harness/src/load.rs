@@ -1,0 +1,224 @@
+//! Constant load on an endpoint, and what became of each request.
+
+use std::collections::BTreeSet;
+use std::io::{self, Read as _, Write as _};
+use std::mem;
+use std::net::TcpStream;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use crate::DEADLINE;
+
+/// What a client asks for, one request after the other.
+#[derive(Debug, Clone, Copy)]
+pub enum Client {
+    /// What is answered at once, with a short pause in between.
+    Quick,
+    /// What takes this many milliseconds to answer.
+    Slow(u32),
+    /// The page of a server other than the sample app: the PID of the process that answers, in a line.
+    Page,
+}
+
+impl Client {
+    /// Some that are always done soon, and one whose requests outlast most of what is done to an app meanwhile.
+    pub const MIX: [Self; 8] = [
+        Self::Quick,
+        Self::Quick,
+        Self::Quick,
+        Self::Quick,
+        Self::Slow(300),
+        Self::Slow(300),
+        Self::Slow(300),
+        Self::Slow(3_000),
+    ];
+}
+
+/// How long a client that is not slow pauses between two requests: some load, and no race of all clients for the processor.
+const PAUSE: Duration = Duration::from_millis(10);
+
+/// What became of a request.
+#[derive(Debug)]
+pub struct Record {
+    /// Before the client connected.
+    pub sent: Instant,
+    /// After the client had all of the answer, or knew that it would not.
+    pub answered: Instant,
+    /// The process of the app that answered, if the answer's header came that far.
+    pub app: Option<u32>,
+    /// The release of the app that answered, if it has a name.
+    pub release: Option<String>,
+    /// Whether anything of an answer came.
+    pub has_begun: bool,
+    /// The request and what came instead of a whole answer of the app.
+    pub failure: Option<String>,
+}
+
+/// Clients at work, until this is dropped.
+pub struct Load {
+    stopping: Arc<AtomicBool>,
+    clients: Vec<JoinHandle<()>>,
+    records: Arc<Mutex<Records>>,
+}
+
+impl Load {
+    /// Puts these clients to work on `endpoint` at the edge that listens on `address`.
+    pub(super) fn start(address: &str, endpoint: &'static str, clients: &[Client]) -> Self {
+        let stopping = Arc::new(AtomicBool::new(false));
+        let ids = Arc::new(AtomicU64::new(1));
+        let records = Arc::new(Mutex::new(Records::default()));
+        let clients = clients
+            .iter()
+            .map(|client| {
+                let (client, address) = (*client, address.to_owned());
+                let (stopping, ids) = (Arc::clone(&stopping), Arc::clone(&ids));
+                let records = Arc::clone(&records);
+                thread::spawn(move || {
+                    while !stopping.load(Ordering::Relaxed) {
+                        let id = ids.fetch_add(1, Ordering::Relaxed);
+                        let record = client.ask(&address, endpoint, id);
+                        lock(&records).0.push(record);
+                        if !matches!(client, Client::Slow(_)) {
+                            thread::sleep(PAUSE);
+                        }
+                    }
+                })
+            })
+            .collect();
+        Self {
+            stopping,
+            clients,
+            records,
+        }
+    }
+
+    /// The processes that gave whole answers so far.
+    pub fn answering(&self) -> BTreeSet<u32> {
+        lock(&self.records).answering()
+    }
+
+    /// Whether this release of the app has given a whole answer.
+    pub fn has_answer_of_release(&self, release: &str) -> bool {
+        lock(&self.records).releases().contains(release)
+    }
+
+    /// Has the clients finish what they have begun, and tells what became of all their requests.
+    pub fn stop(mut self) -> Records {
+        self.end();
+        mem::take(&mut lock(&self.records))
+    }
+
+    fn end(&mut self) {
+        self.stopping.store(true, Ordering::Relaxed);
+        for client in self.clients.drain(..) {
+            // In a failing test, a panic of its own would hide why that fails.
+            let _ = client.join();
+        }
+    }
+}
+
+fn lock(records: &Mutex<Records>) -> MutexGuard<'_, Records> {
+    records.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Drop for Load {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+impl Client {
+    fn ask(self, address: &str, endpoint: &str, id: u64) -> Record {
+        let path = match self {
+            Client::Quick => format!("/headers?id={id}"),
+            Client::Slow(milliseconds) => format!("/slow?ms={milliseconds}&id={id}"),
+            Client::Page => format!("/?id={id}"),
+        };
+        let sent = Instant::now();
+        let (answer, ended) = exchange(address, endpoint, &path);
+        let answered = Instant::now();
+        let answer = String::from_utf8_lossy(&answer);
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
+        let app = match self {
+            Client::Page => body.strip_suffix('\n').and_then(|pid| pid.parse().ok()),
+            _ => app_of(head),
+        };
+        let is_whole = head.starts_with("HTTP/1.1 200 ")
+            && match self {
+                Client::Quick => body.starts_with(&format!("GET {path}\n")),
+                // The last line, and the end of a body that comes in pieces (RFC 9112, section 7.1).
+                Client::Slow(_) => body.contains("10/10\n") && body.ends_with("\r\n0\r\n\r\n"),
+                Client::Page => app.is_some(),
+            };
+        Record {
+            app,
+            release: release_of(head),
+            has_begun: !answer.is_empty(),
+            failure: (!is_whole).then(|| format!("{path}: {answer} ({ended:?})")),
+            sent,
+            answered,
+        }
+    }
+}
+
+/// Sends a request over a connection of its own and reads until its end; what came before an error counts too.
+fn exchange(address: &str, endpoint: &str, path: &str) -> (Vec<u8>, io::Result<()>) {
+    let mut answer = Vec::new();
+    let ended = TcpStream::connect(address).and_then(|mut stream| {
+        stream.set_read_timeout(Some(DEADLINE))?;
+        write!(
+            stream,
+            "GET {path} HTTP/1.1\r\nHost: {endpoint}\r\nConnection: close\r\n\r\n"
+        )?;
+        stream.read_to_end(&mut answer).map(drop)
+    });
+    (answer, ended)
+}
+
+/// The process of the sample app that wrote this header.
+pub fn app_of(head: &str) -> Option<u32> {
+    let (_, process) = server(head)?.split_once("(process ")?;
+    process.strip_suffix(')')?.parse().ok()
+}
+
+/// The release of the sample app that wrote this header.
+fn release_of(head: &str) -> Option<String> {
+    let (product, _) = server(head)?.split_once(' ')?;
+    Some(product.strip_prefix("sample-app/")?.to_owned())
+}
+
+/// What is behind all that a header may have passed.
+fn server(head: &str) -> Option<&str> {
+    let mut fields = head.lines();
+    fields.find_map(|line| line.strip_prefix("server: ").map(str::trim_end))
+}
+
+/// What became of all requests.
+#[derive(Default)]
+pub struct Records(Vec<Record>);
+
+impl Records {
+    pub fn sent(&self) -> usize {
+        self.0.len()
+    }
+
+    pub fn failed(&self) -> impl Iterator<Item = &Record> {
+        self.0.iter().filter(|record| record.failure.is_some())
+    }
+
+    /// The processes that gave whole answers.
+    pub fn answering(&self) -> BTreeSet<u32> {
+        let answers = self.0.iter().filter(|record| record.failure.is_none());
+        answers.filter_map(|record| record.app).collect()
+    }
+
+    /// The releases that gave whole answers.
+    pub fn releases(&self) -> BTreeSet<&str> {
+        let answers = self.0.iter().filter(|record| record.failure.is_none());
+        answers
+            .filter_map(|record| record.release.as_deref())
+            .collect()
+    }
+}

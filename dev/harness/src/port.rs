@@ -1,0 +1,53 @@
+//! Ports for apps under test.
+
+use std::iter;
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpListener};
+use std::os::fd::OwnedFd;
+use std::sync::atomic::{AtomicU16, Ordering};
+
+use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, getsockname, listen, socket_with};
+
+/// A port of 127.0.0.1 that is taken, but on which nothing listens yet.
+///
+/// Nobody else gets the port in between, and as far as the kernel's list of listeners goes the test itself can be the app.
+#[derive(Debug)]
+pub struct ReservedPort {
+    socket: OwnedFd,
+    pub number: u16,
+}
+
+impl ReservedPort {
+    pub fn reserve() -> Self {
+        // Not for the processes that other tests start.
+        let flags = SocketFlags::CLOEXEC;
+        let socket = socket_with(AddressFamily::INET, SocketType::STREAM, flags, None).unwrap();
+        bind(&socket, &SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let address: SocketAddr = getsockname(&socket).unwrap().try_into().unwrap();
+        Self {
+            socket,
+            number: address.port(),
+        }
+    }
+
+    pub fn listen(self) -> TcpListener {
+        listen(&self.socket, 128).unwrap();
+        self.socket.into()
+    }
+}
+
+/// A port for an app that listens by itself.
+///
+/// It is outside of the range that the kernel takes ports from for everybody else (ip(7), `ip_local_port_range`: 32768 and up), and
+/// within this test program nobody else gets it; another program is asked for by trying.
+pub fn free_port() -> u16 {
+    const FIRST: u16 = 20_000;
+    const COUNT: u16 = 10_000;
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    // Two test programs at the same time start far from one another.
+    let offset =
+        u16::try_from(std::process::id() * 101 % u32::from(COUNT)).expect("it is below COUNT");
+    iter::repeat_with(|| FIRST + (offset + NEXT.fetch_add(1, Ordering::Relaxed)) % COUNT)
+        .take(COUNT.into())
+        .find(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok())
+        .expect("there is a free port")
+}

@@ -1,0 +1,100 @@
+//! Apps to test with, servers that have their agent, and what to see of both.
+
+use std::fs;
+
+use harness::containers::{Build, Image, test_env};
+use harness::release_server::{Authority, ReleaseServer};
+use harness::{App, archive, file, sha256};
+
+/// What the edge knows the app of the tests by.
+pub(crate) const ENDPOINT: &str = "myendpoint.test";
+
+/// An agent that runs until it gets a signal.
+pub(crate) const PATIENT_AGENT: &str = "#!/bin/sh\nexec sleep 1000\n";
+
+pub(crate) const OTHER_AGENT: &str = "#!/bin/sh\nexec sleep 2000\n";
+
+/// What images are built for here.
+pub(crate) const PLATFORM: &str = if cfg!(target_arch = "aarch64") {
+    "linux/arm64"
+} else {
+    "linux/amd64"
+};
+
+/// An app that says that it is up, and waits for a signal.
+pub(crate) fn app() -> App {
+    App::new().process("web", "echo the app is up; exec sleep 1000")
+}
+
+/// The stand-in's sample app, with the stand-in's agent in it.
+pub(crate) fn sample_app() -> App {
+    let program = |name| fs::read(test_env().program(name)).unwrap();
+    App::new()
+        .process("web", "exec ./sample-app")
+        .process("worker", "exec ./sample-app worker")
+        // As an app should end that is process 1: its agent ends with it, and the last answer has to get out before.
+        .process("lingering", "exec ./sample-app --linger 1000")
+        .executable("sample-app", program("sample-app"))
+        .executable("vendor/backplane", program("backplane"))
+}
+
+/// A build of the sample app.
+pub(crate) fn sample_build() -> Build {
+    Build::new(sample_app()).env("BACKPLANE_AGENT_URL", "vendor/backplane")
+}
+
+/// A server of one archive, and a build from it, over TLS: its certificate is of a private authority, which the app brings along.
+pub(crate) fn served(agent: &str) -> (ReleaseServer, Build) {
+    let authority = Authority::new();
+    let server = ReleaseServer::https(&authority, [file(&archive(agent))]);
+    let build = Build::new(app().file("ca.pem", authority.pem()))
+        .env("SSL_CERT_FILE", "/workspace/ca.pem")
+        .env("BACKPLANE_AGENT_URL", server.url("/agent.tgz"));
+    (server, build)
+}
+
+/// A server of one archive, and a build from it that says its checksum.
+pub(crate) fn pinned(agent: &str) -> (ReleaseServer, Build) {
+    let content = archive(agent);
+    let server = ReleaseServer::http([file(&content)]);
+    let build = Build::new(app())
+        .env("BACKPLANE_AGENT_URL", server.url("/agent.tgz"))
+        .env("BACKPLANE_AGENT_SHA256", sha256(&content));
+    (server, build)
+}
+
+/// The part of a build's log that is ours.
+pub(crate) fn ours(log: &str) -> &str {
+    log.split_once("## Backplane\n").expect("our heading").1
+}
+
+/// The entity tags of which the requests since the last look wanted to know whether they still hold; without one, a request is for the file
+/// in any case.
+pub(crate) fn conditions(server: &ReleaseServer) -> Vec<Option<String>> {
+    let requests = server.take_requests();
+    requests
+        .iter()
+        .map(|request| request.header("If-None-Match").map(str::to_owned))
+        .collect()
+}
+
+/// The agent's program in the image, which is a script.
+pub(crate) fn agent_of(image: &Image) -> String {
+    let container = image.container().start();
+    container.wait_for_stdout("the app is up\n");
+    let (code, stdout, stderr) =
+        container.exec(&["cat", "/layers/backplane_agent/agent/libexec/backplane"]);
+    assert_eq!(code, Some(0), "{stderr}");
+    stdout
+}
+
+/// The ids of the buildpacks that took part, in their order.
+pub(crate) fn order(image: &Image) -> Vec<String> {
+    let metadata: serde_json::Value =
+        serde_json::from_str(&image.labels()["io.buildpacks.build.metadata"]).unwrap();
+    let buildpacks = metadata["buildpacks"].as_array().unwrap();
+    buildpacks
+        .iter()
+        .map(|buildpack| buildpack["id"].as_str().unwrap().to_owned())
+        .collect()
+}

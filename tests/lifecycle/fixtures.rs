@@ -1,0 +1,109 @@
+//! Apps and agents to test with: shell scripts, which run on every machine, and the programs of the stand-in.
+
+use std::fmt;
+use std::fs;
+use std::time::Duration;
+
+use harness::lifecycle::{Build, FrontEnd, Image, Launch, Running, test_env};
+use harness::{App, DEADLINE, eventually};
+use rustix::process::Signal;
+
+/// Within this time from the end of the app nothing of us is left.
+pub(crate) const LEFT_AFTER_APP: Duration = Duration::from_secs(3);
+
+/// What the web process of [`app`] writes to stdout once it runs.
+pub(crate) const APPS_OUTPUT: &str = "the app is up\n";
+
+/// The status that the processes of [`app`] exit with when their stdin ends.
+pub(crate) const APPS_STATUS: i32 = 7;
+
+/// An agent that runs until it gets a signal.
+pub(crate) const PATIENT_AGENT: &str = "#!/bin/sh\nexec sleep 1000\n";
+
+/// An agent that stays the shell that runs it, so that /proc shows what it was started with.
+pub(crate) const SCRIPT_AGENT: &str = "#!/bin/sh\nwhile :; do sleep 1; done\n";
+
+/// An app whose processes, of many types, all do the same: say that they are up, wait for the end of stdin, and exit.
+pub(crate) fn app() -> App {
+    ["web", "worker", "release", "run", "scheduler", "two-parts"]
+        .iter()
+        .fold(App::new(), |app, process_type| {
+            // `read` and not `cat`: a shell that dies of a signal leaves its children behind, and they would be taken for ours.
+            app.process(process_type, "echo the app is up; read -r _; exit 7")
+        })
+}
+
+/// A build of `app` with this script as its vendored agent.
+pub(crate) fn build_with_agent(app: App, script: &str) -> Build {
+    Build::new(app.executable("agent", script)).env("BACKPLANE_AGENT_URL", "agent")
+}
+
+/// A build of [`app`] with this script as its vendored agent, by either front end.
+pub(crate) fn build_by(front_end: FrontEnd, script: &str) -> Build {
+    Build::by(front_end, app().executable("agent", script)).env("BACKPLANE_AGENT_URL", "agent")
+}
+
+/// An image of [`app`] with this script as its agent.
+pub(crate) fn image_with_agent(script: &str) -> Image {
+    build_with_agent(app(), script).run()
+}
+
+/// An image of the stand-in's sample app, with the stand-in's agent.
+pub(crate) fn sample_image() -> Image {
+    sample_image_by(FrontEnd::Cnb)
+}
+
+/// The same by either front end.
+pub(crate) fn sample_image_by(front_end: FrontEnd) -> Image {
+    let program = |name| fs::read(test_env().program(name)).unwrap();
+    let app = App::new()
+        // LISTEN_AFTER makes it an app that boots slowly, by this many milliseconds.
+        .process("web", "exec ./sample-app --listen-after ${LISTEN_AFTER:-0}")
+        .process("worker", "exec ./sample-app worker")
+        .executable("sample-app", program("sample-app"))
+        .executable("vendor/backplane", program("backplane"));
+    Build::by(front_end, app)
+        .env("BACKPLANE_AGENT_URL", "vendor/backplane")
+        .run()
+}
+
+/// Starts [`app`], sees that it boots, runs, and ends with its own status, and gives what our programs said until then.
+#[track_caller]
+pub(crate) fn boots(launch: Launch) -> Vec<String> {
+    let mut running = launch.start();
+    running.wait_for_stdout(APPS_OUTPUT);
+    running.close_stdin();
+    assert_eq!(
+        running.wait().code(),
+        Some(APPS_STATUS),
+        "{}",
+        running.stderr()
+    );
+    running.wait_for_nothing_left();
+    assert_eq!(String::from_utf8(running.stdout()).unwrap(), APPS_OUTPUT);
+    running.our_lines()
+}
+
+/// Sees the agent start, come back after it was killed, and end with the app: all that a supervisor is for.
+#[track_caller]
+pub(crate) fn serves(running: &mut Running) {
+    running.wait_for_stdout(APPS_OUTPUT);
+    let first = running.wait_for_agent();
+    let arguments = first.arguments();
+    first.signal(Signal::KILL);
+    eventually(
+        DEADLINE,
+        fmt::from_fn(|f| write!(f, "another agent (stderr: {})", running.stderr())),
+        || {
+            // What the first one leaves behind is the supervisor's child for a moment too.
+            let mut agents = running.agents();
+            agents.retain(|agent| agent.id() != first.id() && agent.arguments() == arguments);
+            agents.pop()
+        },
+    );
+    running.close_stdin();
+    // The app's own process stays a zombie until it is waited for, as below a parent that reaps nobody.
+    let time = running.wait_for_nothing_left();
+    assert!(time < LEFT_AFTER_APP, "{time:?}: {}", running.stderr());
+    assert_eq!(running.wait().code(), Some(APPS_STATUS));
+}
