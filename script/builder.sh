@@ -205,13 +205,13 @@ make_run_image_without_shell() {
 
 # create_builder BUILD_IMAGE RUN_IMAGE
 create_builder() {
-  local folder log="$STATE/builder.log"
-  folder=$(dirname "$BUILDER_CONFIG")
-  rm -rf "$folder"
-  mkdir -p "$folder/lifecycle"
-  cp -P "$LIFECYCLE"/* "$folder/lifecycle/"
+  local directory log="$STATE/builder.log"
+  directory=$(dirname "$BUILDER_CONFIG")
+  rm -rf "$directory"
+  mkdir -p "$directory/lifecycle"
+  cp -P "$LIFECYCLE"/* "$directory/lifecycle/"
   # What this lifecycle tells of itself: its own archive has this file, which its module has as a template only.
-  cat >"$folder/lifecycle.toml" <<END
+  cat >"$directory/lifecycle.toml" <<END
 [api]
 buildpack = "0.7"
 platform = "0.7"
@@ -227,8 +227,8 @@ supported = ["0.7", "0.8", "0.9", "0.10", "0.11", "0.12", "0.13", "0.14"]
 [lifecycle]
 version = "$("$LIFECYCLE/lifecycle" -version | cut -d + -f 1)"
 END
-  tar --create --gzip --file "$folder/lifecycle.tgz" --directory "$folder" --owner 0 --group 0 lifecycle.toml lifecycle
-  cat >"$folder/builder.toml.new" <<END
+  tar --create --gzip --file "$directory/lifecycle.tgz" --directory "$directory" --owner 0 --group 0 lifecycle.toml lifecycle
+  cat >"$directory/builder.toml.new" <<END
 [[buildpacks]]
 uri = "$ROOT/tests/fixtures/buildpacks/processes"
 
@@ -247,12 +247,12 @@ image = "$1"
 image = "$2"
 
 [lifecycle]
-uri = "$folder/lifecycle.tgz"
+uri = "$directory/lifecycle.tgz"
 END
-  PACK_HOME="$STATE/pack" pack builder create "$BUILDER" --config "$folder/builder.toml.new" --pull-policy never >"$log" 2>&1 || {
+  PACK_HOME="$STATE/pack" pack builder create "$BUILDER" --config "$directory/builder.toml.new" --pull-policy never >"$log" 2>&1 || {
     cat "$log" >&2
     die 'the builder could not be made: the error of pack is above'
   }
-  rm -r "$folder"/lifecycle{,.toml}
-  mv "$folder/builder.toml.new" "$BUILDER_CONFIG"
+  rm -r "$directory"/lifecycle{,.toml}
+  mv "$directory/builder.toml.new" "$BUILDER_CONFIG"
 }

@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# What the programs of this folder share. It is sourced, never run:
+# What the programs of this directory share. It is sourced, never run:
 #
 #   source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 #
@@ -8,7 +8,7 @@
 set -euo pipefail
 
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
-# The running script, by a name that the change of folder does not spoil.
+# The running script, by a name that the change of directory does not spoil.
 SELF="$ROOT/script/${0##*/}"
 cd "$ROOT"
 
@@ -137,12 +137,12 @@ static_target() {
   fi
 }
 
-# package_static TARGET FOLDER: packages the buildpack of the working directory below FOLDER, with static programs.
+# package_static TARGET DIRECTORY: packages the buildpack of the working directory below DIRECTORY, with static programs.
 package_static() {
   local target=$1 assistance=()
   # Where the target is this machine's own, its linker is the one to use: no help of cargo libcnb's for cross compiling.
   [[ $target != "$(uname -m)"-* ]] || assistance+=(--no-cross-compile-assistance)
-  # What it prints on stdout is the folder that it assembled in.
+  # What it prints on stdout is the directory that it assembled in.
   static "$target" libcnb package --release --package-dir "$2" "${assistance[@]}" >/dev/null
 }
 

@@ -29,8 +29,8 @@ fn labels_and_bill_of_materials_name_the_agent() {
         ])
     );
 
-    let folder = image.bills_of_materials();
-    let path = folder
+    let directory = image.bills_of_materials();
+    let path = directory
         .path()
         .join("layers/sbom/launch/backplane_agent/agent/sbom.cdx.json");
     let bill: serde_json::Value = serde_json::from_slice(&fs::read(path).unwrap()).unwrap();
@@ -45,7 +45,7 @@ fn no_layer_has_a_token() {
         .env("BACKPLANE_AGENT_URL", "vendor/backplane")
         .env("BACKPLANE_TOKEN", "t0ken-at-build")
         .run();
-    let (_folder, mut file) = image.archive();
+    let (_directory, mut file) = image.archive();
     let mut archive = Vec::new();
     file.read_to_end(&mut archive).unwrap();
     let has = |text: &str| memchr::memmem::find(&archive, text.as_bytes()).is_some();

@@ -33,7 +33,7 @@ fn token_is_where_its_user_has_set_it_only() {
 
 #[test]
 fn token_of_a_binding_is_nowhere() {
-    let bindings = test_env().new_folder();
+    let bindings = test_env().new_directory();
     let binding = bindings.path().join("edge");
     fs::create_dir(&binding).unwrap();
     for (file, content) in [

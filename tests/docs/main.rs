@@ -8,10 +8,10 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
-/// The names of all test functions in the Rust files below a folder.
-fn tests_below(folder: &Path) -> BTreeSet<String> {
+/// The names of all test functions in the Rust files below a directory.
+fn tests_below(directory: &Path) -> BTreeSet<String> {
     let mut tests = BTreeSet::new();
-    for entry in fs::read_dir(folder).unwrap() {
+    for entry in fs::read_dir(directory).unwrap() {
         let path = entry.unwrap().path();
         if path.is_dir() {
             tests.append(&mut tests_below(&path));
@@ -38,7 +38,7 @@ fn what_is_promised_is_proved_by_tests_that_exist() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let tests: BTreeSet<String> = ["launch", "sidecar", "tests", "standin"]
         .iter()
-        .flat_map(|folder| tests_below(&root.join(folder)))
+        .flat_map(|directory| tests_below(&root.join(directory)))
         .collect();
     for (document, head) in [
         (

@@ -23,11 +23,11 @@ for_each_front_end! {
     pinned_download_of_something_else_is_named,
 }
 
-fn tar(folder: &Path, options: &[&str]) -> Vec<u8> {
+fn tar(directory: &Path, options: &[&str]) -> Vec<u8> {
     let output = Command::new("tar")
         .args(options)
         .args(["-cf", "-", "dist"])
-        .current_dir(folder)
+        .current_dir(directory)
         .output()
         .unwrap();
     assert!(output.status.success(), "{options:?}");
@@ -61,8 +61,8 @@ fn program() -> Vec<u8> {
 }
 
 fn what_gnu_tar_packs_is_installed_byte_for_byte(front_end: FrontEnd) {
-    let folder = tempfile::tempdir().unwrap();
-    let dist = folder.path().join("dist");
+    let directory = tempfile::tempdir().unwrap();
+    let dist = directory.path().join("dist");
     fs::create_dir(&dist).unwrap();
     let with_hole = [PATIENT_AGENT.as_bytes(), &zeros(100_000), b"\n# end\n"].concat();
     for (name, content) in [
@@ -83,7 +83,7 @@ fn what_gnu_tar_packs_is_installed_byte_for_byte(front_end: FrontEnd) {
         &["--format=v7"],
         &["--format=gnu", "--label=release"],
     ] {
-        server.will_answer([file(&tar(folder.path(), options))]);
+        server.will_answer([file(&tar(directory.path(), options))]);
         let image = build_from(front_end, &server, &authority).run();
         assert_eq!(installed(&image, "backplane"), with_hole, "{options:?}");
         assert_eq!(installed(&image, "frpc"), program());

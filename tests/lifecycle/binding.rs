@@ -14,20 +14,20 @@ for_each_front_end! {
     gives_token_and_labels,
 }
 
-/// Writes a binding's entries the way Kubernetes does: each is a link, by way of `..data`, into a folder that an update replaces.
+/// Writes a binding's entries the way Kubernetes does: each is a link, by way of `..data`, into a directory that an update replaces.
 fn bind(root: &Path, name: &str, entries: &[(&str, &str)]) {
-    let folder = root.join(name);
-    let version = folder.join("..2026_01_01");
+    let directory = root.join(name);
+    let version = directory.join("..2026_01_01");
     fs::create_dir_all(&version).unwrap();
-    symlink("..2026_01_01", folder.join("..data")).unwrap();
+    symlink("..2026_01_01", directory.join("..data")).unwrap();
     for (entry, value) in entries {
         fs::write(version.join(entry), value).unwrap();
-        symlink(Path::new("..data").join(entry), folder.join(entry)).unwrap();
+        symlink(Path::new("..data").join(entry), directory.join(entry)).unwrap();
     }
 }
 
 fn gives_token_and_labels(front_end: FrontEnd) {
-    let root = test_env().new_folder();
+    let root = test_env().new_directory();
     bind(
         root.path(),
         "database",
@@ -42,7 +42,7 @@ fn gives_token_and_labels(front_end: FrontEnd) {
             ("labels", "bound=label\n"),
         ],
     );
-    fs::write(root.path().join("a-file"), "no folder").unwrap();
+    fs::write(root.path().join("a-file"), "no directory").unwrap();
 
     let image = build_by(front_end, SCRIPT_AGENT).run();
     let port = ReservedPort::reserve();

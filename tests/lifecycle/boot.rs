@@ -18,7 +18,7 @@ fn the_apps_environment_is_unchanged() {
         app().process("web", "env -0; echo; echo end; read -r _"),
         PATIENT_AGENT,
     );
-    // Both in the same folders, since their names are in the environment.
+    // Both in the same directories, since their names are in the environment.
     let port = ReservedPort::reserve();
     let without = build.without_backplane().run();
     let expected = environment_of_app(&launched(&without, &port));
@@ -126,10 +126,10 @@ fn launches_leave_nothing() {
     assert_eq!(files_in(&image.layers()), files_before);
 }
 
-/// The paths of all that is below a folder.
-fn files_in(folder: &Path) -> BTreeSet<PathBuf> {
+/// The paths of all that is below a directory.
+fn files_in(directory: &Path) -> BTreeSet<PathBuf> {
     let mut files = BTreeSet::new();
-    for entry in fs::read_dir(folder).unwrap() {
+    for entry in fs::read_dir(directory).unwrap() {
         let path = entry.unwrap().path();
         if path.is_dir() {
             files.append(&mut files_in(&path));
@@ -150,9 +150,9 @@ fn the_token_of_a_build_is_in_no_layer() {
     assert!(!files_with(&image.layers(), "exec sleep 1000").is_empty());
 }
 
-/// The files below `folder` that contain `text`.
-fn files_with(folder: &Path, text: &str) -> BTreeSet<PathBuf> {
-    let mut files = files_in(folder);
+/// The files below `directory` that contain `text`.
+fn files_with(directory: &Path, text: &str) -> BTreeSet<PathBuf> {
+    let mut files = files_in(directory);
     files.retain(|path| {
         let content = if path.is_dir() {
             Vec::new()

@@ -71,8 +71,8 @@ fn first_build_installs_the_agent_and_records_it(front_end: FrontEnd) {
     assert_eq!(mode("libexec/backplane"), 0o755);
     assert_eq!(mode("libexec/tunnel.toml"), 0o644);
     assert_eq!(mode("exec.d/launch"), 0o755);
-    for folder in ["", "libexec", "exec.d"] {
-        assert_eq!(mode(folder), 0o755, "{folder}");
+    for directory in ["", "libexec", "exec.d"] {
+        assert_eq!(mode(directory), 0o755, "{directory}");
     }
     assert_eq!(installed(&image), PATIENT_AGENT);
     // Relative, so that it leads to the same layer wherever that is.
@@ -122,8 +122,8 @@ fn nothing_secret_is_written_down(front_end: FrontEnd) {
     );
     // The harness sets a token for the build, as careless users do.
     let secrets = ["s3cret", "us3r", "token-at-build"];
-    for folder in image.written() {
-        assert_no_file_contains(&folder, &secrets);
+    for directory in image.written() {
+        assert_no_file_contains(&directory, &secrets);
     }
 
     // Nor when it fails, with a cached agent or without.
@@ -140,13 +140,13 @@ fn nothing_secret_is_written_down(front_end: FrontEnd) {
     for secret in secrets {
         assert!(!log.contains(secret), "{log}");
     }
-    for folder in build.written() {
-        assert_no_file_contains(&folder, &secrets);
+    for directory in build.written() {
+        assert_no_file_contains(&directory, &secrets);
     }
 }
 
-fn assert_no_file_contains(folder: &Path, secrets: &[&str]) {
-    for entry in fs::read_dir(folder).unwrap() {
+fn assert_no_file_contains(directory: &Path, secrets: &[&str]) {
+    for entry in fs::read_dir(directory).unwrap() {
         let path = entry.unwrap().path();
         if path.is_dir() {
             assert_no_file_contains(&path, secrets);

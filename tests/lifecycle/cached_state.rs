@@ -93,7 +93,7 @@ fn whatever_stands_in_the_place_of_what_is_cached_is_replaced(front_end: FrontEn
     for (place, reason) in places {
         for kind in STRANGE {
             let program = program(front_end);
-            let outside = test_env().new_folder();
+            let outside = test_env().new_directory();
             build(&program);
             program.restore();
             put_strange(kind, &program.cache().join(place), outside.path());
@@ -268,7 +268,7 @@ fn package_of_another_architecture_stops_the_build(front_end: FrontEnd) {
         _ => ("amd64", "arm64", elf::abi::EM_AARCH64),
     };
     let mut command = program.command();
-    let copy = test_env().new_folder();
+    let copy = test_env().new_directory();
     let (package, image) = match front_end {
         FrontEnd::Cnb => {
             command.env("CNB_TARGET_ARCH", other);
@@ -335,7 +335,7 @@ fn whatever_an_app_has_under_our_names_is_never_written_through() {
     ] {
         for kind in STRANGE {
             let program = program(FrontEnd::Classic);
-            let outside = test_env().new_folder();
+            let outside = test_env().new_directory();
             let at = program.app().join(place);
             fs::create_dir_all(at.parent().unwrap()).unwrap();
             put_strange(kind, &at, outside.path());
@@ -357,7 +357,7 @@ fn whatever_an_app_has_under_our_names_is_never_written_through() {
 
 #[test]
 fn agent_starts_on_a_dyno_whatever_profile_d_leads_to() {
-    let outside = test_env().new_folder();
+    let outside = test_env().new_directory();
     for (target, is_replaced) in [
         (outside.path(), true),
         (Path::new("/nowhere"), true),
@@ -392,7 +392,7 @@ fn agent_starts_on_a_dyno_whatever_profile_d_leads_to() {
 #[test]
 fn config_var_that_a_build_does_not_need_is_not_read() {
     let program = program(FrontEnd::Classic);
-    let outside = test_env().new_folder();
+    let outside = test_env().new_directory();
     for kind in STRANGE {
         for name in ["BACKPLANE_TOKEN", "BACKPLANE_AGENT_SHA", "DATABASE_URL"] {
             put_strange(kind, &program.variables().join(name), outside.path());

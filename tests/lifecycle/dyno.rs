@@ -23,7 +23,7 @@ fn slug_with(agent: &str) -> Image {
 }
 
 /// What a shell can tell of itself, and what would go wrong in the app if it had changed: its variables and functions, those that it
-/// exports, its options, traps, folder, umask, jobs, the way it splits words, and a descriptor that it has open.
+/// exports, its options, traps, directory, umask, jobs, the way it splits words, and a descriptor that it has open.
 const STATE: &str = r#"
     state() {
         set | grep -Ev '^(_|BASH_[A-Z]*|FUNCNAME|LINENO|PIPESTATUS|PPID|RANDOM|SECONDS|EPOCH[A-Z]*|SRANDOM|OPTIND|status)='
@@ -247,10 +247,10 @@ fn second_shell_in_a_dyno_starts_no_second_agent() {
 #[test]
 fn slug_does_not_know_where_it_was_built() {
     let image = slug_with(PATIENT_AGENT);
-    let built_in = image.app_folder().display().to_string();
-    let mut folders: Vec<PathBuf> = vec![image.agent_layer().join("..")];
-    while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(folder).unwrap() {
+    let built_in = image.app_directory().display().to_string();
+    let mut directories: Vec<PathBuf> = vec![image.agent_layer().join("..")];
+    while let Some(directory) = directories.pop() {
+        for entry in fs::read_dir(directory).unwrap() {
             let path = entry.unwrap().path();
             if path.is_symlink() {
                 let target = fs::read_link(&path).unwrap();
@@ -261,7 +261,7 @@ fn slug_does_not_know_where_it_was_built() {
                     target.display()
                 );
             } else if path.is_dir() {
-                folders.push(path);
+                directories.push(path);
             } else {
                 let content = fs::read(&path).unwrap();
                 let found = content

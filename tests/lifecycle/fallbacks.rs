@@ -46,7 +46,7 @@ fn serves_under(cases: &[(&[&str], &str)]) {
         let supervisor = running.wait_for_supervisor();
         assert_eq!(supervisor.status().seccomp, FILTERED, "{rules:?}");
         running.wait_for_agent();
-        // In no folder of the app's, which may be unmounted.
+        // In no directory of the app's, which may be unmounted.
         assert_eq!(supervisor.working_directory(), Path::new("/"), "{rules:?}");
         serves(&mut running);
         let lines = running.our_lines();

@@ -109,9 +109,9 @@ fn recorded_source_has_no_secret(front_end: FrontEnd) {
     assert!(source.starts_with("***@mirror/agent?sha256="), "{source}");
     assert!(!image.log.contains("S3"), "{}", image.log);
     if front_end == FrontEnd::Cnb {
-        let folder = image.agent_layer_toml().parent().unwrap().to_owned();
+        let directory = image.agent_layer_toml().parent().unwrap().to_owned();
         for file in ["agent.toml", "agent.sbom.cdx.json"] {
-            let text = fs::read_to_string(folder.join(file)).unwrap();
+            let text = fs::read_to_string(directory.join(file)).unwrap();
             assert!(!text.contains("S3"), "{text}");
         }
     }

@@ -128,7 +128,7 @@ fn authorities_that_are_not_files_end_a_build_with_advice(front_end: FrontEnd) {
     let authority = Authority::new();
     let server = ReleaseServer::https(&authority, [file(&archive(PATIENT_AGENT))]);
     let build = build_from(front_end, &server, &authority);
-    let directories = format!("/nowhere:{}", build.app_folder().display());
+    let directories = format!("/nowhere:{}", build.app_directory().display());
     let image = build
         .env("SSL_CERT_FILE", "\n")
         .env("SSL_CERT_DIR", directories)

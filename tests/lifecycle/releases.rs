@@ -20,7 +20,7 @@ pub(crate) fn build_from(
     authority: &Authority,
 ) -> Build {
     let build = Build::by(front_end, app().file("ca.pem", authority.pem()));
-    let certificate = build.app_folder().join("ca.pem");
+    let certificate = build.app_directory().join("ca.pem");
     build.env("SSL_CERT_FILE", certificate).env(
         "BACKPLANE_AGENT_URL",
         server.url("/{channel}-{os}-{arch}.tgz"),

@@ -11,11 +11,11 @@ use crate::fixtures::{SCRIPT_AGENT, image_with_agent, serves};
 /// outside of it, nothing is root's.
 fn in_namespaces(script: &str) -> Vec<String> {
     let namespaces = ["unshare", "--user", "--map-root-user", "--mount"];
-    let folder = test_env().new_folder();
+    let directory = test_env().new_directory();
     let works = Command::new(namespaces[0])
         .args(&namespaces[1..])
         .args(["mount", "-t", "tmpfs", "none"])
-        .arg(folder.path())
+        .arg(directory.path())
         .output()
         .unwrap();
     assert!(
@@ -50,7 +50,7 @@ fn map_of(process: &Process) -> String {
     std::fs::read_to_string(format!("/proc/{}/uid_map", process.id())).unwrap()
 }
 
-/// The image's folder and all else are read-only, the user is in no list of users and has no home.
+/// The image's directory and all else are read-only, the user is in no list of users and has no home.
 #[test]
 fn any_user_on_a_read_only_root() {
     let image = image_with_agent(SCRIPT_AGENT);
@@ -58,8 +58,8 @@ fn any_user_on_a_read_only_root() {
     let number = port.number;
     let _listener = port.listen();
     let script = format!(
-        r#"for folder in / "$(findmnt --noheadings --output TARGET --target '{layers}')"; do
-               mount -o remount,bind,ro "$folder"
+        r#"for directory in / "$(findmnt --noheadings --output TARGET --target '{layers}')"; do
+               mount -o remount,bind,ro "$directory"
            done
            ! touch '{layers}/new' 2>/dev/null
            exec unshare --user --map-user=4711 --map-group=4711 {}"#,

@@ -50,7 +50,7 @@ fn original_buildpack_is_followed_without_any_change_to_the_app() {
         .env("BACKPLANE_LABELS", "some=label")
         .env("BACKPLANE_PROCESS_ALLOW", "web,www")
         .env("BACKPLANE_IGNORE_PROCESS_TYPE", "");
-    // And a cache with a file that has the name of our folder.
+    // And a cache with a file that has the name of our directory.
     fs::create_dir_all(build.kept_agent().parent().unwrap()).unwrap();
     fs::write(build.kept_agent(), "the original's").unwrap();
 
@@ -100,8 +100,8 @@ fn other_buildpacks_scripts_are_read_too() {
     });
     // In the list twice, it compiles its own slug once more.
     let slug = image.agent_layer().join("..");
-    let cache = test_env().new_folder();
-    let config_vars = test_env().new_folder();
+    let cache = test_env().new_directory();
+    let config_vars = test_env().new_directory();
     fs::write(
         config_vars.path().join("BACKPLANE_AGENT_URL"),
         "vendor/agent\n",
@@ -221,13 +221,13 @@ fn any_user_can_run_what_a_strict_build_makes() {
 }
 
 #[test]
-fn folders_that_cannot_be_used_stop_the_build_with_advice() {
-    let folder = test_env().new_folder();
+fn directories_that_cannot_be_used_stop_the_build_with_advice() {
+    let directory = test_env().new_directory();
     let compile = |arguments: &[&str]| {
         let mut command = Command::new(test_env().classic_buildpack().join("bin/compile"));
         command
             .env_clear()
-            .current_dir(folder.path())
+            .current_dir(directory.path())
             .args(arguments);
         let (status, log) = BuildProgram::run(command);
         assert_eq!(status.code(), Some(1), "{log}");
@@ -235,7 +235,7 @@ fn folders_that_cannot_be_used_stop_the_build_with_advice() {
     };
     assert_says(&compile(&[]), "Error: backplane/classic/arguments");
 
-    let path = |name: &str| folder.path().join(name);
+    let path = |name: &str| directory.path().join(name);
     for name in ["app", "env"] {
         fs::create_dir(path(name)).unwrap();
     }

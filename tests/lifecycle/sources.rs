@@ -170,7 +170,7 @@ fn sources_that_need_no_server(front_end: FrontEnd) {
     let build = build_by(front_end, PATIENT_AGENT);
     let image = build.run();
     assert_eq!(image.recorded_source().as_deref(), Some("agent"));
-    let path = image.app_folder().join("agent");
+    let path = image.app_directory().join("agent");
     let url = format!("file://{}", path.display());
     let image = image.restored().env("BACKPLANE_AGENT_URL", &url).run();
     assert_eq!(image.recorded_source(), Some(url));

@@ -1,4 +1,4 @@
-//! What `script/package` makes: the folder of the buildpack, and the file that is published.
+//! What `script/package` makes: the directory of the buildpack, and the file that is published.
 //!
 //! A plain `cargo test` does not run them. `script/test packages` does, for every architecture that it can package for.
 #![expect(
@@ -37,7 +37,7 @@ enum Content {
 
 struct Package {
     architecture: String,
-    folder: PathBuf,
+    directory: PathBuf,
     file: PathBuf,
 }
 
@@ -70,7 +70,7 @@ impl Package {
         let mut script = Command::new(root.join("script/package"));
         script.args(["--arch", architecture, "--cnb"]);
         harness::make(&mut script).unwrap_or_else(|problem| panic!("{problem}"));
-        let folder = if architecture == own() {
+        let directory = if architecture == own() {
             "backplane_agent".to_owned()
         } else {
             format!("backplane_agent-{architecture}")
@@ -79,7 +79,7 @@ impl Package {
         let file = format!("backplane_agent-{version}-linux-{architecture}.cnb");
         Self {
             architecture: architecture.to_owned(),
-            folder: root.join("target/package").join(folder),
+            directory: root.join("target/package").join(directory),
             file: root.join("target/package").join(file),
         }
     }
@@ -124,16 +124,16 @@ impl Package {
     }
 }
 
-/// All files below a folder.
-fn files_below(folder: &Path) -> Files {
+/// All files below a directory.
+fn files_below(directory: &Path) -> Files {
     let mut files = Files::new();
-    let mut folders = vec![folder.to_owned()];
-    while let Some(next) = folders.pop() {
+    let mut directories = vec![directory.to_owned()];
+    while let Some(next) = directories.pop() {
         for entry in fs::read_dir(next).unwrap() {
             let entry = entry.unwrap();
             let (path, kind) = (entry.path(), entry.file_type().unwrap());
             let content = if kind.is_dir() {
-                folders.push(path);
+                directories.push(path);
                 continue;
             } else if kind.is_symlink() {
                 Content::Link {
@@ -145,14 +145,14 @@ fn files_below(folder: &Path) -> Files {
                     executable: entry.metadata().unwrap().permissions().mode() & 0o111 == 0o111,
                 }
             };
-            let path = path.strip_prefix(folder).unwrap();
+            let path = path.strip_prefix(directory).unwrap();
             files.insert(path.to_str().unwrap().to_owned(), content);
         }
     }
     files
 }
 
-/// All files in an archive, but for folders.
+/// All files in an archive, but for directories.
 fn files_in(archive: impl Read) -> Files {
     let mut files = Files::new();
     for entry in tar::Archive::new(archive).entries().unwrap() {
@@ -208,7 +208,7 @@ impl Layout {
 #[test]
 fn programs_of_a_package_are_static_and_of_its_architecture() {
     for package in packages() {
-        package.check_programs(&files_below(&package.folder));
+        package.check_programs(&files_below(&package.directory));
     }
 }
 
@@ -228,16 +228,20 @@ fn file_of_a_package_has_what_the_package_has_for_its_architecture_alone() {
 
         let layers = manifest["layers"].as_array().unwrap();
         assert_eq!(layers.len(), 1, "{manifest}");
-        let folder = format!(
+        let directory = format!(
             "cnb/buildpacks/backplane_agent/{}/",
             env!("CARGO_PKG_VERSION")
         );
         let files: Files = files_in(GzDecoder::new(layout.blob(&layers[0])))
             .into_iter()
-            .map(|(path, content)| (path.strip_prefix(&folder).unwrap().to_owned(), content))
+            .map(|(path, content)| (path.strip_prefix(&directory).unwrap().to_owned(), content))
             .collect();
         package.check_programs(&files);
         // Not assert_eq: nobody wants to read programs.
-        assert!(files == files_below(&package.folder), "{:?}", files.keys());
+        assert!(
+            files == files_below(&package.directory),
+            "{:?}",
+            files.keys()
+        );
     }
 }

@@ -1,4 +1,4 @@
-//! The source folder of an app, made for one test.
+//! The source directory of an app, made for one test.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -59,19 +59,19 @@ impl App {
         self
     }
 
-    /// Makes `folder` the app's folder, with nothing of an earlier one left.
-    pub(super) fn write_to(&self, folder: &Path) {
-        if folder.exists() {
-            fs::remove_dir_all(folder).unwrap();
+    /// Makes `directory` the app's directory, with nothing of an earlier one left.
+    pub(super) fn write_to(&self, directory: &Path) {
+        if directory.exists() {
+            fs::remove_dir_all(directory).unwrap();
         }
-        fs::create_dir(folder).unwrap();
+        fs::create_dir(directory).unwrap();
         let lines = self
             .processes
             .iter()
             .map(|(name, command)| format!("{name}: {command}\n"));
-        fs::write(folder.join("processes"), lines.collect::<String>()).unwrap();
+        fs::write(directory.join("processes"), lines.collect::<String>()).unwrap();
         for (path, entry) in &self.entries {
-            let path = folder.join(path);
+            let path = directory.join(path);
             fs::create_dir_all(path.parent().unwrap()).unwrap();
             match entry {
                 Entry::File { content, mode } => {

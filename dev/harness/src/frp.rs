@@ -29,21 +29,25 @@ pub(crate) fn agent_archive(programs: &Programs) -> &'static [u8] {
     static ARCHIVE: OnceLock<Vec<u8>> = OnceLock::new();
     ARCHIVE.get_or_init(|| {
         let section = section("## Use another agent");
-        let folder = tempfile::tempdir().unwrap();
-        let script = folder.path().join("backplane");
+        let directory = tempfile::tempdir().unwrap();
+        let script = directory.path().join("backplane");
         fs::write(&script, block(section, "```sh\n#!/bin/sh\n")).unwrap();
         fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).unwrap();
-        fs::write(folder.path().join("frpc.toml"), block(section, "```toml\n")).unwrap();
-        fs::copy(programs.path("frpc"), folder.path().join("frpc")).unwrap();
+        fs::write(
+            directory.path().join("frpc.toml"),
+            block(section, "```toml\n"),
+        )
+        .unwrap();
+        fs::copy(programs.path("frpc"), directory.path().join("frpc")).unwrap();
         let mut lines = section.lines();
         let line = lines
             .find(|line| line.starts_with("tar "))
             .expect("the README packs them");
         let mut shell = Command::new("/bin/sh");
-        shell.args(["-c", line]).current_dir(folder.path());
+        shell.args(["-c", line]).current_dir(directory.path());
         let (status, output) = command::run(&mut shell, DEADLINE);
         assert!(status.success(), "{output}");
-        fs::read(folder.path().join("agent.tgz")).unwrap()
+        fs::read(directory.path().join("agent.tgz")).unwrap()
     })
 }
 

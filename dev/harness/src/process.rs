@@ -13,7 +13,7 @@ use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 /// The variable by which the processes of one launch are told from all others. Agents get it too, since its name is one of ours.
 pub const MARK: &str = "BACKPLANE_TEST_MARK";
 
-/// A live process, by an open folder of /proc: it cannot become another one that has its number by chance.
+/// A live process, by an open directory of /proc: it cannot become another one that has its number by chance.
 #[derive(Debug)]
 pub struct Process(procfs::process::Process);
 

@@ -29,7 +29,7 @@ pub struct Build {
     buildpacks: Vec<(&'static str, OsString)>,
     arguments: Vec<OsString>,
     pub(super) names: Names,
-    folder: TempDir,
+    directory: TempDir,
 }
 
 /// What a build makes on the engine, removed when this is dropped.
@@ -53,7 +53,7 @@ impl Build {
                 caches: ["build", "launch"].map(|kind| format!("{name}-{kind}")),
                 image: name,
             },
-            folder: test_env().new_folder(),
+            directory: test_env().new_directory(),
         }
         .post_buildpack(test_env().buildpack_under_test())
     }
@@ -76,7 +76,7 @@ impl Build {
         self
     }
 
-    /// One more buildpack in place of the builder's own order: its folder, or the id of one that the builder has.
+    /// One more buildpack in place of the builder's own order: its directory, or the id of one that the builder has.
     pub fn buildpack(mut self, buildpack: impl Into<OsString>) -> Self {
         self.buildpacks.push(("--buildpack", buildpack.into()));
         self
@@ -156,7 +156,7 @@ impl Build {
 
     #[track_caller]
     fn attempt(&self) -> (bool, String, String) {
-        let app: PathBuf = self.folder.path().join("app");
+        let app: PathBuf = self.directory.path().join("app");
         self.app.write_to(&app);
         let mut pack = Command::new("pack");
         pack.args(["build", &self.names.image, "--no-color"])

@@ -31,8 +31,8 @@ impl Builder {
         let group = config["order"][0]["group"].as_array_mut().unwrap();
         group.push(entry("id", id).into());
 
-        let folder = test_env().new_folder();
-        let file = folder.path().join("builder.toml");
+        let directory = test_env().new_directory();
+        let file = directory.path().join("builder.toml");
         fs::write(&file, config.to_string()).unwrap();
         let builder = Self {
             name: test_env().new_name(),

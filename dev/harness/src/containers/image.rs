@@ -62,8 +62,8 @@ impl Image {
 
     /// All of the image in one archive, as `docker save` writes it: its configuration, and every layer uncompressed.
     pub fn archive(&self) -> (TempDir, File) {
-        let folder = test_env().new_folder();
-        let path = folder.path().join("image.tar");
+        let directory = test_env().new_directory();
+        let path = directory.path().join("image.tar");
         docker([
             "save".as_ref(),
             "--output".as_ref(),
@@ -71,18 +71,18 @@ impl Image {
             self.name().as_ref(),
         ]);
         let file = File::open(&path).unwrap();
-        (folder, file)
+        (directory, file)
     }
 
-    /// A folder with what `pack sbom download` gives.
+    /// A directory with what `pack sbom download` gives.
     pub fn bills_of_materials(&self) -> TempDir {
-        let folder = test_env().new_folder();
+        let directory = test_env().new_directory();
         let mut pack = Command::new("pack");
         pack.args(["sbom", "download", self.name(), "--output-dir"])
-            .arg(folder.path());
+            .arg(directory.path());
         let (status, output) = command::run(&mut pack, DEADLINE);
         assert!(status.success(), "{output}");
-        folder
+        directory
     }
 
     /// Builds once more, with what the engine has kept.

@@ -1,4 +1,4 @@
-//! What all tests of a run share: the engine, the builder, the programs under test, and a folder for everything that the tests make.
+//! What all tests of a run share: the engine, the builder, the programs under test, and a directory for everything that the tests make.
 
 use std::env;
 use std::fs;
@@ -19,7 +19,7 @@ use crate::{ARCHITECTURE, Edge, FrpServer, root};
 /// The variables by which `script/engine run` tells what there is; see its help.
 const BUILDER: &str = "BACKPLANE_TEST_BUILDER";
 const BUILDER_CONFIG: &str = "BACKPLANE_TEST_BUILDER_CONFIG";
-const FOLDER: &str = "BACKPLANE_TEST_FOLDER";
+const DIRECTORY: &str = "BACKPLANE_TEST_DIRECTORY";
 const PREFIX: &str = "BACKPLANE_TEST_PREFIX";
 const RUN_IMAGE_WITHOUT_SHELL: &str = "BACKPLANE_TEST_RUN_IMAGE_WITHOUT_SHELL";
 const RUN_IMAGE_WITH_SERVERS: &str = "BACKPLANE_TEST_RUN_IMAGE_WITH_SERVERS";
@@ -28,7 +28,7 @@ pub struct TestEnv {
     programs: Programs,
     /// What `script/package` made.
     packages: PathBuf,
-    folder: PathBuf,
+    directory: PathBuf,
     prefix: String,
     gateway: String,
     /// The builder's image. Its order has one group, of the fixture `processes` alone.
@@ -66,7 +66,7 @@ impl TestEnv {
         FrpServer::start(&self.programs, &self.gateway, token)
     }
 
-    /// The folder of the buildpack under test.
+    /// The directory of the buildpack under test.
     pub fn buildpack_under_test(&self) -> PathBuf {
         self.packages.join("backplane_agent")
     }
@@ -85,22 +85,22 @@ impl TestEnv {
 
     /// A buildpack that prints what it sees, under an id of its own: `fixture/NAME`.
     pub fn observer(&self, name: &str) -> PathBuf {
-        let (fixture, folder) = (fixture("observer"), self.new_folder_to_keep().join(name));
+        let (fixture, directory) = (fixture("observer"), self.new_directory_to_keep().join(name));
         let descriptor = fs::read_to_string(fixture.join("buildpack.toml")).unwrap();
-        copy(&fixture, &folder);
+        copy(&fixture, &directory);
         let descriptor = descriptor.replace("fixture/observer", &format!("fixture/{name}"));
-        fs::write(folder.join("buildpack.toml"), descriptor).unwrap();
-        folder
+        fs::write(directory.join("buildpack.toml"), descriptor).unwrap();
+        directory
     }
 
     /// The buildpack under test as an older version of it would be: its installer has another number, and its launch program is another one.
     pub fn older_buildpack(&self) -> PathBuf {
-        let folder = self.new_folder_to_keep().join("older");
-        copy(&self.buildpack_under_test(), &folder);
-        let build = folder.join("bin/build");
-        fs::rename(&build, folder.join("bin/todays")).unwrap();
-        fs::remove_file(folder.join("bin/detect")).unwrap();
-        symlink("todays", folder.join("bin/detect")).unwrap();
+        let directory = self.new_directory_to_keep().join("older");
+        copy(&self.buildpack_under_test(), &directory);
+        let build = directory.join("bin/build");
+        fs::rename(&build, directory.join("bin/todays")).unwrap();
+        fs::remove_file(directory.join("bin/detect")).unwrap();
+        symlink("todays", directory.join("bin/detect")).unwrap();
         // The program knows its role by its name.
         let script = r#"#!/bin/bash
             set -euo pipefail
@@ -111,7 +111,7 @@ impl TestEnv {
         "#;
         fs::write(&build, script).unwrap();
         fs::set_permissions(&build, fs::Permissions::from_mode(0o755)).unwrap();
-        folder
+        directory
     }
 
     /// The address of the machine itself, where what listens can be reached from containers.
@@ -136,14 +136,14 @@ impl TestEnv {
         agent_archive(&self.programs)
     }
 
-    /// A folder of a test's own, gone with its handle.
-    pub fn new_folder(&self) -> TempDir {
-        TempDir::new_in(&self.folder).expect("the test environment's folder is writable")
+    /// A directory of a test's own, gone with its handle.
+    pub fn new_directory(&self) -> TempDir {
+        TempDir::new_in(&self.directory).expect("the test environment's directory is writable")
     }
 
-    /// A folder that stays until the end of the run.
-    fn new_folder_to_keep(&self) -> PathBuf {
-        self.new_folder().keep()
+    /// A directory that stays until the end of the run.
+    fn new_directory_to_keep(&self) -> PathBuf {
+        self.new_directory().keep()
     }
 
     fn set_up() -> Result<Self, String> {
@@ -153,16 +153,16 @@ impl TestEnv {
             })
         };
         make(Command::new(root().join("script/package")).arg("--standin"))?;
-        let folder = PathBuf::from(variable(FOLDER)?);
+        let directory = PathBuf::from(variable(DIRECTORY)?);
         Ok(Self {
             programs: Programs {
                 directories: ["target/package/standin", "target/tools/bin"]
                     .map(|path| root().join(path))
                     .into(),
-                mark: folder.clone(),
+                mark: directory.clone(),
             },
             packages: root().join("target/package"),
-            folder,
+            directory,
             prefix: variable(PREFIX)?,
             builder: variable(BUILDER)?,
             builder_config: variable(BUILDER_CONFIG)?.into(),
@@ -178,7 +178,7 @@ fn fixture(name: &str) -> PathBuf {
     root().join("tests/fixtures/buildpacks").join(name)
 }
 
-/// Copies a folder to a place where there is none yet.
+/// Copies a directory to a place where there is none yet.
 fn copy(from: &Path, to: &Path) {
     fs::create_dir_all(to.parent().expect("it is below the test environment")).unwrap();
     make(

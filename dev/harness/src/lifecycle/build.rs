@@ -26,7 +26,7 @@ const BUILD_DEADLINE: Duration = Duration::from_mins(2);
 const EM_X86_64: u16 = 62;
 const EM_AARCH64: u16 = 183;
 
-/// The escaped id of the buildpack under test: the name of its folder of layers.
+/// The escaped id of the buildpack under test: the name of its directory of layers.
 const BUILDPACK: &str = "backplane_agent";
 
 /// A build that is to be: of an app, with variables as of `pack build --env` or `heroku config:set`.
@@ -38,7 +38,7 @@ pub struct Build {
     variables: BTreeMap<OsString, OsString>,
     architecture: String,
     with_backplane: bool,
-    folder: TempDir,
+    directory: TempDir,
 }
 
 impl Build {
@@ -48,9 +48,9 @@ impl Build {
     }
 
     pub fn by(front_end: FrontEnd, app: App) -> Self {
-        let folder = test_env().new_folder();
+        let directory = test_env().new_directory();
         for name in ["platform", "layers"] {
-            fs::create_dir(folder.path().join(name)).unwrap();
+            fs::create_dir(directory.path().join(name)).unwrap();
         }
         Self {
             front_end,
@@ -60,7 +60,7 @@ impl Build {
                 .into(),
             architecture: ARCHITECTURE.to_owned(),
             with_backplane: true,
-            folder,
+            directory,
         }
     }
 
@@ -94,10 +94,10 @@ impl Build {
     }
 
     pub fn layers(&self) -> PathBuf {
-        self.folder.path().join("layers")
+        self.directory.path().join("layers")
     }
 
-    /// The layer that the buildpack under test makes; in a slug, the folder with the same layout.
+    /// The layer that the buildpack under test makes; in a slug, the directory with the same layout.
     pub fn agent_layer(&self) -> PathBuf {
         match self.front_end {
             FrontEnd::Cnb => self.layers().join(BUILDPACK).join("agent"),
@@ -110,7 +110,7 @@ impl Build {
         self.layers().join(BUILDPACK).join("agent.toml")
     }
 
-    /// The folder of the agent that the next build starts with: the layer itself, or what Heroku keeps beside the slug.
+    /// The directory of the agent that the next build starts with: the layer itself, or what Heroku keeps beside the slug.
     pub fn kept_agent(&self) -> PathBuf {
         match self.front_end {
             FrontEnd::Cnb => self.agent_layer(),
@@ -126,7 +126,7 @@ impl Build {
         }
     }
 
-    /// All folders that a build writes to.
+    /// All directories that a build writes to.
     pub fn written(&self) -> Vec<PathBuf> {
         match self.front_end {
             FrontEnd::Cnb => vec![self.layers()],
@@ -134,14 +134,14 @@ impl Build {
         }
     }
 
-    /// The app's folder during a build.
-    pub fn app_folder(&self) -> PathBuf {
-        self.folder.path().join("app")
+    /// The app's directory during a build.
+    pub fn app_directory(&self) -> PathBuf {
+        self.directory.path().join("app")
     }
 
     pub(super) fn heroku(&self) -> Heroku<'_> {
         Heroku {
-            folder: self.folder.path(),
+            directory: self.directory.path(),
         }
     }
 
@@ -175,7 +175,7 @@ impl Build {
                 .heroku()
                 .build(&self.app, &self.variables, BUILD_DEADLINE);
         }
-        self.app.write_to(&self.app_folder());
+        self.app.write_to(&self.app_directory());
         self.write_platform();
         let (detected, mut log) = self.run_phase("detector");
         if !detected.success() {
@@ -194,17 +194,17 @@ impl Build {
             .env("CNB_PLATFORM_API", "0.12")
             .arg("-no-color")
             .arg("-app")
-            .arg(self.app_folder())
+            .arg(self.app_directory())
             .arg("-buildpacks")
             .arg(self.buildpacks())
             .arg("-layers")
             .arg(self.layers())
             .arg("-platform")
-            .arg(self.folder.path().join("platform"));
+            .arg(self.directory.path().join("platform"));
         if phase == "detector" {
             command
                 .arg("-order")
-                .arg(self.folder.path().join("order.toml"));
+                .arg(self.directory.path().join("order.toml"));
         }
         command::run(&mut command, BUILD_DEADLINE)
     }
@@ -217,7 +217,7 @@ impl Build {
             "arm64" => EM_AARCH64,
             other => panic!("there is no package for {other}"),
         };
-        let buildpacks = self.folder.path().join("buildpacks");
+        let buildpacks = self.directory.path().join("buildpacks");
         if !buildpacks.exists() {
             let launch = test_env()
                 .copy_buildpacks(&buildpacks)
@@ -231,7 +231,7 @@ impl Build {
 
     /// Writes what the platform hands to the lifecycle: variables, the order of buildpacks, and what the analyzer found out.
     fn write_platform(&self) {
-        let variables = self.folder.path().join("platform/env");
+        let variables = self.directory.path().join("platform/env");
         if variables.exists() {
             fs::remove_dir_all(&variables).unwrap();
         }
@@ -250,7 +250,7 @@ impl Build {
                 .unwrap();
             }
         }
-        fs::write(self.folder.path().join("order.toml"), order).unwrap();
+        fs::write(self.directory.path().join("order.toml"), order).unwrap();
 
         let analyzed = format!(
             "[run-image]\nreference = \"run-image\"\n[run-image.target]\nos = \"linux\"\narch = \"{}\"\n\
@@ -261,7 +261,7 @@ impl Build {
     }
 }
 
-/// A successful build: the folders that an exporter would make an image of, or the slug.
+/// A successful build: the directories that an exporter would make an image of, or the slug.
 pub struct Image {
     pub(super) build: Build,
     /// What the build wrote, as a user sees it.
@@ -285,9 +285,9 @@ impl Image {
         self.build.written()
     }
 
-    /// The app's folder during a build.
-    pub fn app_folder(&self) -> PathBuf {
-        self.build.app_folder()
+    /// The app's directory during a build.
+    pub fn app_directory(&self) -> PathBuf {
+        self.build.app_directory()
     }
 
     /// Where the installed agent came from, as it is written down: in a label of the image, or beside what is kept for the next slug.
@@ -358,7 +358,7 @@ impl Image {
         self.restored().run()
     }
 
-    /// The next build of the app, before it runs: in its folder of layers is what the restorer puts there. Heroku's cache is as it was.
+    /// The next build of the app, before it runs: in its directory of layers is what the restorer puts there. Heroku's cache is as it was.
     ///
     /// That is, for each layer with `cache = true`, the layer and its metadata without its types; all else is gone. The metadata comes
     /// out of a label of the previous image, which is JSON, and so without whole numbers. See the
@@ -383,12 +383,12 @@ impl Image {
 }
 
 /// Keeps the cached ones of a buildpack's layers.
-fn restore_layers(folder: &Path) {
-    let paths: Vec<PathBuf> = fs::read_dir(folder)
+fn restore_layers(directory: &Path) {
+    let paths: Vec<PathBuf> = fs::read_dir(directory)
         .unwrap()
         .map(|entry| entry.unwrap().path())
         .collect();
-    // A layer is the folder NAME, its descriptor NAME.toml, and NAME.sbom.EXTENSION.
+    // A layer is the directory NAME, its descriptor NAME.toml, and NAME.sbom.EXTENSION.
     let layer_of = |path: &Path| {
         path.file_name()
             .unwrap()

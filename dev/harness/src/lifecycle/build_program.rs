@@ -16,25 +16,28 @@ use crate::command;
 /// How long one run may take.
 const DEADLINE: Duration = Duration::from_mins(1);
 
-/// A folder of layers or a cache, an app, and the program that builds the one for the other.
+/// A directory of layers or a cache, an app, and the program that builds the one for the other.
 pub struct BuildProgram {
     front_end: FrontEnd,
-    folder: TempDir,
+    directory: TempDir,
 }
 
 impl BuildProgram {
     pub fn new(front_end: FrontEnd) -> Self {
-        let folder = test_env().new_folder();
+        let directory = test_env().new_directory();
         for name in ["layers", "app", "platform/env", "an app", "a cache"] {
-            fs::create_dir_all(folder.path().join(name)).unwrap();
+            fs::create_dir_all(directory.path().join(name)).unwrap();
         }
-        fs::write(folder.path().join("plan.toml"), "").unwrap();
-        Self { front_end, folder }
+        fs::write(directory.path().join("plan.toml"), "").unwrap();
+        Self {
+            front_end,
+            directory,
+        }
     }
 
     /// The agent's file in what is to be run.
     pub fn installed(&self) -> PathBuf {
-        self.folder.path().join(match self.front_end {
+        self.directory.path().join(match self.front_end {
             FrontEnd::Cnb => "layers/agent/libexec/backplane",
             FrontEnd::Classic => "an app/.backplane/libexec/backplane",
         })
@@ -45,7 +48,7 @@ impl BuildProgram {
         match self.front_end {
             FrontEnd::Cnb => self.installed(),
             FrontEnd::Classic => self
-                .folder
+                .directory
                 .path()
                 .join("a cache/backplane/libexec/backplane"),
         }
@@ -53,15 +56,15 @@ impl BuildProgram {
 
     /// The app's directory during a build.
     pub fn app(&self) -> PathBuf {
-        self.folder.path().join(match self.front_end {
+        self.directory.path().join(match self.front_end {
             FrontEnd::Cnb => "app",
             FrontEnd::Classic => "an app",
         })
     }
 
-    /// What is kept for the next build, and all that is ours beside it: the folder of layers, or Heroku's cache.
+    /// What is kept for the next build, and all that is ours beside it: the directory of layers, or Heroku's cache.
     pub fn cache(&self) -> PathBuf {
-        self.folder.path().join(match self.front_end {
+        self.directory.path().join(match self.front_end {
             FrontEnd::Cnb => "layers",
             FrontEnd::Classic => "a cache",
         })
@@ -69,20 +72,20 @@ impl BuildProgram {
 
     /// Where a build finds what the user has set: a file for each variable.
     pub fn variables(&self) -> PathBuf {
-        self.folder.path().join("platform/env")
+        self.directory.path().join("platform/env")
     }
 
     /// Sees that a build has left nothing but what belongs there.
     #[track_caller]
     pub fn assert_nothing_is_left(&self) {
-        let (folder, allowed): (_, &[&str]) = match self.front_end {
+        let (directory, allowed): (_, &[&str]) = match self.front_end {
             FrontEnd::Cnb => (
                 "layers",
                 &["agent", "agent.sbom.cdx.json", "agent.toml", "launch.toml"],
             ),
             FrontEnd::Classic => ("a cache/backplane", &["agent.toml", "libexec"]),
         };
-        for entry in fs::read_dir(self.folder.path().join(folder)).unwrap() {
+        for entry in fs::read_dir(self.directory.path().join(directory)).unwrap() {
             let name = entry.unwrap().file_name();
             assert!(
                 allowed.iter().any(|allowed| name == *allowed),
@@ -94,7 +97,7 @@ impl BuildProgram {
 
     /// Makes what a build has left what the next one finds: what the restorer does to the layer's description.
     pub fn restore(&self) {
-        let description = self.folder.path().join("layers/agent.toml");
+        let description = self.directory.path().join("layers/agent.toml");
         if let Ok(text) = fs::read_to_string(&description)
             && let Ok(mut table) = text.parse::<toml::Table>()
         {
@@ -116,7 +119,7 @@ impl BuildProgram {
 
     /// A run under another program, such as one that sets limits and then becomes this one.
     pub fn command_under(&self, wrapper: &[&str]) -> Command {
-        let path = |name| self.folder.path().join(name);
+        let path = |name| self.directory.path().join(name);
         let buildpack = match self.front_end {
             FrontEnd::Cnb => test_env().buildpack_under_test(),
             FrontEnd::Classic => test_env().classic_buildpack(),

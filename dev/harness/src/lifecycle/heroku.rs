@@ -40,35 +40,35 @@ const OF_BUILD_DYNO: [&str; 8] = [
     "https_proxy",
 ];
 
-/// The folders of one app on Heroku, below one folder of the test's. Those that no variable or URL names have a space in their names.
+/// The directories of one app on Heroku, below one directory of the test's. Those that no variable or URL names have a space in their names.
 pub(super) struct Heroku<'a> {
-    pub(super) folder: &'a Path,
+    pub(super) directory: &'a Path,
 }
 
 impl Heroku<'_> {
     /// `BUILD_DIR`.
-    pub(super) fn build_folder(&self) -> PathBuf {
-        self.folder.join("app")
+    pub(super) fn build_directory(&self) -> PathBuf {
+        self.directory.join("app")
     }
 
     /// `CACHE_DIR`.
     pub(super) fn cache(&self) -> PathBuf {
-        self.folder.join("build cache")
+        self.directory.join("build cache")
     }
 
     /// Where the app is at run time: elsewhere than where it was built.
     pub(super) fn slug(&self) -> PathBuf {
-        self.folder.join("a dyno/app")
+        self.directory.join("a dyno/app")
     }
 
     /// `ENV_DIR`.
     fn config_vars(&self) -> PathBuf {
-        self.folder.join("config vars")
+        self.directory.join("config vars")
     }
 
     /// What the last `bin/release` has said.
     fn release(&self) -> PathBuf {
-        self.folder.join("release.yml")
+        self.directory.join("release.yml")
     }
 
     /// Builds the slug from the app; a failed build leaves the one before.
@@ -78,12 +78,12 @@ impl Heroku<'_> {
         variables: &BTreeMap<OsString, OsString>,
         deadline: Duration,
     ) -> (ExitStatus, String) {
-        app.write_to(&self.build_folder());
-        let processes = self.build_folder().join("processes");
+        app.write_to(&self.build_directory());
+        let processes = self.build_directory().join("processes");
         if fs::metadata(&processes).unwrap().len() == 0 {
             fs::remove_file(processes).unwrap();
         } else {
-            fs::rename(processes, self.build_folder().join("Procfile")).unwrap();
+            fs::rename(processes, self.build_directory().join("Procfile")).unwrap();
         }
         fs::create_dir_all(self.cache()).unwrap();
         let (process_variables, config_vars): (Vec<_>, Vec<_>) = variables
@@ -109,7 +109,7 @@ impl Heroku<'_> {
                 .envs(process_variables.iter().copied());
             command::run(&mut command, deadline)
         };
-        let app = self.build_folder();
+        let app = self.build_directory();
         let (detected, name) = call("detect", &[&app]);
         assert!(detected.success() && name == "Backplane\n", "{name}");
         let (compiled, log) = call("compile", &[&app, &self.cache(), &self.config_vars()]);
@@ -128,13 +128,13 @@ impl Heroku<'_> {
     }
 
     fn write_config_vars(&self, variables: &[(&OsString, &OsString)]) {
-        let folder = self.config_vars();
-        if folder.exists() {
-            fs::remove_dir_all(&folder).unwrap();
+        let directory = self.config_vars();
+        if directory.exists() {
+            fs::remove_dir_all(&directory).unwrap();
         }
-        fs::create_dir(&folder).unwrap();
+        fs::create_dir(&directory).unwrap();
         for (name, value) in variables {
-            fs::write(folder.join(name), value.as_bytes()).unwrap();
+            fs::write(directory.join(name), value.as_bytes()).unwrap();
         }
     }
 
@@ -143,7 +143,7 @@ impl Heroku<'_> {
             fs::remove_dir_all(self.slug()).unwrap();
         }
         fs::create_dir_all(self.slug().parent().unwrap()).unwrap();
-        fs::rename(self.build_folder(), self.slug()).unwrap();
+        fs::rename(self.build_directory(), self.slug()).unwrap();
     }
 
     /// The command of a process type: that of the slug's Procfile, or the default one of its buildpacks.

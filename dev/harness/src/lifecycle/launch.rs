@@ -93,7 +93,7 @@ impl Image {
             [
                 ("CNB_PLATFORM_API", "0.12".into()),
                 ("CNB_LAYERS_DIR", self.layers().into()),
-                ("CNB_APP_DIR", self.app_folder().into()),
+                ("CNB_APP_DIR", self.app_directory().into()),
                 (
                     "PATH",
                     "/cnb/process:/cnb/lifecycle:/usr/local/bin:/usr/bin:/bin".into(),

@@ -1,4 +1,4 @@
-//! What all tests of a run share: the programs under test, the CNB tools, and a folder for everything that the tests make.
+//! What all tests of a run share: the programs under test, the CNB tools, and a directory for everything that the tests make.
 
 use std::env;
 use std::fs;
@@ -39,9 +39,9 @@ const CLASSIC_ARCHIVE: &str = if cfg!(target_arch = "aarch64") {
     "backplane-buildpack-classic.tgz"
 };
 
-/// The folder below which everything is, readable by every user.
+/// The directory below which everything is, readable by every user.
 pub struct TestEnv {
-    folder: PathBuf,
+    directory: PathBuf,
     pub(super) programs: Programs,
     order: Vec<Buildpack>,
     /// The reaper cleans up when this is closed: when the test program ends, by whatever means.
@@ -63,22 +63,22 @@ pub fn test_env() -> &'static TestEnv {
 impl TestEnv {
     /// A program of the CNB lifecycle.
     pub(super) fn lifecycle(&self, program: &str) -> PathBuf {
-        self.folder.join("lifecycle").join(program)
+        self.directory.join("lifecycle").join(program)
     }
 
     /// All buildpacks that there are, as the lifecycle wants them: `ID/VERSION/`.
     pub(super) fn buildpacks(&self) -> PathBuf {
-        self.folder.join("buildpacks")
+        self.directory.join("buildpacks")
     }
 
-    /// The folder of the buildpack under test.
+    /// The directory of the buildpack under test.
     pub(super) fn buildpack_under_test(&self) -> PathBuf {
         self.buildpack_under_test_in(&self.buildpacks())
     }
 
-    /// Copies them all to a folder of a test's own, and gives that of the buildpack under test.
+    /// Copies them all to a directory of a test's own, and gives that of the buildpack under test.
     pub(super) fn copy_buildpacks(&self, to: &Path) -> PathBuf {
-        copy(&self.buildpacks(), to).expect("the folder is the test's own");
+        copy(&self.buildpacks(), to).expect("the directory is the test's own");
         self.buildpack_under_test_in(to)
     }
 
@@ -89,14 +89,14 @@ impl TestEnv {
             .join(&buildpack.version)
     }
 
-    /// The folder that the archive of the classic buildpack was unpacked into.
+    /// The directory that the archive of the classic buildpack was unpacked into.
     pub fn classic_buildpack(&self) -> PathBuf {
-        self.folder.join("classic buildpack")
+        self.directory.join("classic buildpack")
     }
 
     /// That archive.
     pub fn classic_archive(&self) -> PathBuf {
-        self.folder.join("classic.tgz")
+        self.directory.join("classic.tgz")
     }
 
     /// The buildpacks in the order of a builder that has them all.
@@ -124,10 +124,10 @@ impl TestEnv {
         agent_archive(&self.programs)
     }
 
-    /// A folder of a test's own, gone with its handle.
-    pub fn new_folder(&self) -> TempDir {
-        TempDir::new_in(self.folder.join("work"))
-            .expect("the test environment's folder is writable")
+    /// A directory of a test's own, gone with its handle.
+    pub fn new_directory(&self) -> TempDir {
+        TempDir::new_in(self.directory.join("work"))
+            .expect("the test environment's directory is writable")
     }
 
     fn set_up() -> Result<Self, String> {
@@ -143,31 +143,31 @@ impl TestEnv {
         make(Command::new(root.join("script/package")).arg("classic"))?;
         let programs = build_programs(root)?;
 
-        let folder = tempfile::Builder::new()
+        let directory = tempfile::Builder::new()
             .prefix("backplane-test-")
             .permissions(fs::Permissions::from_mode(0o755))
             .tempdir_in("/tmp")
-            .map_err(|error| format!("unable to make a folder in /tmp: {error}"))?
+            .map_err(|error| format!("unable to make a directory in /tmp: {error}"))?
             .keep();
         let mut test_env = Self {
-            _reaper: start_reaper(&folder),
+            _reaper: start_reaper(&directory),
             programs: Programs {
-                directories: vec![folder.join("programs")],
-                mark: folder.clone(),
+                directories: vec![directory.join("programs")],
+                mark: directory.clone(),
             },
-            folder,
+            directory,
             order: Vec::new(),
         };
 
-        copy(&tools, &test_env.folder.join("lifecycle"))?;
+        copy(&tools, &test_env.directory.join("lifecycle"))?;
         for source in [
             "tests/fixtures/buildpacks/processes",
             "target/package/backplane_agent",
         ] {
             let source = root.join(source);
             let buildpack = Buildpack::of(&source);
-            let folder = test_env.buildpacks().join(buildpack.id.replace('/', "_"));
-            copy(&source, &folder.join(&buildpack.version))?;
+            let directory = test_env.buildpacks().join(buildpack.id.replace('/', "_"));
+            copy(&source, &directory.join(&buildpack.version))?;
             test_env.order.push(buildpack);
         }
         copy(
@@ -175,7 +175,7 @@ impl TestEnv {
             &test_env.classic_archive(),
         )?;
         unpack(&test_env.classic_archive(), &test_env.classic_buildpack())?;
-        let programs_directory = test_env.folder.join("programs");
+        let programs_directory = test_env.directory.join("programs");
         for name in PROGRAMS {
             copy(&programs.join(name), &programs_directory.join(name))?;
         }
@@ -183,7 +183,7 @@ impl TestEnv {
             copy(&bin.join(name), &programs_directory.join(name))?;
         }
 
-        let work = test_env.folder.join("work");
+        let work = test_env.directory.join("work");
         fs::create_dir(&work)
             .map_err(|error| format!("unable to make {}: {error}", work.display()))?;
         become_ordinary_user(&work);
@@ -198,10 +198,10 @@ pub(super) struct Buildpack {
 }
 
 impl Buildpack {
-    /// Reads the `buildpack.toml` in `folder`.
-    pub(super) fn of(folder: &Path) -> Self {
+    /// Reads the `buildpack.toml` in `directory`.
+    pub(super) fn of(directory: &Path) -> Self {
         let descriptor: toml::Table =
-            toml::from_str(&fs::read_to_string(folder.join("buildpack.toml")).unwrap()).unwrap();
+            toml::from_str(&fs::read_to_string(directory.join("buildpack.toml")).unwrap()).unwrap();
         let field = |name: &str| descriptor["buildpack"][name].as_str().unwrap().to_owned();
         Self {
             id: field("id"),
@@ -210,7 +210,7 @@ impl Buildpack {
     }
 }
 
-/// Builds [`PROGRAMS`] in the folder that this test program was built in, and gives the folder that they are in.
+/// Builds [`PROGRAMS`] in the directory that this test program was built in, and gives the directory that they are in.
 fn build_programs(root: &Path) -> Result<PathBuf, String> {
     // The test program is TARGET/debug/deps/NAME.
     let program =
@@ -221,7 +221,7 @@ fn build_programs(root: &Path) -> Result<PathBuf, String> {
         .expect("cargo puts tests into deps/");
     let target = profile
         .parent()
-        .expect("cargo puts profiles into its target folder");
+        .expect("cargo puts profiles into its target directory");
     make(
         Command::new(env!("CARGO"))
             .args([
@@ -241,7 +241,7 @@ fn build_programs(root: &Path) -> Result<PathBuf, String> {
     Ok(profile.to_owned())
 }
 
-/// Copies a file or folder to a place where every user can read it.
+/// Copies a file or directory to a place where every user can read it.
 fn copy(from: &Path, to: &Path) -> Result<(), String> {
     make(
         Command::new("mkdir")
@@ -256,15 +256,15 @@ fn copy(from: &Path, to: &Path) -> Result<(), String> {
     make(Command::new("chmod").args(["--recursive", "a+rX"]).arg(to))
 }
 
-/// Unpacks an archive into a folder of its own.
-fn unpack(archive: &Path, folder: &Path) -> Result<(), String> {
-    make(Command::new("mkdir").arg(folder))?;
+/// Unpacks an archive into a directory of its own.
+fn unpack(archive: &Path, directory: &Path) -> Result<(), String> {
+    make(Command::new("mkdir").arg(directory))?;
     make(
         Command::new("tar")
             .args(["--extract", "--no-same-owner", "--file"])
             .arg(archive)
             .arg("--directory")
-            .arg(folder),
+            .arg(directory),
     )
 }
 
@@ -280,8 +280,8 @@ fn become_ordinary_user(work: &Path) {
 }
 
 /// Starts a process that waits for the end of the test program, and then ends what a test that was cut short (Ctrl-C, a kill) left
-/// running, and removes the folder.
-fn start_reaper(folder: &Path) -> ChildStdin {
+/// running, and removes the directory.
+fn start_reaper(directory: &Path) -> ChildStdin {
     const SCRIPT: &str = r#"
         trap '' INT TERM HUP
         while read -r _; do :; done
@@ -295,7 +295,7 @@ fn start_reaper(folder: &Path) -> ChildStdin {
     "#;
     Command::new("/bin/sh")
         .args(["-c", SCRIPT, "reaper", MARK])
-        .arg(folder)
+        .arg(directory)
         .stdin(Stdio::piped())
         .stdout(Stdio::null())
         .stderr(Stdio::null())

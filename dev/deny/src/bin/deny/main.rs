@@ -26,7 +26,7 @@ Usage: deny RULE… -- NAME PROGRAM [ARGUMENT…]
 A RULE is one of
   SYSTEM-CALL=ERROR            as in clone3=ENOSYS
   SYSTEM-CALL(NUMBER)=ERROR    for calls with this number as their first argument
-  unreadable=FOLDER            nothing below this folder of / can be opened for reading";
+  unreadable=DIRECTORY            nothing below this directory of / can be opened for reading";
 
 fn main() -> ExitCode {
     let arguments: Vec<OsString> = env::args_os().skip(1).collect();
@@ -66,19 +66,19 @@ fn put_into_force(rule: &OsString) -> Result<(), Box<dyn Error>> {
                 seccompiler::apply_filter(filter)?;
             }
         }
-        Rule::Unreadable(folder) => make_unreadable(&folder)?,
+        Rule::Unreadable(directory) => make_unreadable(&directory)?,
     }
     Ok(())
 }
 
 /// Landlock only knows what is allowed: everything else at the root.
-fn make_unreadable(folder: &Path) -> Result<(), Box<dyn Error>> {
+fn make_unreadable(directory: &Path) -> Result<(), Box<dyn Error>> {
     let reading = AccessFs::ReadFile | AccessFs::ReadDir;
     let mut ruleset = Ruleset::default().handle_access(reading)?.create()?;
     for entry in fs::read_dir("/")? {
         let path = entry?.path();
         // Links are followed, so what they lead to has a rule of its own.
-        if path == folder || path.is_symlink() {
+        if path == directory || path.is_symlink() {
             continue;
         }
         let allowed = if path.is_dir() {

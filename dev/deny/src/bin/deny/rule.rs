@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Rule {
     Call(Call),
-    /// Everything below this folder, to readers.
+    /// Everything below this directory, to readers.
     Unreadable(PathBuf),
 }
 
