@@ -5,8 +5,8 @@
 //! files are its entries. Kubernetes makes those files links to `..data/…`.
 
 use std::ffi::{OsStr, OsString};
-use std::io::{self, Read as _};
-use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
+use std::io;
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
 /// Where bindings are when `SERVICE_BINDING_ROOT` does not say.
@@ -16,6 +16,8 @@ pub(crate) const DEFAULT_ROOT: &str = "/bindings";
 #[derive(Debug, Default)]
 pub(crate) struct Binding {
     pub(crate) token: Option<OsString>,
+    /// The file of the token, which changes when the token is rotated.
+    pub(crate) token_path: Option<PathBuf>,
     pub(crate) labels: Option<OsString>,
     /// What of this binding, or of any that could be this one, is there but cannot be read.
     pub(crate) unreadable: Vec<Unreadable>,
@@ -27,9 +29,6 @@ pub(crate) struct Unreadable {
     pub(crate) path: PathBuf,
     pub(crate) error: io::Error,
 }
-
-/// The longest entry in bytes that is read; the others are no credentials.
-const MAX_ENTRY: u64 = 64 * 1024;
 
 /// Reads the binding of type `backplane` below `root`. No such directory, or none with that type,
 /// is an empty binding.
@@ -53,7 +52,9 @@ pub(crate) fn read(root: &Path) -> Binding {
                 .trim_ascii()
                 .eq_ignore_ascii_case(b"backplane")
         }) {
-            binding.token = binding.entry(directory.join("token"));
+            let path = directory.join("token");
+            binding.token = binding.entry(path.clone());
+            binding.token_path = binding.token.is_some().then_some(path);
             binding.labels = binding.entry(directory.join("labels"));
             break;
         }
@@ -64,11 +65,8 @@ pub(crate) fn read(root: &Path) -> Binding {
 impl Binding {
     /// One entry without the white space around it; a missing, empty or unreadable one is none.
     fn entry(&mut self, path: PathBuf) -> Option<OsString> {
-        match read_entry(&path) {
-            Ok(content) => {
-                let value = content.trim_ascii();
-                (!value.is_empty()).then(|| OsString::from_vec(value.to_vec()))
-            }
+        match sidecar::read_value(&path) {
+            Ok(value) => (!value.is_empty()).then_some(value),
             Err(error) if is_absent(&error) => None,
             Err(error) => {
                 self.unreadable.push(Unreadable { path, error });
@@ -104,21 +102,6 @@ fn is_absent(error: &io::Error) -> bool {
         error.kind(),
         io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
     )
-}
-
-fn read_entry(path: &Path) -> io::Result<Vec<u8>> {
-    let file = sidecar::open_regular(path)?;
-    let mut content = Vec::new();
-    file.take(MAX_ENTRY + 1).read_to_end(&mut content)?;
-    if content.len() as u64 > MAX_ENTRY {
-        return Err(io::Error::other(format!(
-            "it is longer than {MAX_ENTRY} bytes"
-        )));
-    }
-    if content.trim_ascii().contains(&0) {
-        return Err(io::Error::other("it holds a zero byte"));
-    }
-    Ok(content)
 }
 
 #[cfg(test)]

@@ -2,7 +2,9 @@
 //! order, of which the first that applies wins.
 
 use std::ffi::{OsStr, OsString};
+use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use sidecar::{Drain, Environment, Level, Upstream, Verbosity};
 
@@ -25,6 +27,8 @@ pub(crate) struct Inputs<'a> {
     pub(crate) has_terminal: bool,
     /// Reads the service binding below this directory. Called only if the variables do not suffice.
     pub(crate) read_binding: &'a dyn Fn(&Path) -> Binding,
+    /// Reads the file of a token.
+    pub(crate) read_token: &'a dyn Fn(&Path) -> io::Result<OsString>,
     /// Where the agent would be. `None` if this program cannot tell.
     pub(crate) agent: Option<&'a Path>,
     /// Whether there is a file.
@@ -53,6 +57,9 @@ pub(crate) struct Plan {
     pub(crate) agent: PathBuf,
     pub(crate) wait_for_app: bool,
     pub(crate) drain: Drain,
+    pub(crate) stop_timeout: Duration,
+    /// The file that the token came from.
+    pub(crate) token_path: Option<PathBuf>,
     /// The agent's whole environment, the token included.
     pub(crate) environment: Environment,
 }
@@ -130,7 +137,11 @@ fn plan(inputs: &Inputs, settings: &Settings, log: &mut Vec<LogEntry>) -> Result
     log.extend(credentials.problems());
     let token = token.ok_or_else(|| missing(Message::NoToken))?;
     let labels = checked_labels(inputs, settings, &process_type, labels.as_deref())?;
-    let Some(labels) = labels else {
+    for (label, variable) in labels.iter().flat_map(|labels| &labels.left_out) {
+        let (label, variable) = (label.clone(), variable.clone());
+        log.push(LogEntry::warning(Message::LabelLeftOut { label, variable }));
+    }
+    let Some(labels) = labels.filter(|labels| !labels.joined.is_empty()) else {
         let variable_of_type = labels::variable_of_type(&process_type);
         return Err(missing(Message::NoLabels { variable_of_type }));
     };
@@ -162,7 +173,14 @@ fn plan(inputs: &Inputs, settings: &Settings, log: &mut Vec<LogEntry>) -> Result
         agent: agent.to_owned(),
         wait_for_app: settings.wait_for_app,
         drain: settings.drain,
-        environment: agent_environment::of_agent(inputs.environment, directory, extra, &token),
+        stop_timeout: settings.stop_timeout,
+        environment: agent_environment::of_agent(
+            inputs.environment,
+            directory,
+            extra,
+            &token.value,
+        ),
+        token_path: token.path,
     })
 }
 
@@ -185,8 +203,8 @@ fn serving_type(
             .filter(|process_type| allowed.contains(process_type))
             .ok_or_else(|| skip_silently(Message::NotAllowedType { process_type }));
     }
-    if settings.is_test_run {
-        return Err(skip_silently(Message::TestRun));
+    if let Some(variable) = settings.test_run {
+        return Err(skip_silently(Message::TestRun { variable }));
     }
     match process_type {
         Some(process_type) if process_type::is_one_off(&process_type) => {
@@ -211,29 +229,53 @@ fn serving_type(
     }
 }
 
-/// Token and common labels, by variable or else by service binding, which is read when first
-/// needed.
+/// A token, and the file that it came from.
+#[derive(Clone)]
+struct Token {
+    value: OsString,
+    path: Option<PathBuf>,
+}
+
+/// Token and common labels, by variable, by file or else by service binding. Files are read when
+/// first needed.
 struct Credentials<'a> {
     inputs: &'a Inputs<'a>,
     settings: &'a Settings,
+    token_file: Option<io::Result<OsString>>,
     binding: Option<Binding>,
 }
 
 impl<'a> Credentials<'a> {
     fn new(inputs: &'a Inputs<'a>, settings: &'a Settings) -> Self {
-        let binding = None;
         Self {
             inputs,
             settings,
-            binding,
+            token_file: None,
+            binding: None,
         }
     }
 
-    fn token(&mut self) -> Option<OsString> {
-        self.settings
-            .token
-            .clone()
-            .or_else(|| self.binding().token.clone())
+    fn token(&mut self) -> Option<Token> {
+        if let Some(value) = self.settings.token.clone() {
+            return Some(Token { value, path: None });
+        }
+        self.token_of_file().or_else(|| {
+            let binding = self.binding();
+            Some(Token {
+                value: binding.token.clone()?,
+                path: binding.token_path.clone(),
+            })
+        })
+    }
+
+    fn token_of_file(&mut self) -> Option<Token> {
+        let path = self.settings.token_file.as_ref()?;
+        let read = || (self.inputs.read_token)(path);
+        let value = self.token_file.get_or_insert_with(read).as_ref().ok()?;
+        (!value.is_empty()).then(|| Token {
+            value: value.clone(),
+            path: Some(path.clone()),
+        })
     }
 
     fn labels(&mut self) -> Option<OsString> {
@@ -257,12 +299,20 @@ impl<'a> Credentials<'a> {
             .binding
             .into_iter()
             .flat_map(|binding| binding.unreadable);
-        unreadable.map(|entry| {
-            LogEntry::warning(Message::BindingUnreadable {
-                path: entry.path,
-                error: entry.error.to_string(),
-            })
-        })
+        let unreadable = unreadable.map(|entry| Message::BindingUnreadable {
+            path: entry.path,
+            error: entry.error.to_string(),
+        });
+        let path = self.settings.token_file.clone();
+        let error = self.token_file.and_then(Result::err);
+        let token_file = path.zip(error).map(|(path, error)| {
+            let error = error.to_string();
+            Message::TokenFileUnreadable { path, error }
+        });
+        token_file
+            .into_iter()
+            .chain(unreadable)
+            .map(LogEntry::warning)
     }
 }
 
@@ -275,7 +325,13 @@ fn checked_labels(
     let of_type = inputs
         .environment
         .get(labels::variable_of_type(process_type));
-    labels::join(&[common, of_type], settings.dyno.is_some()).map_err(|error| {
+    let value = |name: &str| match name {
+        // It would be an argument of the agent, which every user can read.
+        "BACKPLANE_TOKEN" => None,
+        "BACKPLANE_PROCESS_TYPE" => Some(process_type),
+        _ => inputs.environment.get(name)?.to_str(),
+    };
+    labels::join(&[common, of_type], settings.dyno.is_some(), &value).map_err(|error| {
         skip(LogEntry::warning(match error {
             LabelsError::StartsWithDash(label) => Message::LabelStartsWithDash { label },
             LabelsError::ControlCharacter(label) => Message::LabelWithControlCharacter { label },

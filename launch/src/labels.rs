@@ -10,6 +10,8 @@ pub(crate) struct Labels {
     pub(crate) joined: String,
     /// Labels without `=`, which may be what an agent other than Backplane's wants.
     pub(crate) without_value: Vec<String>,
+    /// Labels that are not among the joined ones, each with the variable that their value lacks.
+    pub(crate) left_out: Vec<(String, String)>,
 }
 
 /// Why labels cannot be handed to an agent.
@@ -30,11 +32,13 @@ pub(crate) fn variable_of_type(process_type: &str) -> String {
     )
 }
 
-/// Joins the labels of these sources, each a list separated by commas; none where no source has
-/// any. On Heroku they are marked with `heroku=true`.
-pub(crate) fn join(
+/// Joins the labels of these sources, each a list separated by commas. `None` if no source has any.
+/// `{NAME}` in the value of a label becomes what `value` returns for that variable. On Heroku the
+/// labels are marked with `heroku=true`.
+pub(crate) fn join<'a>(
     sources: &[Option<&OsStr>],
     on_heroku: bool,
+    value: &dyn Fn(&str) -> Option<&'a str>,
 ) -> Result<Option<Labels>, LabelsError> {
     let mut labels: Vec<&str> = Vec::new();
     for source in sources.iter().flatten() {
@@ -58,14 +62,70 @@ pub(crate) fn join(
             return Err(LabelsError::ControlCharacter((*label).to_owned()));
         }
     }
-    if on_heroku && !labels.contains(&"heroku=true") {
-        labels.push("heroku=true");
-    }
     let without_value = labels.iter().filter(|label| !label.contains('='));
+    let without_value = without_value.map(|label| (*label).to_owned()).collect();
+    let mut expanded = Vec::new();
+    let mut left_out = Vec::new();
+    for label in labels {
+        match expand(label, value) {
+            Ok(label) => expanded.push(label),
+            Err(variable) => left_out.push((label.to_owned(), variable.to_owned())),
+        }
+    }
+    let mark = "heroku=true".to_owned();
+    if on_heroku && !expanded.is_empty() && !expanded.contains(&mark) {
+        expanded.push(mark);
+    }
     Ok(Some(Labels {
-        without_value: without_value.map(|label| (*label).to_owned()).collect(),
-        joined: labels.join(","),
+        joined: expanded.join(","),
+        without_value,
+        left_out,
     }))
+}
+
+/// Replaces the placeholders in the value of a label. A brace that begins none stays as it is.
+///
+/// # Errors
+///
+/// The first variable that has no value, or one that cannot be part of a label.
+fn expand<'l, 'a>(
+    label: &'l str,
+    value: &dyn Fn(&str) -> Option<&'a str>,
+) -> Result<String, &'l str> {
+    let Some((key, mut rest)) = label.split_once('=') else {
+        return Ok(label.to_owned());
+    };
+    let mut expanded = format!("{key}=");
+    while let Some((before, after)) = rest.split_once('{') {
+        expanded.push_str(before);
+        match after.split_once('}').filter(|(name, _)| is_name(name)) {
+            Some((name, after)) => {
+                let found = value(name).filter(|value| is_part_of_label(value));
+                expanded.push_str(found.ok_or(name)?);
+                rest = after;
+            }
+            None => {
+                expanded.push('{');
+                rest = after;
+            }
+        }
+    }
+    Ok(expanded + rest)
+}
+
+/// Whether this is the name of a variable as shells know them.
+fn is_name(text: &str) -> bool {
+    let is_part = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
+    text.bytes().all(is_part)
+        && text
+            .bytes()
+            .next()
+            .is_some_and(|first| !first.is_ascii_digit())
+}
+
+fn is_part_of_label(value: &str) -> bool {
+    !value.trim().is_empty()
+        && !value.contains(|character: char| character == ',' || character.is_control())
 }
 
 #[cfg(test)]
@@ -79,7 +139,7 @@ mod tests {
             .iter()
             .map(|source| Some(OsStr::new(*source)))
             .collect();
-        join(&sources, on_heroku)
+        join(&sources, on_heroku, &|_| None)
             .unwrap()
             .map(|labels| labels.joined)
     }
@@ -103,7 +163,7 @@ mod tests {
                 "{sources:?}"
             );
         }
-        assert_eq!(join(&[None, None], true), Ok(None));
+        assert_eq!(join(&[None, None], true, &|_| None), Ok(None));
     }
 
     #[test]
@@ -124,22 +184,76 @@ mod tests {
                 LabelsError::ControlCharacter("a=\u{9b}x".to_owned()),
             ),
         ] {
-            assert_eq!(join(&[Some(OsStr::new(source))], false), Err(expected));
+            assert_eq!(
+                join(&[Some(OsStr::new(source))], false, &|_| None),
+                Err(expected)
+            );
         }
         let not_utf8 = Some(OsStr::from_bytes(b"a=\xff"));
         assert_eq!(
-            join(&[not_utf8], false),
+            join(&[not_utf8], false, &|_| None),
             Err(LabelsError::NotUtf8("a=\u{fffd}".to_owned()))
         );
     }
 
     #[test]
     fn labels_without_a_value_are_kept_and_named() {
-        let labels = join(&[Some(OsStr::new("web,a=b,blue"))], false)
+        let labels = join(&[Some(OsStr::new("web,a=b,blue"))], false, &|_| None)
             .unwrap()
             .unwrap();
         assert_eq!(labels.joined, "web,a=b,blue");
         assert_eq!(labels.without_value, ["web", "blue"]);
+    }
+
+    #[test]
+    fn placeholders_become_the_values_of_variables() {
+        let value = |name: &str| match name {
+            "POD" => Some("shop-1"),
+            "V_2" => Some("{POD} \u{fc}"),
+            "LIST" => Some("a,b"),
+            "LINES" => Some("a\nb"),
+            "BLANK" => Some(" "),
+            _ => None,
+        };
+        for (label, expected, left_out) in [
+            ("pod={POD}", "pod=shop-1", &[][..]),
+            ("a=x{POD}y{POD}", "a=xshop-1yshop-1", &[]),
+            ("a={V_2}", "a={POD} \u{fc}", &[]),
+            ("a={}", "a={}", &[]),
+            ("a={2X},b={ POD},c={POD", "a={2X},b={ POD},c={POD", &[]),
+            ("a={{POD}}", "a={shop-1}", &[]),
+            ("{POD}=a,{POD}", "{POD}=a,{POD}", &[]),
+            ("a={NONE},b=c", "b=c", &[("a={NONE}", "NONE")]),
+            (
+                "a={POD}-{NONE}-{LIST}",
+                "",
+                &[("a={POD}-{NONE}-{LIST}", "NONE")],
+            ),
+            (
+                "a={LIST},b={LINES},c={BLANK}",
+                "",
+                &[
+                    ("a={LIST}", "LIST"),
+                    ("b={LINES}", "LINES"),
+                    ("c={BLANK}", "BLANK"),
+                ],
+            ),
+        ] {
+            let labels = join(&[Some(OsStr::new(label))], false, &value)
+                .unwrap()
+                .unwrap();
+            assert_eq!(labels.joined, expected, "{label}");
+            let found: Vec<(&str, &str)> = labels
+                .left_out
+                .iter()
+                .map(|(label, variable)| (label.as_str(), variable.as_str()))
+                .collect();
+            assert_eq!(found, left_out, "{label}");
+        }
+        let labels = join(&[Some(OsStr::new("a={NONE}"))], true, &value)
+            .unwrap()
+            .unwrap();
+        assert_eq!(labels.joined, "", "a mark alone is no label");
     }
 
     #[test]

@@ -19,7 +19,7 @@ pub use crate::settings::VARIABLES;
 
 use std::path::Path;
 
-use sidecar::{Arg, Decision, Environment, Hints, LogEntry, Process, Sidecar, Spec, Upstream};
+use sidecar::{Arg, Connection, Decision, Environment, Hints, LogEntry, Process, Sidecar, Spec};
 
 use crate::decision::{Inputs, Plan};
 use crate::settings::Settings;
@@ -45,6 +45,7 @@ impl Sidecar for Backplane {
             is_main: process.is_main,
             has_terminal: process.has_terminal,
             read_binding: &binding::read,
+            read_token: &sidecar::read_value,
             agent: agent.as_deref(),
             is_file: &|path| path.is_file(),
         });
@@ -59,11 +60,18 @@ impl Sidecar for Backplane {
         }
     }
 
-    fn upstream(&self, environment: &Environment) -> Option<Upstream> {
+    fn connection(&self, environment: &Environment) -> Option<Connection> {
         let (settings, _) = Settings::read(environment);
-        settings.upstream().and_then(Result::ok)
+        Some(Connection {
+            upstream: settings.upstream()?.ok()?,
+            drain: settings.drain,
+            stop_timeout: settings.stop_timeout,
+        })
     }
 }
+
+/// The variable of the agent that holds the token.
+const TOKEN: &str = "BACKPLANE_TOKEN";
 
 fn spec(plan: Plan, layer: Option<&Path>) -> Spec {
     let checksum = layer.and_then(checksum::read);
@@ -79,6 +87,12 @@ fn spec(plan: Plan, layer: Option<&Path>) -> Spec {
         title: plan.labels.clone(),
         wait_for_app: plan.wait_for_app,
         drain: plan.drain,
+        stop_timeout: plan.stop_timeout,
+        value_files: plan
+            .token_path
+            .map(|path| (TOKEN.into(), path))
+            .into_iter()
+            .collect(),
         is_expected: plan.is_expected,
         info: vec![
             ("process_type".to_owned(), Some(plan.process_type)),

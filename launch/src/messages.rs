@@ -35,19 +35,22 @@ impl LogEntry {
 #[rustfmt::skip]
 pub(crate) enum Message {
     MalformedSetting { name: &'static str, value: String, wanted: Vec<&'static str>, taken: &'static str },
+    MalformedSeconds { name: &'static str, value: String, max: u64, taken: u64 },
     Disabled,
     IgnoredType { process_type: String },
     NotAllowedType { process_type: Option<String> },
     OneOff { process_type: Option<String> },
-    TestRun,
+    TestRun { variable: &'static str },
     UnknownType,
     BindingUnreadable { path: PathBuf, error: String },
+    TokenFileUnreadable { path: PathBuf, error: String },
     NoToken,
     NoLabels { variable_of_type: String },
     LabelStartsWithDash { label: String },
     LabelWithControlCharacter { label: String },
     LabelNotUtf8 { label: String },
     LabelWithoutValue { label: String },
+    LabelLeftOut { label: String, variable: String },
     NoUpstream,
     MalformedPort { value: String },
     MalformedProxyUrl { url: String, error: UrlError },
@@ -72,6 +75,16 @@ impl Display for Message {
                 f,
                 "{name} is '{value}', which is not one of {}. Using {taken}.",
                 wanted.join(", ")
+            ),
+
+            Self::MalformedSeconds {
+                name,
+                value,
+                max,
+                taken,
+            } => write!(
+                f,
+                "{name} is '{value}', which is not a whole number of seconds from 1 to {max}. Using {taken}."
             ),
 
             Self::Disabled => write!(f, "No agent for this process: BACKPLANE_DISABLED is set."),
@@ -101,9 +114,10 @@ impl Display for Message {
                 f,
                 "No agent for this process: it has no process type, so it counts as a one-off command."
             ),
-            Self::TestRun => write!(
+            Self::TestRun { variable } => write!(
                 f,
-                "No agent for this process: this is a test run (HEROKU_TEST_RUN_ID is set)."
+                "No agent for this process: this is a test run, by {variable}. To get one nevertheless, add the process type to \
+                 BACKPLANE_PROCESS_ALLOW."
             ),
             Self::UnknownType => write!(
                 f,
@@ -115,9 +129,15 @@ impl Display for Message {
                 "Unable to read {} of the service binding ({error}). Check the file's mode and owner.",
                 path.display()
             ),
+            Self::TokenFileUnreadable { path, error } => write!(
+                f,
+                "Unable to read the token in {} ({error}). Check BACKPLANE_TOKEN_FILE and the file's mode and owner.",
+                path.display()
+            ),
             Self::NoToken => write!(
                 f,
-                "No agent for this process: it has no token. Set BACKPLANE_TOKEN, or bind a service of type backplane."
+                "No agent for this process: it has no token. Set BACKPLANE_TOKEN or BACKPLANE_TOKEN_FILE, or bind a service of type \
+                 backplane."
             ),
             Self::NoLabels { variable_of_type } => write!(
                 f,
@@ -141,6 +161,11 @@ impl Display for Message {
             Self::LabelWithoutValue { label } => write!(
                 f,
                 "The label '{label}' has no value, and routes match key=value. If no request arrives, give it a value."
+            ),
+            Self::LabelLeftOut { label, variable } => write!(
+                f,
+                "The label '{label}' is left out: {variable} is unset or empty, or its value cannot be part of a label. Set it, or \
+                 change the label in BACKPLANE_LABELS."
             ),
             Self::NoUpstream => write!(
                 f,

@@ -2,8 +2,8 @@
 
 use crate::settings::Settings;
 
-/// Heroku's process types of one-off dynos.
-const ONE_OFF_TYPES: [&str; 3] = ["run", "release", "scheduler"];
+/// Heroku's process types of one-off dynos, and that of an add-on for them.
+const ONE_OFF_TYPES: [&str; 4] = ["run", "release", "scheduler", "advanced-scheduler"];
 
 /// Whether a process of this type comes and goes for one command, so that nothing should serve
 /// beside it.
@@ -40,8 +40,13 @@ fn from_dyno(dyno: &str) -> Option<String> {
     {
         return Some(process_type.to_owned());
     }
-    let first = dyno.split(['.', '-']).next()?;
-    is_one_off(first).then(|| first.to_owned())
+    let mut one_offs = ONE_OFF_TYPES.into_iter();
+    one_offs
+        .find(|one_off| {
+            let rest = dyno.strip_prefix(one_off);
+            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '-']))
+        })
+        .map(str::to_owned)
 }
 
 fn is_type(text: &str) -> bool {
@@ -80,6 +85,9 @@ mod tests {
             ("run", Some("run")),
             ("release-x.y", Some("release")),
             ("scheduler.a", Some("scheduler")),
+            ("advanced-scheduler.8742", Some("advanced-scheduler")),
+            ("advanced-scheduler-x.y", Some("advanced-scheduler")),
+            ("advanced-12a34b56d.x", None),
             ("web", None),
             ("web.", None),
             ("web.one", None),

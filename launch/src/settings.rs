@@ -3,14 +3,17 @@
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
+use std::path::PathBuf;
+use std::time::Duration;
 
 use sidecar::{Drain, Environment, Upstream, Verbosity};
 
 use crate::messages::Message;
 
 /// The variables of ours that a launch reads, besides `BACKPLANE_LABELS_<TYPE>`.
-pub const VARIABLES: [&str; 11] = [
+pub const VARIABLES: [&str; 13] = [
     "BACKPLANE_TOKEN",
+    "BACKPLANE_TOKEN_FILE",
     "BACKPLANE_LABELS",
     "BACKPLANE_IGNORE_PROCESS_TYPE",
     "BACKPLANE_PROCESS_ALLOW",
@@ -18,6 +21,7 @@ pub const VARIABLES: [&str; 11] = [
     "BACKPLANE_PROXY_URL",
     "BACKPLANE_WAIT_FOR_APP",
     "BACKPLANE_DRAIN",
+    "BACKPLANE_STOP_TIMEOUT",
     "BACKPLANE_AGENT_ENV",
     "BACKPLANE_LOG",
     "BACKPLANE_DISABLED",
@@ -28,6 +32,7 @@ pub const VARIABLES: [&str; 11] = [
 pub(crate) struct Settings {
     pub(crate) disabled: bool,
     pub(crate) token: Option<OsString>,
+    pub(crate) token_file: Option<PathBuf>,
     pub(crate) labels: Option<OsString>,
     pub(crate) ignored_types: Vec<String>,
     /// `None`: no allow list.
@@ -37,13 +42,14 @@ pub(crate) struct Settings {
     pub(crate) port: Option<OsString>,
     pub(crate) wait_for_app: bool,
     pub(crate) drain: Drain,
+    pub(crate) stop_timeout: Duration,
     /// Names of further variables for the agent.
     pub(crate) agent_variables: Vec<OsString>,
     pub(crate) verbosity: Verbosity,
     /// Heroku's name of this dyno.
     pub(crate) dyno: Option<String>,
-    /// Whether Heroku CI runs the app's tests here.
-    pub(crate) is_test_run: bool,
+    /// The variable that says that the app's tests run here, if one does.
+    pub(crate) test_run: Option<&'static str>,
 }
 
 impl Settings {
@@ -59,6 +65,7 @@ impl Settings {
                 &mut problems,
             ),
             token: environment.get("BACKPLANE_TOKEN").map(OsStr::to_owned),
+            token_file: environment.get("BACKPLANE_TOKEN_FILE").map(PathBuf::from),
             labels: environment.get("BACKPLANE_LABELS").map(OsStr::to_owned),
             ignored_types: parse_list(environment.get("BACKPLANE_IGNORE_PROCESS_TYPE"))
                 .unwrap_or_default(),
@@ -80,6 +87,13 @@ impl Settings {
                 Drain::default(),
                 &mut problems,
             ),
+            stop_timeout: seconds(
+                environment,
+                "BACKPLANE_STOP_TIMEOUT",
+                MAX_STOP_TIMEOUT,
+                sidecar::STOP_TIMEOUT,
+                &mut problems,
+            ),
             agent_variables: environment
                 .get("BACKPLANE_AGENT_ENV")
                 .map(variable_names)
@@ -96,7 +110,7 @@ impl Settings {
                 &mut problems,
             ),
             dyno: text(environment.get("DYNO")),
-            is_test_run: environment.get("HEROKU_TEST_RUN_ID").is_some(),
+            test_run: test_run(environment),
         };
         (settings, problems)
     }
@@ -116,6 +130,53 @@ impl Settings {
             Message::MalformedPort { value }
         }))
     }
+}
+
+/// The longest time in seconds that an agent can have to finish its requests: longer than any
+/// platform waits for a container to end.
+const MAX_STOP_TIMEOUT: u64 = 600;
+
+/// Heroku CI names its run; a platform names an execution environment, of which all but one are
+/// for tests and development
+/// (<https://github.com/buildpacks/spec/blob/main/platform.md#launch-time-variables>).
+fn test_run(environment: &Environment) -> Option<&'static str> {
+    const HEROKU_CI: &str = "HEROKU_TEST_RUN_ID";
+    const EXEC_ENV: &str = "CNB_EXEC_ENV";
+    if environment.get(HEROKU_CI).is_some() {
+        return Some(HEROKU_CI);
+    }
+    let exec_env = text(environment.get(EXEC_ENV))?;
+    (exec_env != "production").then_some(EXEC_ENV)
+}
+
+/// A whole number of seconds from 1 to `max`, or the default with a message.
+fn seconds(
+    environment: &Environment,
+    name: &'static str,
+    max: u64,
+    default: Duration,
+    problems: &mut Vec<Message>,
+) -> Duration {
+    let Some(value) = text(environment.get(name)) else {
+        return default;
+    };
+    let seconds = value
+        .parse()
+        .ok()
+        .filter(|seconds| (1..=max).contains(seconds));
+    seconds.map_or_else(
+        || {
+            let taken = default.as_secs();
+            problems.push(Message::MalformedSeconds {
+                name,
+                value,
+                max,
+                taken,
+            });
+            default
+        },
+        Duration::from_secs,
+    )
 }
 
 const SWITCH: [(&str, bool); 8] = [
@@ -202,14 +263,16 @@ mod tests {
     #[test]
     fn nothing_set_gives_the_defaults() {
         let defaults = read(&[]);
-        assert!(!defaults.disabled && defaults.wait_for_app && !defaults.is_test_run);
+        assert!(!defaults.disabled && defaults.wait_for_app && defaults.test_run.is_none());
+        assert_eq!(defaults.stop_timeout, Duration::from_secs(5));
         assert_eq!(defaults.drain, Drain::Keep);
         assert_eq!(defaults.verbosity, Verbosity::Info);
         assert_eq!(defaults.allowed_types, None);
         assert_eq!(defaults.ignored_types, Vec::<String>::new());
-        let names = VARIABLES
-            .into_iter()
-            .chain(["PORT", "DYNO", "HEROKU_TEST_RUN_ID"]);
+        let names =
+            VARIABLES
+                .into_iter()
+                .chain(["PORT", "DYNO", "HEROKU_TEST_RUN_ID", "CNB_EXEC_ENV"]);
         for value in ["", " "] {
             let pairs: Vec<_> = names.clone().map(|name| (name, value)).collect();
             assert_eq!(read(&pairs), defaults, "{value:?} is the same as unset");
@@ -257,6 +320,29 @@ mod tests {
             read(&[("BACKPLANE_LOG", "info")]).verbosity,
             Verbosity::Info
         );
+    }
+
+    #[test]
+    fn timeouts_are_whole_seconds_within_a_range() {
+        for (value, expected, is_malformed) in [
+            ("1", 1, false),
+            (" 600\n", 600, false),
+            ("0", 5, true),
+            ("601", 5, true),
+            ("1.5", 5, true),
+            ("-1", 5, true),
+            ("5s", 5, true),
+            ("99999999999999999999", 5, true),
+        ] {
+            let environment = environment(&[("BACKPLANE_STOP_TIMEOUT", value)]);
+            let (settings, problems) = Settings::read(&environment);
+            assert_eq!(
+                settings.stop_timeout,
+                Duration::from_secs(expected),
+                "{value}"
+            );
+            assert_eq!(!problems.is_empty(), is_malformed, "{value}");
+        }
     }
 
     #[test]

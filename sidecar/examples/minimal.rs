@@ -1,7 +1,9 @@
 //! The whole exec.d program of a buildpack that runs `<layer>/bin/agent URL` beside each web
 //! process.
 
-use sidecar::{Arg, Decision, Drain, Environment, Process, Sidecar, Spec, Upstream, Verbosity};
+use sidecar::{
+    Arg, Connection, Decision, Drain, Environment, Process, Sidecar, Spec, Upstream, Verbosity,
+};
 
 struct Agent;
 
@@ -10,26 +12,29 @@ impl Sidecar for Agent {
 
     fn decide(&self, process: &Process<'_>) -> Decision {
         let is_web = process.launcher_type == Some("web");
-        let start = self.upstream(process.environment).filter(|_| is_web);
+        let start = self.connection(process.environment).filter(|_| is_web);
         Decision {
             log: Vec::new(),
             verbosity: Verbosity::Info,
-            start: start.zip(process.layer).map(|(upstream, layer)| Spec {
+            start: start.zip(process.layer).map(|(connection, layer)| Spec {
                 program: layer.join("bin/agent"),
                 args: vec![Arg::AppUrl],
                 environment: Environment::default(),
-                upstream,
+                value_files: Vec::new(),
+                upstream: connection.upstream,
                 title: "agent".to_owned(),
                 wait_for_app: true,
                 drain: Drain::Keep,
+                stop_timeout: connection.stop_timeout,
                 is_expected: true,
                 info: Vec::new(),
             }),
         }
     }
 
-    fn upstream(&self, environment: &Environment) -> Option<Upstream> {
-        Upstream::from_port(environment.get("PORT")?).ok()
+    fn connection(&self, environment: &Environment) -> Option<Connection> {
+        let upstream = Upstream::from_port(environment.get("PORT")?).ok()?;
+        Some(Connection::new(upstream))
     }
 }
 

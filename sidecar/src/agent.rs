@@ -1,5 +1,6 @@
 //! The agent's process and its process group.
 
+use std::ffi::OsString;
 use std::io;
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
@@ -23,8 +24,12 @@ pub(crate) struct Agent {
 }
 
 impl Agent {
-    /// Starts the agent. Its environment is the supervisor's own.
-    pub(crate) fn start(config: &SupervisorConfig, url: &str) -> io::Result<Self> {
+    /// Starts the agent. Its environment is the supervisor's own, with these values.
+    pub(crate) fn start(
+        config: &SupervisorConfig,
+        url: &str,
+        values: &[(OsString, OsString)],
+    ) -> io::Result<Self> {
         let (output, errors) = match config.verbosity {
             Verbosity::Quiet => (Stdio::null(), Stdio::null()),
             // Standard output is the app's alone.
@@ -38,6 +43,7 @@ impl Agent {
             .arg(process::getpid().to_string())
             .arg(&config.agent)
             .args(config.agent_args(url))
+            .envs(values.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
             .stdout(output)
             .stderr(errors)

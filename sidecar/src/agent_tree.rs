@@ -1,5 +1,6 @@
 //! The agent and all processes below it, which are all processes below the supervisor.
 
+use std::ffi::OsString;
 use std::io;
 use std::path::Path;
 
@@ -25,8 +26,13 @@ impl AgentTree {
     /// # Errors
     ///
     /// Its process cannot be made.
-    pub(crate) fn start(&mut self, config: &SupervisorConfig, url: &str) -> io::Result<()> {
-        self.agent = Some(Agent::start(config, url)?);
+    pub(crate) fn start(
+        &mut self,
+        config: &SupervisorConfig,
+        url: &str,
+        values: &[(OsString, OsString)],
+    ) -> io::Result<()> {
+        self.agent = Some(Agent::start(config, url, values)?);
         Ok(())
     }
 

@@ -127,6 +127,17 @@ pub(crate) fn is_main(process: Pid) -> bool {
         .any(|process| process == Pid::INIT)
 }
 
+/// Whether a process is the app, or the app is among its ancestors. Without a readable `/proc`, any
+/// process of this PID namespace counts.
+pub(crate) fn is_or_is_below(process: Pid, app: AppId) -> bool {
+    let Some(app) = app.pid() else {
+        return false;
+    };
+    let parent = |process: &Pid| Pid::from_raw(Stat::of(*process).ok()?.parent);
+    let is_readable = Stat::of(process).is_ok();
+    !is_readable || iter::successors(Some(process), parent).any(|process| process == app)
+}
+
 /// Waits until the app has exited: all that is left to do for a supervisor that cannot work.
 pub(crate) fn wait_for_exit(app: AppId, interval: Duration) {
     while !has_exited(app) {

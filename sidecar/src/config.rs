@@ -4,6 +4,7 @@
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use crate::app::AppId;
 use crate::definition::{Arg, Drain};
@@ -17,6 +18,8 @@ pub(crate) struct SupervisorConfig {
     pub(crate) program: PathBuf,
     pub(crate) agent: PathBuf,
     pub(crate) args: Vec<Arg>,
+    /// Variables of the agent whose values are read from files at each start.
+    pub(crate) value_files: Vec<(OsString, PathBuf)>,
     pub(crate) upstream: Upstream,
     /// What the log calls the agent.
     pub(crate) title: String,
@@ -25,6 +28,8 @@ pub(crate) struct SupervisorConfig {
     /// Whether the agent starts only when the app listens, which can be seen on this host only.
     pub(crate) wait_for_app: bool,
     pub(crate) drain: Drain,
+    /// How long the agent may take to exit after SIGTERM.
+    pub(crate) stop_timeout: Duration,
     pub(crate) verbosity: Verbosity,
     pub(crate) app: AppId,
     /// What standard input is.
@@ -54,6 +59,8 @@ pub(crate) struct ConfigError {
 const AGENT_ARG: &str = "agent-arg";
 /// The agent's argument that is the URL of the app.
 const AGENT_URL: &str = "agent-url";
+/// A variable of the agent and the file of its value.
+const VALUE_FILE: &str = "value-file";
 const INFO: &str = "info";
 /// A field of the status report without a value.
 const INFO_NULL: &str = "info-null";
@@ -73,6 +80,7 @@ impl SupervisorConfig {
             ("expected", keyword(&YES_OR_NO, self.is_expected)),
             ("wait-for-app", keyword(&YES_OR_NO, self.wait_for_app)),
             ("drain", keyword(&DRAINS, self.drain)),
+            ("stop-timeout", self.stop_timeout.as_millis().to_string()),
             ("log", keyword(&VERBOSITIES, self.verbosity)),
             ("app", self.app.to_string()),
             ("lock", keyword(&LOCKS, self.lock)),
@@ -92,18 +100,25 @@ impl SupervisorConfig {
         let paths = paths
             .iter()
             .map(|(name, path)| argument(name, path.as_os_str()));
-        paths.chain(texts).chain(args).chain(info).collect()
+        let value_files = self.value_files.iter().map(|(name, path)| {
+            let mut value = name.clone();
+            value.push("=");
+            value.push(path);
+            argument(VALUE_FILE, &value)
+        });
+        paths
+            .chain(texts)
+            .chain(args)
+            .chain(value_files)
+            .chain(info)
+            .collect()
     }
 
     /// Reads the arguments that [`SupervisorConfig::to_arguments`] wrote.
     pub(crate) fn from_arguments(arguments: &[OsString]) -> Result<Self, ConfigError> {
         let pairs: Vec<(&[u8], &OsStr)> = arguments
             .iter()
-            .filter_map(|argument| {
-                let bytes = argument.as_bytes();
-                let end = bytes.iter().position(|byte| *byte == b'=')?;
-                Some((bytes.get(..end)?, OsStr::from_bytes(bytes.get(end + 1..)?)))
-            })
+            .filter_map(|argument| split(argument))
             .collect();
         let value = |name: &'static str| {
             pairs
@@ -117,6 +132,11 @@ impl SupervisorConfig {
             name if *name == AGENT_ARG.as_bytes() => Some(Arg::Text((*value).to_owned())),
             name if *name == AGENT_URL.as_bytes() => Some(Arg::AppUrl),
             _ => None,
+        });
+        let value_files = pairs.iter().filter_map(|(name, value)| {
+            let (variable, path) = split(value).filter(|_| *name == VALUE_FILE.as_bytes())?;
+            let variable = OsStr::from_bytes(variable).to_owned();
+            Some((variable, PathBuf::from(path)))
         });
         let info = pairs.iter().filter_map(|(name, value)| {
             let value = value.to_str()?;
@@ -133,12 +153,19 @@ impl SupervisorConfig {
             program: PathBuf::from(value("program")?),
             agent: PathBuf::from(value("agent")?),
             args: args.collect(),
+            value_files: value_files.collect(),
             upstream: Upstream::from_setting(value("upstream")?)
                 .ok_or(ConfigError { name: "upstream" })?,
             title: text("title")?.to_owned(),
             is_expected: choice(&YES_OR_NO, "expected", text("expected")?)?,
             wait_for_app: choice(&YES_OR_NO, "wait-for-app", text("wait-for-app")?)?,
             drain: choice(&DRAINS, "drain", text("drain")?)?,
+            stop_timeout: text("stop-timeout")?
+                .parse()
+                .map(Duration::from_millis)
+                .map_err(|_| ConfigError {
+                    name: "stop-timeout",
+                })?,
             verbosity: choice(&VERBOSITIES, "log", text("log")?)?,
             app: AppId::parse(text("app")?).ok_or(ConfigError { name: "app" })?,
             lock: choice(&LOCKS, "lock", text("lock")?)?,
@@ -153,6 +180,13 @@ impl SupervisorConfig {
             Arg::AppUrl => OsStr::new(url),
         })
     }
+}
+
+/// What is before and after the first `=`.
+fn split(argument: &OsStr) -> Option<(&[u8], &OsStr)> {
+    let bytes = argument.as_bytes();
+    let end = bytes.iter().position(|byte| *byte == b'=')?;
+    Some((bytes.get(..end)?, OsStr::from_bytes(bytes.get(end + 1..)?)))
 }
 
 const YES_OR_NO: [(&str, bool); 2] = [("yes", true), ("no", false)];
@@ -208,11 +242,13 @@ pub(crate) mod tests {
                 Arg::AppUrl,
                 Arg::Text(OsString::new()),
             ],
+            value_files: vec![("TOKEN".into(), "/run/secrets/a=b".into())],
             upstream: Upstream::from_port(OsStr::new("8080")).unwrap(),
             title: "app=shop".to_owned(),
             is_expected: true,
             wait_for_app: true,
             drain: Drain::Keep,
+            stop_timeout: Duration::from_secs(5),
             verbosity: Verbosity::Info,
             app: AppId::Pidfd {
                 pid: NonZeroI32::new(4711).unwrap(),
@@ -242,6 +278,7 @@ pub(crate) mod tests {
                 verbosity: Verbosity::Debug,
                 lock: Lock::Unavailable,
                 args: Vec::new(),
+                value_files: Vec::new(),
                 info: Vec::new(),
                 ..config()
             },
@@ -264,6 +301,7 @@ pub(crate) mod tests {
     fn missing_or_malformed_argument_is_named() {
         let complete = SupervisorConfig {
             args: Vec::new(),
+            value_files: Vec::new(),
             info: Vec::new(),
             ..config()
         }
@@ -281,6 +319,7 @@ pub(crate) mod tests {
             b"expected=",
             b"wait-for-app=maybe",
             b"drain=",
+            b"stop-timeout=-1",
             b"log=loud",
             b"app=0",
             b"app=1@x",

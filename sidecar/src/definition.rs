@@ -3,8 +3,10 @@
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use crate::environment::Environment;
+use crate::lock::LockName;
 use crate::log::{LogEntry, Verbosity};
 use crate::upstream::Upstream;
 
@@ -21,9 +23,40 @@ pub trait Sidecar {
     /// app waits for it: it must not block.
     fn decide(&self, process: &Process<'_>) -> Decision;
 
-    /// The address of the app in a process with this environment, for the status program. `None` if
+    /// How a program beside the supervisor finds it, in a process with this environment. `None` if
     /// the environment does not say.
-    fn upstream(&self, environment: &Environment) -> Option<Upstream>;
+    fn connection(&self, environment: &Environment) -> Option<Connection>;
+}
+
+/// What the programs that talk to a supervisor know of it: those that report its status, drain its
+/// agent, and run the app's command.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Connection {
+    /// The address of the app.
+    pub upstream: Upstream,
+    /// Which of both ends first: the agent, or with [`Drain::Keep`] the app.
+    pub drain: Drain,
+    /// How long the agent may take to finish its requests.
+    pub stop_timeout: Duration,
+}
+
+impl Connection {
+    /// The supervisor of the app at this address, with the defaults.
+    #[must_use]
+    pub fn new(upstream: Upstream) -> Self {
+        Self {
+            upstream,
+            drain: Drain::default(),
+            stop_timeout: crate::STOP_TIMEOUT,
+        }
+    }
+
+    pub(crate) fn lock_name(&self, definition: Definition) -> LockName {
+        LockName {
+            sidecar: definition.name,
+            address: self.upstream.address(),
+        }
+    }
 }
 
 /// A process of the app that is about to start.
@@ -64,6 +97,10 @@ pub struct Spec {
     pub args: Vec<Arg>,
     /// Its whole environment.
     pub environment: Environment,
+    /// Variables of the agent whose values are files' contents, read anew at each start of the
+    /// agent, so that it has a secret that was rotated. `environment` holds what they were when the
+    /// app started.
+    pub value_files: Vec<(OsString, PathBuf)>,
     /// The address of the app. There is one agent for each address in a network namespace.
     pub upstream: Upstream,
     /// What the log calls this agent beside the address of the app, such as its labels.
@@ -73,6 +110,8 @@ pub struct Spec {
     pub wait_for_app: bool,
     /// What to do with the agent while a living app does not listen.
     pub drain: Drain,
+    /// How long the agent may take to exit after SIGTERM until it is killed.
+    pub stop_timeout: Duration,
     /// Whether the user most likely expects an agent, and so wants to read in the log why there is
     /// none.
     pub is_expected: bool,

@@ -1,8 +1,11 @@
 //! The supervisor's one thread: it waits for what happens, passes it to the state machine, and does
 //! what that answers.
 
+use std::ffi::OsString;
+use std::io::Write as _;
 use std::mem;
 use std::os::fd::AsFd as _;
+use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec};
@@ -14,9 +17,11 @@ use crate::app::{self, AppId};
 use crate::config::{Lock, SupervisorConfig};
 use crate::deadlock;
 use crate::definition::Definition;
+use crate::drain;
 use crate::exit::Exit;
+use crate::file;
 use crate::limits::{Limits, Moment};
-use crate::lock::{self, LockName};
+use crate::lock::{self, LockName, Peer, Purpose};
 use crate::log::{Level, Log};
 use crate::messages::{Message, NoticeText};
 use crate::ownership;
@@ -43,6 +48,8 @@ pub(crate) struct EventLoop {
     shutdown_is_pending: bool,
     app_has_exited: bool,
     clients: Clients,
+    /// Those that wait for the end of the agent.
+    drain_clients: Vec<UnixStream>,
     is_finished: bool,
 }
 
@@ -84,6 +91,7 @@ impl EventLoop {
             agent: AgentTree::default(),
             shutdown_is_pending: false,
             app_has_exited: false,
+            drain_clients: Vec::new(),
             is_finished: false,
         })
     }
@@ -119,7 +127,7 @@ impl EventLoop {
             self.check_app();
             self.run_timers();
             // Last, because anyone can connect, and as often as they like.
-            self.serve_status();
+            self.serve_clients();
         }
         Ok(())
     }
@@ -134,6 +142,15 @@ impl EventLoop {
         while let Some(event) = next.take() {
             for action in self.state.handle(event, self.now()) {
                 next = self.dispatch_action(action).or(next);
+            }
+        }
+        self.answer_drain_clients();
+    }
+
+    fn answer_drain_clients(&mut self) {
+        if self.state.has_ended() {
+            for mut client in self.drain_clients.drain(..) {
+                let _ = client.write(drain::ENDED); // It may have left.
             }
         }
     }
@@ -177,7 +194,8 @@ impl EventLoop {
     fn start(&mut self, loopback: Loopback) -> Event {
         self.end_orphans();
         let url = self.config.upstream.url(loopback);
-        match self.agent.start(&self.config, &url) {
+        let values = self.read_values();
+        match self.agent.start(&self.config, &url, &values) {
             Ok(()) => Event::AgentStarted(loopback),
             Err(error) => Event::AgentExited {
                 exit: Exit::NotStarted(error.to_string()),
@@ -185,6 +203,28 @@ impl EventLoop {
                 jitter: Jitter::draw(),
             },
         }
+    }
+
+    /// Reads the values that may have changed since the last start. Each that cannot be read stays
+    /// what it was when the app started.
+    fn read_values(&self) -> Vec<(OsString, OsString)> {
+        let mut values = Vec::new();
+        for (name, path) in &self.config.value_files {
+            match file::read_value(path) {
+                Ok(value) if !value.is_empty() => values.push((name.clone(), value)),
+                read => {
+                    let error = read
+                        .err()
+                        .map_or_else(|| "it is empty".to_owned(), |error| error.to_string());
+                    let (name, path) = (name.to_string_lossy().into_owned(), path.clone());
+                    self.log.log(
+                        Level::Warning,
+                        &Message::ValueUnreadable { name, path, error },
+                    );
+                }
+            }
+        }
+        values
     }
 
     /// Waits until nothing of an earlier agent is left, zombies included, but not for what the
@@ -342,24 +382,44 @@ impl EventLoop {
         }
     }
 
-    /// Reports to a bounded number of clients. The next turn comes after signals, the app and
-    /// timers have had theirs.
-    fn serve_status(&mut self) {
+    /// Serves a bounded number of clients. The next turn comes after signals, the app and timers
+    /// have had theirs.
+    fn serve_clients(&mut self) {
         if self.is_finished {
             return;
         }
-        let mut report = None;
         for _ in 0..self.limits.clients_per_turn {
             let Some(client) = self.clients.next(self.now(), self.limits.poll_interval) else {
                 return;
             };
-            if lock::peer(&client).is_some_and(lock::is_trusted) {
-                let report = report.get_or_insert_with(|| self.report().render());
-                let _ = rustix::io::write(client, report.as_bytes()); // It may have left.
+            if let Some(peer) = lock::peer(&client)
+                && lock::is_trusted(peer.user)
+            {
+                self.serve(UnixStream::from(client), peer);
             }
         }
         let next_turn = self.now() + self.limits.clients_interval;
         self.clients.pause_until(next_turn);
+    }
+
+    /// Does what a client wants. Each may have left meanwhile.
+    fn serve(&mut self, mut client: UnixStream, peer: Peer) {
+        let purpose = Purpose::of(&client, self.definition.name);
+        if purpose == Purpose::Status {
+            let _ = client.write(self.report().render().as_bytes());
+            return;
+        }
+        // Containers of a pod share a network: another one's processes cannot end this app's agent.
+        let may_drain = peer.pid.is_some_and(|pid| {
+            purpose == Purpose::Drain || app::is_or_is_below(pid, self.config.app)
+        });
+        if may_drain
+            && self.drain_clients.len() < self.limits.max_drain_clients
+            && client.write(drain::CONFIRMED).is_ok()
+        {
+            self.drain_clients.push(client);
+            self.dispatch(Event::DrainRequested);
+        }
     }
 
     fn report(&self) -> Report<'_> {

@@ -1,7 +1,9 @@
 //! Files that others may have replaced by something that keeps its reader waiting.
 
+use std::ffi::OsString;
 use std::fs::File;
-use std::io;
+use std::io::{self, Read as _};
+use std::os::unix::ffi::OsStringExt as _;
 use std::path::Path;
 
 use rustix::fs::{Mode, OFlags};
@@ -22,10 +24,33 @@ pub fn open_regular(path: &Path) -> io::Result<File> {
     Ok(file)
 }
 
+/// The longest value of a variable that is read from a file, in bytes.
+const MAX_VALUE: u64 = 64 * 1024;
+
+/// Reads what a file holds as the value of a variable, without the white space around it. It may be
+/// empty.
+///
+/// # Errors
+///
+/// The one of [`open_regular`] or read(2), and those of its own for what no variable can hold.
+pub fn read_value(path: &Path) -> io::Result<OsString> {
+    let mut content = Vec::new();
+    let file = open_regular(path)?;
+    file.take(MAX_VALUE + 1).read_to_end(&mut content)?;
+    if content.len() as u64 > MAX_VALUE {
+        let error = format!("it is longer than {MAX_VALUE} bytes");
+        return Err(io::Error::other(error));
+    }
+    let value = content.trim_ascii();
+    if value.contains(&0) {
+        return Err(io::Error::other("it holds a zero byte"));
+    }
+    Ok(OsString::from_vec(value.to_vec()))
+}
+
 #[cfg(test)]
 mod tests {
     use std::fs;
-    use std::io::Read as _;
     use std::os::unix::fs::symlink;
     use std::os::unix::net::UnixListener;
 

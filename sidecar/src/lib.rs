@@ -7,6 +7,7 @@ mod children;
 mod config;
 mod deadlock;
 mod definition;
+mod drain;
 mod environment;
 mod event_loop;
 mod exec_d;
@@ -21,6 +22,7 @@ mod ownership;
 mod probe;
 mod procfs;
 mod random;
+mod run;
 mod signals;
 mod state_machine;
 mod status;
@@ -29,9 +31,9 @@ mod supervise;
 mod trampoline;
 mod upstream;
 
-pub use crate::definition::{Arg, Decision, Drain, Hints, Process, Sidecar, Spec};
+pub use crate::definition::{Arg, Connection, Decision, Drain, Hints, Process, Sidecar, Spec};
 pub use crate::environment::Environment;
-pub use crate::file::open_regular;
+pub use crate::file::{open_regular, read_value};
 pub use crate::log::{Level, LogEntry, Verbosity};
 pub use crate::upstream::{PortError, Upstream, UrlError, redacted};
 
@@ -40,16 +42,22 @@ use std::ffi::{OsStr, OsString};
 use std::panic;
 use std::path::Path;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use crate::definition::Definition;
 use crate::log::Log;
 use crate::messages::Message;
+
+/// How long an agent may take to exit after SIGTERM unless its [`Spec`] says otherwise.
+pub const STOP_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Runs the launch program of a buildpack: picks the role from the program's name and arguments.
 ///
 /// | called | role |
 /// | --- | --- |
 /// | without arguments, by the launcher | the exec.d program: decides, and starts a supervisor |
+/// | by a link named `NAME-run`, with a command | runs the app's command, and orders its end and that of the agent |
+/// | by a link named `NAME-drain` | asks the supervisor of this container to end its agent |
 /// | by a link named `NAME-status` | asks the supervisor of this container how its agent is |
 /// | with arguments, by itself | the supervisor, and the step between the supervisor and the agent |
 ///
@@ -66,8 +74,15 @@ pub fn main<S: Sidecar>(sidecar: &S) -> ExitCode {
     let mut args = env::args_os();
     let name = args.next().unwrap_or_default();
     let args: Vec<OsString> = args.collect();
-    if Path::new(&name).file_name() == Some(OsStr::new(&status::client::program(definition))) {
+    let name = Path::new(&name).file_name().unwrap_or_default();
+    if name == OsStr::new(&status::client::program(definition)) {
         return status::client::run(sidecar, &args);
+    }
+    if name == OsStr::new(&drain::program(definition)) {
+        return drain::run(sidecar, &args);
+    }
+    if name == OsStr::new(&run::program(definition)) {
+        return run::run(sidecar, &args);
     }
     match args.split_first() {
         None => exec_d::main(sidecar),

@@ -46,8 +46,14 @@ pub(crate) struct Limits {
     pub(crate) log_interval: Duration,
     /// How long an agent has to run after a crash loop until the log says that it has recovered.
     pub(crate) recovered_after: Duration,
-    /// How long the agent may take to exit after SIGTERM, once the app has exited.
+    /// How long the agent may take to exit after SIGTERM, once the app has exited, unless the
+    /// sidecar says otherwise.
     pub(crate) stop_timeout: Duration,
+    /// How long the agent stays after a command that the run program has started, so that the last
+    /// responses get out.
+    pub(crate) linger: Duration,
+    /// How many clients at a time wait for the end of the agent.
+    pub(crate) max_drain_clients: usize,
     /// How long the kernel may take to end the agent after SIGKILL.
     pub(crate) kill_timeout: Duration,
     /// How often to check whether an app that has the supervisor for its child waits for it.
@@ -66,6 +72,8 @@ pub(crate) struct Limits {
     pub(crate) clients_interval: Duration,
     /// How long the status program waits for an answer.
     pub(crate) status_timeout: Duration,
+    /// How often the status program asks while it waits for the agent to run.
+    pub(crate) status_interval: Duration,
     /// How often to ask for what the kernel reports by itself elsewhere: whether the app is alive,
     /// where there is no pidfd; for clients after one that could not be accepted.
     pub(crate) poll_interval: Duration,
@@ -90,7 +98,9 @@ impl Default for Limits {
             crash_loop_threshold: 5,
             log_interval: Duration::from_mins(1),
             recovered_after: Duration::from_secs(30),
-            stop_timeout: Duration::from_secs(2),
+            stop_timeout: crate::STOP_TIMEOUT,
+            linger: Duration::from_secs(1),
+            max_drain_clients: 32,
             kill_timeout: Duration::from_millis(500),
             // From the end of the app's last child to that of the supervisor, 3 s at most: the
             // check that comes next, how long the app sleeps, and the agent's timeout.
@@ -102,6 +112,7 @@ impl Default for Limits {
             clients_per_turn: 32,
             clients_interval: Duration::from_millis(10),
             status_timeout: Duration::from_secs(1),
+            status_interval: Duration::from_millis(100),
             poll_interval: Duration::from_millis(500),
         }
     }

@@ -8,14 +8,14 @@ use std::fs;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::linux::net::SocketAddrExt as _;
-use std::os::unix::net::{SocketAddr, UnixListener};
+use std::os::unix::net::{SocketAddr, UnixListener, UnixStream};
 use std::time::Duration;
 
 use nix::sys::socket::{self, sockopt::PeerCredentials};
 use rustix::io::Errno;
 use rustix::net::sockopt::{self, Timeout};
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
-use rustix::process::{self, Uid};
+use rustix::process::{self, Pid, Uid};
 
 use crate::random;
 
@@ -79,28 +79,83 @@ pub(crate) fn is_marked(name: &LockName) -> bool {
     })
 }
 
+/// What a client wants of the holder of a lock. It is part of the name of the client's socket, so
+/// that the holder knows it without reading.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Purpose {
+    /// A report. The client's socket has no name.
+    Status,
+    /// That the agent ends, whichever process of the container asks for it.
+    Drain,
+    /// That the agent ends, for the program that runs the app as its child.
+    Run,
+}
+
+impl Purpose {
+    const NAMED: [(Self, &'static str); 2] = [(Self::Drain, "drain"), (Self::Run, "run")];
+
+    fn prefix(sidecar: &str, word: &str) -> String {
+        format!("{sidecar}-{word}/")
+    }
+
+    fn keyword(self) -> Option<&'static str> {
+        let mut named = Self::NAMED.into_iter();
+        named.find_map(|(purpose, word)| (purpose == self).then_some(word))
+    }
+
+    /// What the client at the other end of a connection wants.
+    pub(crate) fn of(client: &UnixStream, sidecar: &str) -> Self {
+        let address = client.peer_addr().ok();
+        let name = address.as_ref().and_then(SocketAddr::as_abstract_name);
+        let mut named = Self::NAMED.into_iter();
+        named
+            .find(|(_, word)| {
+                name.is_some_and(|name| name.starts_with(Self::prefix(sidecar, word).as_bytes()))
+            })
+            .map_or(Self::Status, |(purpose, _)| purpose)
+    }
+}
+
 /// Connects to the holder of a lock.
 ///
 /// # Errors
 ///
 /// `AGAIN` if the holder's queue of clients stays full until the timeout: connect(2) waits for room
 /// in it, no longer than `SO_SNDTIMEO`.
-pub(crate) fn connect(name: &LockName, timeout: Duration) -> Result<OwnedFd, Errno> {
+pub(crate) fn connect(
+    name: &LockName,
+    purpose: Purpose,
+    timeout: Duration,
+) -> Result<OwnedFd, Errno> {
     let address = SocketAddrUnix::new_abstract_name(name.socket().as_bytes())?;
     let flags = SocketFlags::CLOEXEC;
     let socket = rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
+    if let Some(word) = purpose.keyword() {
+        let own = format!("{}{}", Purpose::prefix(name.sidecar, word), random::draw());
+        rustix::net::bind(&socket, &SocketAddrUnix::new_abstract_name(own.as_bytes())?)?;
+    }
     sockopt::set_socket_timeout(&socket, Timeout::Send, Some(timeout))?;
     rustix::net::connect(&socket, &address)?;
     Ok(socket)
 }
 
-/// The user at the other end of a connection: the one who connected, or who took the lock. `None`
-/// if the kernel does not tell.
-pub(crate) fn peer(connection: impl AsFd) -> Option<Uid> {
+/// The process at the other end of a connection: the one that connected, or that took the lock.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct Peer {
+    pub(crate) user: Uid,
+    /// `None` for a process of another PID namespace.
+    pub(crate) pid: Option<Pid>,
+}
+
+/// Whose the other end of a connection is. `None` if the kernel does not tell.
+pub(crate) fn peer(connection: impl AsFd) -> Option<Peer> {
     // By nix, as rustix's credentials cannot be those of a process of another pid namespace, whose
     // pid is 0 here.
     let credentials = socket::getsockopt(&connection, PeerCredentials).ok()?;
-    Some(Uid::from_raw(credentials.uid()))
+    Some(Peer {
+        user: Uid::from_raw(credentials.uid()),
+        pid: Pid::from_raw(credentials.pid()),
+    })
 }
 
 /// Whether this process trusts a user, in asking and in answering: its own user and root.
@@ -169,11 +224,32 @@ mod tests {
     fn own_user_and_root_are_trusted_and_no_other() {
         let name = numbered(2);
         let _lock = acquire(&name).unwrap();
-        let connection = connect(&name, Duration::from_secs(1)).unwrap();
-        let own = peer(&connection).unwrap();
-        assert_eq!(own, process::geteuid());
+        let connection = connect(&name, Purpose::Status, Duration::from_secs(1)).unwrap();
+        let Peer { user: own, pid } = peer(&connection).unwrap();
+        assert_eq!((own, pid), (process::geteuid(), Some(process::getpid())));
         assert!(is_trusted(own) && is_trusted(Uid::ROOT));
         assert!(!is_trusted(Uid::from_raw(own.as_raw() + 1)));
+    }
+
+    #[test]
+    fn holder_knows_what_a_client_wants_without_reading() {
+        let name = numbered(5);
+        let lock = UnixListener::from(acquire(&name).unwrap());
+        for purpose in [
+            Purpose::Drain,
+            Purpose::Status,
+            Purpose::Run,
+            Purpose::Drain,
+        ] {
+            let _client = connect(&name, purpose, Duration::from_secs(1)).unwrap();
+            let (accepted, _) = lock.accept().unwrap();
+            assert_eq!(Purpose::of(&accepted, name.sidecar), purpose);
+            assert_eq!(
+                Purpose::of(&accepted, "sidecar"),
+                Purpose::Status,
+                "another's"
+            );
+        }
     }
 
     #[test]
@@ -184,7 +260,7 @@ mod tests {
         let timeout = Duration::from_millis(50);
         let mut connections = Vec::new();
         let error = loop {
-            match connect(&name, timeout) {
+            match connect(&name, Purpose::Status, timeout) {
                 Ok(connection) => connections.push(connection),
                 Err(error) => break error,
             }

@@ -2,6 +2,7 @@
 //! to what, and what to do now.
 
 use std::fmt::{self, Display, Formatter};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::config::SupervisorConfig;
@@ -13,17 +14,52 @@ use crate::state_machine::Notice;
 /// A message about a start, which no state machine decides.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) enum Message {
-    AlreadySupervised { address: String },
-    LockUnavailable { address: String, error: String },
-    AppUnwatchable { error: String },
-    PidfdUnavailable { error: String },
-    SupervisorNotStarted { error: String },
-    Panicked { details: String },
-    UnknownArgument { argument: String },
-    MalformedConfig { argument: &'static str },
-    NetlinkUnavailable { error: String },
-    ProbeUnavailable { error: String },
-    SupervisorFailed { error: String },
+    AlreadySupervised {
+        address: String,
+    },
+    LockUnavailable {
+        address: String,
+        error: String,
+    },
+    AppUnwatchable {
+        error: String,
+    },
+    PidfdUnavailable {
+        error: String,
+    },
+    SupervisorNotStarted {
+        error: String,
+    },
+    Panicked {
+        details: String,
+    },
+    UnknownArgument {
+        argument: String,
+    },
+    MalformedConfig {
+        argument: &'static str,
+    },
+    NetlinkUnavailable {
+        error: String,
+    },
+    ProbeUnavailable {
+        error: String,
+    },
+    SupervisorFailed {
+        error: String,
+    },
+    ValueUnreadable {
+        name: String,
+        path: PathBuf,
+        error: String,
+    },
+    RunWithoutCommand {
+        program: String,
+    },
+    CommandNotRun {
+        command: String,
+        error: String,
+    },
 }
 
 impl Display for Message {
@@ -71,6 +107,21 @@ impl Display for Message {
             Self::ProbeUnavailable { error } => write!(
                 f,
                 "Unable to see whether the app listens ({error}); starting the agent without waiting for it."
+            ),
+            Self::ValueUnreadable { name, path, error } => write!(
+                f,
+                "Unable to read {name} in {} ({error}). The agent starts with the value that it had when the app started.",
+                path.display()
+            ),
+            Self::RunWithoutCommand { program } => {
+                write!(
+                    f,
+                    "No command to run. Call it with one: {program} COMMAND [ARGUMENT…]."
+                )
+            }
+            Self::CommandNotRun { command, error } => write!(
+                f,
+                "Unable to run {command}: {error}. Check the command of this process type."
             ),
             Self::SupervisorFailed { error } => write!(
                 f,
@@ -150,6 +201,16 @@ impl Display for NoticeText<'_> {
                  that the app can exit too. If the app continues, it has no agent: to keep one, run an init such as tini as \
                  process 1."
             ),
+            Notice::DrainRequested { agent_runs: true } => write!(
+                f,
+                "Asked to drain. The agent finishes its requests, exits, and will not be restarted."
+            ),
+            Notice::DrainRequested { agent_runs: false } => {
+                write!(
+                    f,
+                    "Asked to drain. No agent runs, and none will be started."
+                )
+            }
             Notice::KillingAgent => write!(
                 f,
                 "The agent did not exit in time after SIGTERM. Killing it."

@@ -31,7 +31,10 @@ pub(crate) fn run(definition: Definition, arguments: &[OsString]) -> ExitCode {
     let log = Log::new(definition.name, config.verbosity);
     detach();
     let app = config.app;
-    let limits = Limits::default();
+    let limits = Limits {
+        stop_timeout: config.stop_timeout,
+        ..Limits::default()
+    };
     let result = EventLoop::new(definition, config, limits.clone(), log).and_then(EventLoop::run);
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -16,6 +16,7 @@ struct Case {
     is_main: bool,
     has_terminal: bool,
     binding: fn() -> Binding,
+    token_file: fn() -> io::Result<OsString>,
     agent: Option<&'static str>,
     agent_is_installed: bool,
 }
@@ -38,6 +39,7 @@ fn with(changes: &[(&str, &str)]) -> Case {
         is_main: false,
         has_terminal: false,
         binding: Binding::default,
+        token_file: || Ok("from a file".into()),
         agent: Some("/layers/agent/libexec/backplane"),
         agent_is_installed: true,
     }
@@ -51,6 +53,7 @@ impl Case {
             is_main: self.is_main,
             has_terminal: self.has_terminal,
             read_binding: &|_| (self.binding)(),
+            read_token: &|_| (self.token_file)(),
             agent: self.agent.map(Path::new),
             is_file: &|_| self.agent_is_installed,
         })
@@ -101,6 +104,8 @@ fn web_process_with_token_labels_and_port_is_started() {
             agent: PathBuf::from("/layers/agent/libexec/backplane"),
             wait_for_app: true,
             drain: Drain::Keep,
+            stop_timeout: Duration::from_secs(5),
+            token_path: None,
             environment: agent_environment::of_agent(
                 &environment(&BOOTABLE[1..3]),
                 Path::new("/layers/agent/libexec"),
@@ -120,10 +125,12 @@ fn choices_reach_the_plan() {
     let (plan, _) = with(&[
         ("BACKPLANE_WAIT_FOR_APP", "no"),
         ("BACKPLANE_DRAIN", "stop"),
+        ("BACKPLANE_STOP_TIMEOUT", "30"),
     ])
     .started();
     assert!(!plan.wait_for_app);
     assert_eq!(plan.drain, Drain::Stop);
+    assert_eq!(plan.stop_timeout, Duration::from_secs(30));
     for (word, verbosity) in [
         ("quiet", Verbosity::Quiet),
         ("debug", Verbosity::Debug),
@@ -261,7 +268,7 @@ fn rule_4_allow_list_lets_only_its_types_through_and_ignore_wins() {
 
 #[test]
 fn rule_5_one_off_is_skipped_silently() {
-    for process_type in ["run", "release", "scheduler"] {
+    for process_type in ["run", "release", "scheduler", "advanced-scheduler"] {
         let notes = with(&[
             ("BACKPLANE_PROCESS_TYPE", process_type),
             ("BACKPLANE_TOKEN", ""),
@@ -277,15 +284,14 @@ fn rule_5_one_off_is_skipped_silently() {
             "{notes:?}"
         );
     }
-    assert_eq!(
-        with(&[("HEROKU_TEST_RUN_ID", "x")]).skipped(),
-        [LogEntry::debug(Message::TestRun)]
-    );
-    with(&[
-        ("HEROKU_TEST_RUN_ID", "x"),
-        ("BACKPLANE_PROCESS_ALLOW", "web"),
-    ])
-    .started();
+    for (variable, value) in [("HEROKU_TEST_RUN_ID", "x"), ("CNB_EXEC_ENV", "test")] {
+        assert_eq!(
+            with(&[(variable, value)]).skipped(),
+            [LogEntry::debug(Message::TestRun { variable })]
+        );
+        with(&[(variable, value), ("BACKPLANE_PROCESS_ALLOW", "web")]).started();
+    }
+    with(&[("CNB_EXEC_ENV", "production")]).started();
     for process_type in ["runner", "web", "worker", "Release"] {
         with(&[("BACKPLANE_PROCESS_TYPE", process_type)]).started();
     }
@@ -371,7 +377,7 @@ fn rules_are_tried_in_their_order() {
         |message| matches!(message, Message::Disabled),
         |message| matches!(message, Message::IgnoredType { .. }),
         |message| matches!(message, Message::NotAllowedType { .. }),
-        |message| matches!(message, Message::TestRun),
+        |message| matches!(message, Message::TestRun { .. }),
         |message| matches!(message, Message::NoToken),
         |message| matches!(message, Message::NoLabels { .. }),
         |message| matches!(message, Message::NoUpstream),
@@ -394,6 +400,7 @@ fn no_bytes_in_any_variable_make_it_panic() {
         "PORT",
         "DYNO",
         "HEROKU_TEST_RUN_ID",
+        "CNB_EXEC_ENV",
         "SERVICE_BINDING_ROOT",
         "PATH",
     ]);

@@ -18,7 +18,10 @@ fn every_message() -> Vec<(&'static str, Message)> {
                 Message::IgnoredType { .. } => "ignored type",
                 Message::NotAllowedType { .. } => "type not on the allow list",
                 Message::OneOff { .. } => "one-off",
-                Message::TestRun => "test run",
+                Message::TestRun { .. } => "test run",
+                Message::MalformedSeconds { .. } => "malformed seconds",
+                Message::TokenFileUnreadable { .. } => "unreadable token file",
+                Message::LabelLeftOut { .. } => "label left out",
                 Message::UnknownType => "unknown type",
                 Message::BindingUnreadable { .. } => "unreadable binding",
                 Message::NoToken => "no token",
@@ -40,12 +43,20 @@ fn every_message() -> Vec<(&'static str, Message)> {
 }
 
 fn settings() -> Vec<Message> {
-    vec![Message::MalformedSetting {
-        name: "BACKPLANE_DRAIN",
-        value: "sotp".to_owned(),
-        wanted: vec!["keep", "stop"],
-        taken: "keep",
-    }]
+    vec![
+        Message::MalformedSetting {
+            name: "BACKPLANE_DRAIN",
+            value: "sotp".to_owned(),
+            wanted: vec!["keep", "stop"],
+            taken: "keep",
+        },
+        Message::MalformedSeconds {
+            name: "BACKPLANE_STOP_TIMEOUT",
+            value: "5s".to_owned(),
+            max: 600,
+            taken: 5,
+        },
+    ]
 }
 
 fn decision() -> Vec<Message> {
@@ -62,10 +73,16 @@ fn decision() -> Vec<Message> {
             process_type: Some("release".to_owned()),
         },
         Message::OneOff { process_type: None },
-        Message::TestRun,
+        Message::TestRun {
+            variable: "CNB_EXEC_ENV",
+        },
         Message::UnknownType,
         Message::BindingUnreadable {
             path: PathBuf::from("/bindings/backplane/token"),
+            error: "Permission denied (os error 13)".to_owned(),
+        },
+        Message::TokenFileUnreadable {
+            path: PathBuf::from("/run/secrets/token"),
             error: "Permission denied (os error 13)".to_owned(),
         },
         Message::NoToken,
@@ -83,6 +100,10 @@ fn decision() -> Vec<Message> {
         },
         Message::LabelWithoutValue {
             label: "shop".to_owned(),
+        },
+        Message::LabelLeftOut {
+            label: "pod={POD_NAME}".to_owned(),
+            variable: "POD_NAME".to_owned(),
         },
         Message::NoUpstream,
         Message::MalformedPort {

@@ -31,6 +31,9 @@ fn every_message() -> Vec<(&'static str, String)> {
             Message::NetlinkUnavailable { .. } => "netlink unavailable",
             Message::ProbeUnavailable { .. } => "probe unavailable",
             Message::SupervisorFailed { .. } => "supervisor failed",
+            Message::ValueUnreadable { .. } => "value unreadable",
+            Message::RunWithoutCommand { .. } => "run without command",
+            Message::CommandNotRun { .. } => "command not run",
         };
         (name, message.to_string())
     });
@@ -48,6 +51,7 @@ fn every_message() -> Vec<(&'static str, String)> {
             Notice::AppListensAgain => "app listens again",
             Notice::AgentDrained { .. } => "agent drained",
             Notice::ShutdownRequested => "shutdown requested",
+            Notice::DrainRequested { .. } => "drain requested",
             Notice::AppExited { .. } => "app exited",
             Notice::AppWaitsForSupervisor => "app waits for supervisor",
             Notice::KillingAgent => "killing agent",
@@ -92,6 +96,18 @@ fn messages() -> Vec<Message> {
         Message::NetlinkUnavailable { error: error() },
         Message::ProbeUnavailable { error: error() },
         Message::SupervisorFailed { error: error() },
+        Message::ValueUnreadable {
+            name: "TOKEN".to_owned(),
+            path: "/run/secrets/token".into(),
+            error: error(),
+        },
+        Message::RunWithoutCommand {
+            program: "agent-run".to_owned(),
+        },
+        Message::CommandNotRun {
+            command: "gunicorn".to_owned(),
+            error: "No such file or directory (os error 2)".to_owned(),
+        },
     ]
 }
 
@@ -140,6 +156,8 @@ fn notices() -> Vec<(Notice, Verbosity)> {
             exit: Exit::Status(0),
         },
         Notice::ShutdownRequested,
+        Notice::DrainRequested { agent_runs: true },
+        Notice::DrainRequested { agent_runs: false },
         Notice::AppExited { agent_runs: true },
         Notice::AppExited { agent_runs: false },
         Notice::AppWaitsForSupervisor,

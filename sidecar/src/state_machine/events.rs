@@ -33,6 +33,8 @@ pub(crate) enum Event {
     },
     /// SIGTERM to the supervisor.
     ShutdownRequested,
+    /// A client asks for the end of the agent.
+    DrainRequested,
     AppExited,
     /// What the app does, which has the supervisor for its child.
     AppChecked(Activity),
@@ -75,6 +77,7 @@ pub(crate) enum Notice {
     AppListensAgain,
     AgentDrained { exit: Exit },
     ShutdownRequested,
+    DrainRequested { agent_runs: bool },
     AppExited { agent_runs: bool },
     AppWaitsForSupervisor,
     KillingAgent,
@@ -97,7 +100,8 @@ pub(crate) enum AgentState {
     /// The app does not listen yet, or no longer, and there is no agent.
     Waiting,
     Running,
-    /// It was asked to finish its requests and exit, because the app does not listen.
+    /// It was asked to finish its requests and exit, because the app does not listen or a client
+    /// asked for it.
     Draining,
     /// It has exited and restarts soon.
     Restarting,

@@ -74,6 +74,13 @@ impl State {
     };
 }
 
+/// Why the agent that runs, if any, is the last one.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum LastAgent {
+    ShutdownRequested,
+    DrainRequested,
+}
+
 /// The state machine of a supervisor.
 #[derive(Debug)]
 pub(crate) struct StateMachine {
@@ -87,7 +94,8 @@ pub(crate) struct StateMachine {
     next_probe: Moment,
     deadlock: Deadlock,
     next_check: Moment,
-    shutdown_requested: bool,
+    /// Why no agent is started any more.
+    last_agent: Option<LastAgent>,
     failures: Failures,
     /// When the present state was entered.
     since: Moment,
@@ -111,7 +119,7 @@ impl StateMachine {
             },
             next_probe: Moment::ZERO,
             deadlock: Deadlock::default(),
-            shutdown_requested: false,
+            last_agent: None,
             failures: Failures::default(),
             since: Moment::ZERO,
             starts: 0,
@@ -166,6 +174,10 @@ impl StateMachine {
             self.state,
             State::Stopping { .. } | State::Killed { .. } | State::Finished
         );
+        // Who asked for a drain waits for that, and has a limit of time of its own.
+        let is_ending = is_ending
+            || (self.last_agent == Some(LastAgent::DrainRequested)
+                && matches!(self.state, State::Draining { .. }));
         // One that is in no hurry waits for a probe or a timer that comes soon, so that both cost
         // one wakeup.
         let latest_check = self.next_check + self.limits.app_check_interval;
@@ -212,6 +224,11 @@ impl StateMachine {
         self.starts.saturating_sub(1)
     }
 
+    /// Whether no agent runs and none will be started.
+    pub(crate) fn has_ended(&self) -> bool {
+        matches!(self.state, State::Ended | State::Finished)
+    }
+
     pub(crate) fn last_exit(&self) -> Option<&Exit> {
         self.last_exit.as_ref()
     }
@@ -240,6 +257,7 @@ impl StateMachine {
                 jitter,
             } => self.agent_exited(exit, others_live, jitter, now),
             Event::ShutdownRequested => self.shutdown_requested(),
+            Event::DrainRequested => self.drain_requested(),
             Event::AppExited => self.app_exited(now),
             Event::AppChecked(activity) => self.app_checked(activity, now),
             Event::TimerExpired => self.timer_expired(now),
@@ -415,7 +433,7 @@ impl StateMachine {
                 // The children of those that were killed have lost their parents by now.
                 State::Killed { .. } => return vec![Action::Kill],
                 // No other agent starts, so they may stay until the app has exited.
-                State::Running { .. } if self.shutdown_requested => return Vec::new(),
+                State::Running { .. } if self.last_agent.is_some() => return Vec::new(),
                 _ => {}
             }
         }
@@ -455,7 +473,7 @@ impl StateMachine {
     }
 
     fn agent_drained(&mut self, exit: Exit, now: Moment) -> Vec<Action> {
-        if self.shutdown_requested {
+        if self.last_agent.is_some() {
             return self.end(exit);
         }
         let mut actions = vec![Action::Log(Level::Info, Notice::AgentDrained { exit })];
@@ -471,7 +489,7 @@ impl StateMachine {
         jitter: Jitter,
         now: Moment,
     ) -> Vec<Action> {
-        if self.shutdown_requested {
+        if self.last_agent.is_some() {
             return self.end(exit);
         }
         let ran_for = now.saturating_sub(self.since);
@@ -499,10 +517,10 @@ impl StateMachine {
     }
 
     fn shutdown_requested(&mut self) -> Vec<Action> {
-        if self.shutdown_requested {
+        if self.last_agent.is_some() {
             return Vec::new();
         }
-        self.shutdown_requested = true;
+        self.last_agent = Some(LastAgent::ShutdownRequested);
         if matches!(
             self.state,
             State::StandingBy { .. } | State::Waiting { .. } | State::Restarting { .. }
@@ -510,6 +528,27 @@ impl StateMachine {
             self.state = State::Ended;
         }
         vec![Action::Log(Level::Debug, Notice::ShutdownRequested)]
+    }
+
+    fn drain_requested(&mut self) -> Vec<Action> {
+        if self.last_agent.replace(LastAgent::DrainRequested) == Some(LastAgent::DrainRequested) {
+            return Vec::new();
+        }
+        let log = |agent_runs| Action::Log(Level::Info, Notice::DrainRequested { agent_runs });
+        match self.state {
+            State::Running { .. } => {
+                self.state = State::Draining { kill_at: None };
+                vec![log(true), Action::Terminate]
+            }
+            State::Draining { .. } => vec![log(true)],
+            State::StandingBy { .. } | State::Waiting { .. } | State::Restarting { .. } => {
+                self.state = State::Ended;
+                vec![log(false)]
+            }
+            State::Ended | State::Stopping { .. } | State::Killed { .. } | State::Finished => {
+                Vec::new()
+            }
+        }
     }
 
     fn app_exited(&mut self, now: Moment) -> Vec<Action> {

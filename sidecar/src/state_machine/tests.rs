@@ -58,8 +58,12 @@ impl Script {
     }
 
     fn of_type(wait_for_app: bool, drain: Drain, is_expected: bool) -> Self {
+        let limits = Limits {
+            stop_timeout: Duration::from_secs(2),
+            ..Limits::default()
+        };
         Self {
-            machine: StateMachine::new(Limits::default(), wait_for_app, drain, is_expected),
+            machine: StateMachine::new(limits, wait_for_app, drain, is_expected),
             now: 0,
         }
     }

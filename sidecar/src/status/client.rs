@@ -7,17 +7,18 @@ use std::ffi::OsString;
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::net::UnixStream;
 use std::process::ExitCode;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{SigSet, Signal};
 use rustix::io::Errno;
 use rustix::process::{self, Uid};
 
-use super::MAX_REPORT;
+use super::{MAX_REPORT, NO_AGENT};
 use crate::definition::{Definition, Sidecar};
 use crate::environment::Environment;
 use crate::limits::Limits;
-use crate::lock::{self, LockName};
+use crate::lock::{self, LockName, Peer, Purpose};
 use crate::log;
 use crate::signals;
 
@@ -25,6 +26,10 @@ use crate::signals;
 const RUNNING: u8 = 0;
 const NOT_RUNNING: u8 = 1;
 const NO_SUPERVISOR: u8 = 2;
+
+/// What to do where the environment does not tell which supervisor to ask.
+pub(crate) const NO_ADDRESS: &str = "The address of the app is unknown here, so no supervisor can be asked. Set the same variables as \
+                                     for the app, such as PORT.";
 
 /// The name of the program.
 pub(crate) fn program(definition: Definition) -> String {
@@ -36,25 +41,20 @@ pub(crate) fn run<S: Sidecar>(sidecar: &S, arguments: &[OsString]) -> ExitCode {
     // Standard output may be a file that may not grow: the exit status still counts.
     signals::block(&SigSet::from(Signal::SIGXFSZ));
     let definition = Definition::of::<S>();
-    let format = match arguments {
-        [] => Ok(Format::Words),
-        [option] if option == "--json" => Ok(Format::Json),
-        [option] if option == "--help" => Err(RUNNING),
-        _ => Err(NO_SUPERVISOR),
-    };
-    let (text, status) = match format {
-        Ok(format) => {
-            let upstream = sidecar.upstream(&Environment::of_process());
-            let answer = upstream.map_or(Answer::NoAddress, |upstream| {
-                let name = LockName {
-                    sidecar: definition.name,
-                    address: upstream.address(),
-                };
-                ask(&name, Limits::default().status_timeout)
+    let (text, status) = match Arguments::parse(arguments) {
+        Some(Arguments::Ask { format, wait }) => {
+            let connection = sidecar.connection(&Environment::of_process());
+            let answer = connection.map_or(Answer::NoAddress, |connection| {
+                let name = connection.lock_name(definition);
+                ask_until_running(&name, wait, &Limits::default())
             });
-            answer.render(format, definition)
+            let (text, status) = answer.render(format, definition);
+            // Whatever kept it from running in time.
+            let is_late = wait.is_some() && status != RUNNING;
+            (text, if is_late { NOT_RUNNING } else { status })
         }
-        Err(status) => (help(definition), status),
+        Some(Arguments::Help) => (help(definition), RUNNING),
+        None => (help(definition), NO_SUPERVISOR),
     };
     let _ = io::stdout().write_all(text.as_bytes()); // A caller that closed it wants the exit status only.
     ExitCode::from(status)
@@ -63,14 +63,49 @@ pub(crate) fn run<S: Sidecar>(sidecar: &S, arguments: &[OsString]) -> ExitCode {
 fn help(definition: Definition) -> String {
     format!(
         "\
-Usage: {} [--json]
+Usage: {} [--json] [--wait SECONDS]
 
-Reports the state of the agent of this container's app. With --json, as a JSON object on one line.
+Reports the state of the agent of this container's app. With --json, as a JSON object on one line. With --wait, as soon as the \
+agent is running, or after so many seconds.
 
-Exit status: 0 the agent is running, 1 it is not, 2 no supervisor is here.
+Exit status: 0 the agent is running, 1 it is not (with --wait, not in time), 2 no supervisor is here.
 ",
         program(definition)
     )
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Arguments {
+    Help,
+    Ask {
+        format: Format,
+        /// How long to wait for the agent to run.
+        wait: Option<Duration>,
+    },
+}
+
+impl Arguments {
+    /// `None` for arguments that the program does not know.
+    fn parse(arguments: &[OsString]) -> Option<Self> {
+        let mut format = Format::Words;
+        let mut wait = None;
+        let mut rest = arguments;
+        loop {
+            rest = match rest {
+                [] => return Some(Self::Ask { format, wait }),
+                [option] if option == "--help" => return Some(Self::Help),
+                [option, rest @ ..] if option == "--json" => {
+                    format = Format::Json;
+                    rest
+                }
+                [option, seconds, rest @ ..] if option == "--wait" => {
+                    wait = Some(Duration::from_secs(seconds.to_str()?.parse().ok()?));
+                    rest
+                }
+                _ => return None,
+            };
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -157,12 +192,35 @@ impl Answer {
                 let words = "No supervisor runs an agent here. The app's log says why.";
                 (for_people(words.to_owned()), NO_SUPERVISOR)
             }
-            Self::NoAddress => {
-                let words = "The address of the app is unknown here, so no supervisor can be asked. Set the same variables as for the \
-                             app, such as PORT.";
-                (for_people(words.to_owned()), NO_SUPERVISOR)
-            }
+            Self::NoAddress => (for_people(NO_ADDRESS.to_owned()), NO_SUPERVISOR),
         }
+    }
+}
+
+/// Whether the supervisor that holds this lock has an agent, in whatever state.
+pub(crate) fn agent_lives(name: &LockName, timeout: Duration) -> bool {
+    match ask(name, timeout) {
+        Answer::Report { json, .. } => !json.contains(NO_AGENT),
+        _ => false,
+    }
+}
+
+/// Asks again and again until the agent runs or the time is up.
+fn ask_until_running(name: &LockName, wait: Option<Duration>, limits: &Limits) -> Answer {
+    let end = wait.map(|wait| Instant::now() + wait);
+    loop {
+        let answer = ask(name, limits.status_timeout);
+        let is_running = matches!(
+            answer,
+            Answer::Report {
+                is_running: true,
+                ..
+            }
+        );
+        if is_running || end.is_none_or(|end| Instant::now() >= end) {
+            return answer;
+        }
+        thread::sleep(limits.status_interval);
     }
 }
 
@@ -170,12 +228,12 @@ impl Answer {
 fn ask(name: &LockName, timeout: Duration) -> Answer {
     let end = Instant::now() + timeout;
     let address = name.address.clone();
-    let socket = match lock::connect(name, timeout) {
+    let socket = match lock::connect(name, Purpose::Status, timeout) {
         Ok(socket) => socket,
         Err(Errno::AGAIN) => return Answer::Timeout { address },
         Err(_) => return Answer::NoSupervisor,
     };
-    let Some(user) = lock::peer(&socket) else {
+    let Some(Peer { user, .. }) = lock::peer(&socket) else {
         return Answer::NoSupervisor;
     };
     if !lock::is_trusted(user) {

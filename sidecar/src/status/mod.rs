@@ -13,6 +13,9 @@ use crate::state_machine::AgentState;
 /// waits for its reader.
 pub(crate) const MAX_REPORT: usize = 64 * 1024;
 
+/// What the JSON of a report has while there is no agent.
+pub(crate) const NO_AGENT: &str = "\"agent_pid\":null";
+
 /// The longest text in a report. It stands in it twice, and in JSON some characters take two bytes.
 const MAX_TEXT: usize = 4 * 1024;
 
@@ -41,7 +44,7 @@ fn words(state: AgentState) -> (&'static str, &'static str) {
         AgentState::Running => ("running", "The agent is running"),
         AgentState::Draining => (
             "draining",
-            "The agent is finishing its requests, because the app no longer listens",
+            "The agent is finishing its requests, because the app no longer listens or a drain was requested",
         ),
         AgentState::Restarting => ("restarting", "The agent has exited and restarts soon"),
         AgentState::Ended => ("ended", "The agent has exited and will not be restarted"),

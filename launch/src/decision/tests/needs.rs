@@ -167,3 +167,35 @@ fn rule_9_no_installed_agent_is_skipped() {
         [LogEntry::warning(Message::UnknownLayer)]
     );
 }
+
+#[test]
+fn placeholders_in_labels_are_variables_of_the_app_and_the_process_type() {
+    let labels = |labels| ("BACKPLANE_LABELS", labels);
+    let case = with(&[
+        labels("pod={POD_NAME},type={BACKPLANE_PROCESS_TYPE}"),
+        ("POD_NAME", "shop-1"),
+    ]);
+    assert_eq!(case.labels(), "pod=shop-1,type=web");
+
+    let (plan, log) = with(&[labels("app=shop,pod={POD_NAME},t={BACKPLANE_TOKEN}")]).started();
+    assert_eq!(plan.labels, "app=shop");
+    let left_out = [
+        ("pod={POD_NAME}", "POD_NAME"),
+        ("t={BACKPLANE_TOKEN}", "BACKPLANE_TOKEN"),
+    ];
+    let expected = left_out.map(|(label, variable)| {
+        let (label, variable) = (label.to_owned(), variable.to_owned());
+        LogEntry::warning(Message::LabelLeftOut { label, variable })
+    });
+    assert_eq!(log, expected);
+
+    let log = with(&[labels("pod={POD_NAME}")]).skipped();
+    assert!(
+        matches!(log[0].message, Message::LabelLeftOut { .. }),
+        "{log:?}"
+    );
+    assert!(
+        matches!(log[1].message, Message::NoLabels { .. }),
+        "{log:?}"
+    );
+}

@@ -92,6 +92,10 @@ fn states() -> Vec<(&'static str, Script)> {
             "draining, told to end",
             then(draining(), Event::ShutdownRequested),
         ),
+        (
+            "draining, asked to drain",
+            then(running(Drain::Keep), Event::DrainRequested),
+        ),
         ("restarting, not yet", restarting(true)),
         ("restarting, now", later(restarting(true), 250)),
         (
@@ -107,7 +111,7 @@ fn states() -> Vec<(&'static str, Script)> {
     ]
 }
 
-fn events() -> [(&'static str, Event); 12] {
+fn events() -> [(&'static str, Event); 13] {
     [
         ("app listens", LISTENS),
         ("app is silent", SILENT),
@@ -118,6 +122,7 @@ fn events() -> [(&'static str, Event); 12] {
         ("agent exited", exited(1)),
         ("agent exited, not all", exited_with_others_left()),
         ("told to end", Event::ShutdownRequested),
+        ("asked to drain", Event::DrainRequested),
         ("app ended", Event::AppExited),
         ("time is up", Event::TimerExpired),
         ("app waits for us", Event::AppChecked(APP_WAITS)),

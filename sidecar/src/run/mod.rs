@@ -1,0 +1,297 @@
+//! The role `NAME-run`: runs the app's command as its child, is a good process 1, and orders the
+//! end of the command and the agent, so that no request is lost between them.
+//!
+//! As the exec.d program's supervisor cannot outlive process 1, an app that is process 1 takes the
+//! agent with it. This program is process 1 instead. It passes all signals on, reaps orphans, and
+//! exits with the command's status.
+
+mod ending;
+
+use std::ffi::OsString;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
+use std::process::{Child, Command, ExitCode, ExitStatus};
+use std::time::Instant;
+
+use nix::sys::signal::{SigSet, Signal};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
+use rustix::event::{PollFd, PollFlags, Timespec};
+use rustix::io::Errno;
+use rustix::process::{self, Pid, PidfdFlags, WaitOptions};
+
+use self::ending::{Action, Ending, Event, Timeouts};
+use crate::definition::{Connection, Definition, Sidecar};
+use crate::drain::{self, Request};
+use crate::environment::Environment;
+use crate::limits::Limits;
+use crate::lock::Purpose;
+use crate::log::{Level, Log, Verbosity};
+use crate::messages::Message;
+use crate::status::client;
+
+/// The exit statuses of a command that cannot be run, as shells have them.
+const NOT_FOUND: u8 = 127;
+const NOT_EXECUTABLE: u8 = 126;
+const USAGE: u8 = 2;
+
+/// What is added to the number of the signal that ended the command.
+const SIGNAL_OFFSET: i32 = 128;
+
+/// `si_code` of a signal that the kernel sent, such as for a key of the terminal: then it went to
+/// the command too, which is in the same process group (sigaction(2)).
+const SI_KERNEL: i32 = 0x80;
+
+/// The name of the program.
+pub(crate) fn program(definition: Definition) -> String {
+    format!("{}-run", definition.name)
+}
+
+/// Plays the role.
+pub(crate) fn run<S: Sidecar>(sidecar: &S, command: &[OsString]) -> ExitCode {
+    let definition = Definition::of::<S>();
+    let log = Log::new(definition.name, Verbosity::Info);
+    let Some((name, arguments)) = command.split_first() else {
+        let program = program(definition);
+        log.log(Level::Warning, &Message::RunWithoutCommand { program });
+        return ExitCode::from(USAGE);
+    };
+    let mut command = Command::new(name);
+    command.args(arguments);
+    let started = Signals::take().map(|signals| (signals, spawn(&mut command)));
+    let (signals, child) = match started {
+        Ok((signals, Ok(child))) => (signals, child),
+        // Without signals, nothing can be ordered: the app runs as without this program.
+        Err(_) => return not_run(name, &command.exec(), log),
+        Ok((_, Err(error))) => return not_run(name, &error, log),
+    };
+    let connection = sidecar.connection(&Environment::of_process());
+    let status = Supervision::new(definition, connection, signals, &child).run();
+    ExitCode::from(status)
+}
+
+/// Starts the command in a process group of its own, as a signal to that group is not for this
+/// process. On a terminal it stays in the group that the terminal's keys are for.
+fn spawn(command: &mut Command) -> io::Result<Child> {
+    // For a process that is not the first of its container.
+    let _ = process::set_child_subreaper(Some(process::getpid()));
+    if !rustix::termios::isatty(rustix::stdio::stdin()) {
+        command.process_group(0);
+    }
+    command.spawn()
+}
+
+fn not_run(name: &OsString, error: &io::Error, log: Log) -> ExitCode {
+    log.log(
+        Level::Warning,
+        &Message::CommandNotRun {
+            command: name.to_string_lossy().into_owned(),
+            error: error.to_string(),
+        },
+    );
+    ExitCode::from(match error.kind() {
+        io::ErrorKind::NotFound => NOT_FOUND,
+        _ => NOT_EXECUTABLE,
+    })
+}
+
+/// The signals that are passed on.
+struct Signals(SignalFd);
+
+impl Signals {
+    /// Takes all signals but those that a fault of this program raises. SIGTTOU is among the taken
+    /// ones, so that nothing on a terminal stops this process.
+    fn take() -> nix::Result<Self> {
+        let mut signals = SigSet::all();
+        for fault in [
+            Signal::SIGABRT,
+            Signal::SIGBUS,
+            Signal::SIGFPE,
+            Signal::SIGILL,
+            Signal::SIGSEGV,
+            Signal::SIGSYS,
+            Signal::SIGTRAP,
+        ] {
+            signals.remove(fault);
+        }
+        signals.thread_block()?;
+        SignalFd::with_flags(&signals, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC).map(Self)
+    }
+
+    /// The next signal for the command, by its number.
+    fn next(&self) -> Option<i32> {
+        loop {
+            let signal = self.0.read_signal().ok()??;
+            let number = i32::try_from(signal.ssi_signo).ok()?;
+            if number != Signal::SIGCHLD as i32 && signal.ssi_code != SI_KERNEL {
+                return Some(number);
+            }
+        }
+    }
+}
+
+/// The command, its signals, and the agent's end.
+struct Supervision {
+    definition: Definition,
+    connection: Option<Connection>,
+    limits: Limits,
+    signals: Signals,
+    /// `None` once it has exited.
+    command: Option<Pid>,
+    /// Readable once the command has exited, also where SIGCHLD is ignored. `None` if the kernel
+    /// refuses it.
+    pidfd: Option<OwnedFd>,
+    started: Instant,
+    ending: Ending,
+    request: Option<Request>,
+}
+
+impl Supervision {
+    fn new(
+        definition: Definition,
+        connection: Option<Connection>,
+        signals: Signals,
+        child: &Child,
+    ) -> Self {
+        let limits = Limits::default();
+        let timeouts = Timeouts {
+            stop: connection
+                .as_ref()
+                .map_or(limits.stop_timeout, |connection| connection.stop_timeout),
+            linger: limits.linger,
+        };
+        let drain = connection
+            .as_ref()
+            .map_or_else(Default::default, |connection| connection.drain);
+        Self {
+            definition,
+            connection,
+            limits,
+            signals,
+            command: Some(Pid::from_child(child)),
+            pidfd: process::pidfd_open(Pid::from_child(child), PidfdFlags::empty()).ok(),
+            started: Instant::now(),
+            ending: Ending::new(drain, timeouts),
+            request: None,
+        }
+    }
+
+    /// Runs until the command and the agent have ended, and returns the status to exit with.
+    fn run(mut self) -> u8 {
+        loop {
+            self.wait();
+            // Everything that there is to reap first: the command may have exited before a signal
+            // came that was meant for it.
+            while let Some(event) = self.exited_command().or_else(|| self.next_event()) {
+                if let Some(status) = self.dispatch(event) {
+                    return status;
+                }
+            }
+        }
+    }
+
+    /// Sleeps until a signal comes, the agent has ended, or the time is up.
+    fn wait(&self) {
+        let timeout = self.ending.timer().map(|at| {
+            let left = at.saturating_sub(self.started.elapsed());
+            Timespec::try_from(left).unwrap_or_default()
+        });
+        let request = self.request.as_ref().map(Request::descriptor);
+        let mut descriptors: Vec<PollFd<'_>> = [
+            Some(self.signals.0.as_fd()),
+            self.pidfd.as_ref().map(AsFd::as_fd),
+            request,
+        ]
+        .into_iter()
+        .flatten()
+        .map(|descriptor| PollFd::from_borrowed_fd(descriptor, PollFlags::IN))
+        .collect();
+        let _ = rustix::event::poll(&mut descriptors, timeout.as_ref()); // EINTR: then there is nothing.
+    }
+
+    fn next_event(&mut self) -> Option<Event> {
+        if let Some(signal) = self.signals.next() {
+            return Some(Event::Signal(signal));
+        }
+        if self.request.as_mut().is_some_and(Request::has_ended) {
+            self.request = None;
+            return Some(Event::AgentEnded);
+        }
+        let is_due = |at| self.started.elapsed() >= at;
+        self.ending
+            .timer()
+            .is_some_and(is_due)
+            .then_some(Event::TimerExpired)
+    }
+
+    /// Reaps what has exited, and returns the command's end if that is among it.
+    fn exited_command(&mut self) -> Option<Event> {
+        self.command?;
+        let status = loop {
+            match process::wait(WaitOptions::NOHANG) {
+                Ok(Some((pid, status))) if Some(pid) == self.command => {
+                    break exit_status(ExitStatus::from_raw(status.as_raw()));
+                }
+                Ok(Some(_)) => {}
+                // SIGCHLD is ignored here, so the kernel reaps by itself.
+                Err(Errno::CHILD) => break u8::MAX,
+                Ok(None) | Err(_) => return None,
+            }
+        };
+        self.command = None;
+        self.pidfd = None;
+        Some(Event::CommandExited {
+            status,
+            agent_runs: self.agent_lives(),
+        })
+    }
+
+    fn agent_lives(&self) -> bool {
+        self.connection.as_ref().is_some_and(|connection| {
+            client::agent_lives(
+                &connection.lock_name(self.definition),
+                self.limits.status_timeout,
+            )
+        })
+    }
+
+    /// Passes an event on and does what it asks for. Returns the status to exit with.
+    fn dispatch(&mut self, event: Event) -> Option<u8> {
+        match self.ending.handle(event, self.started.elapsed())? {
+            Action::Forward(signal) => {
+                // Not for real-time signals, which no crate sends safely.
+                if let (Some(command), Some(signal)) =
+                    (self.command, process::Signal::from_named_raw(signal))
+                {
+                    let _ = process::kill_process(command, signal); // EPERM: it has another user by now.
+                }
+                None
+            }
+            Action::Drain => {
+                self.request = self.connection.as_ref().and_then(|connection| {
+                    drain::send(
+                        &connection.lock_name(self.definition),
+                        Purpose::Run,
+                        self.limits.status_timeout,
+                    )
+                    .ok()
+                });
+                if self.request.is_none() {
+                    return self.dispatch(Event::AgentEnded);
+                }
+                None
+            }
+            Action::Exit(status) => Some(status),
+        }
+    }
+}
+
+/// The status as a shell has it.
+fn exit_status(status: ExitStatus) -> u8 {
+    let status = status
+        .code()
+        .or_else(|| Some(SIGNAL_OFFSET + status.signal()?));
+    status
+        .and_then(|status| u8::try_from(status).ok())
+        .unwrap_or(u8::MAX)
+}
