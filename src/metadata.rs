@@ -227,6 +227,8 @@ pub(crate) mod tests {
             "a/b",
             "a\0b",
             "\u{9b}31m",
+            "backplane-drain",
+            "backplane-run",
             "backplane-status",
             &long(256),
         ] {

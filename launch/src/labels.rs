@@ -98,16 +98,15 @@ fn expand<'l, 'a>(
     let mut expanded = format!("{key}=");
     while let Some((before, after)) = rest.split_once('{') {
         expanded.push_str(before);
-        match after.split_once('}').filter(|(name, _)| is_name(name)) {
-            Some((name, after)) => {
-                let found = value(name).filter(|value| is_part_of_label(value));
-                expanded.push_str(found.ok_or(name)?);
-                rest = after;
-            }
-            None => {
-                expanded.push('{');
-                rest = after;
-            }
+        rest = after;
+        if let Some((name, after)) = after.split_once('}')
+            && is_name(name)
+        {
+            let found = value(name).filter(|value| is_part_of_label(value));
+            expanded.push_str(found.ok_or(name)?);
+            rest = after;
+        } else {
+            expanded.push('{');
         }
     }
     Ok(expanded + rest)

@@ -88,6 +88,7 @@ pub fn main<S: Sidecar>(sidecar: &S) -> ExitCode {
         None => exec_d::main(sidecar),
         Some((role, args)) if role == supervise::ROLE => supervise::run(definition, args),
         Some((role, args)) if role == trampoline::ROLE => trampoline::run(args),
+        Some((role, args)) if role == run::ROLE => run::become_command(definition, args),
         Some((role, _)) => {
             let argument = role.to_string_lossy().into_owned();
             Log::new(definition.name, Verbosity::Info)

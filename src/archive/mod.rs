@@ -32,7 +32,8 @@ use crate::target::Target;
 pub(crate) const AGENT: &str = "backplane";
 
 /// The names of our own programs in the agent's directory, which no archive may contain.
-pub(crate) const RESERVED_NAMES: [&str; 1] = ["backplane-status"];
+pub(crate) const RESERVED_NAMES: [&str; 3] =
+    ["backplane-drain", "backplane-run", "backplane-status"];
 
 /// How much memory all paths of an archive may take.
 const MAX_ALL_PATHS_BYTES: usize = 4 << 20;

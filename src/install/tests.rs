@@ -261,8 +261,10 @@ fn own_files_are_left_alone_by_an_installation() {
     let layer = fixture.path("layer");
     for _ in 0..2 {
         write_buildpack_files(&layer, Some(&metadata)).unwrap();
-        let link = fs_err::read_link(layer.join("libexec/backplane-status")).unwrap();
-        assert_eq!(link, Path::new("../exec.d/launch"));
+        for name in ["backplane-drain", "backplane-run", "backplane-status"] {
+            let link = fs_err::read_link(layer.join("libexec").join(name)).unwrap();
+            assert_eq!(link, Path::new("../exec.d/launch"));
+        }
         let checksum = fs_err::read_to_string(layer.join("agent.sha256")).unwrap();
         assert_eq!(checksum, format!("{}\n", metadata.sha256));
     }

@@ -6,6 +6,7 @@ mod agents;
 mod apps;
 mod boots;
 mod deadlocks;
+mod endings;
 mod stand_by;
 mod statuses;
 mod supervisors;

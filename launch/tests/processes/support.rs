@@ -121,7 +121,12 @@ impl Layer {
         if !link.is_symlink() {
             symlink("../exec.d/launch", &link).unwrap();
         }
-        let mut command = Command::new(link);
+        self.beside_app(&link)
+    }
+
+    /// A program with the environment of the app.
+    pub(crate) fn beside_app(&self, program: &Path) -> Command {
+        let mut command = Command::new(program);
         command
             .env_clear()
             .envs(self.variables.iter().map(|(name, value)| (name, value)));

@@ -166,6 +166,7 @@ fn is_end(signal: i32) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use super::Event::{AgentEnded, TimerExpired};
     use super::*;
 
     const TERM: Event = Event::Signal(Signal::SIGTERM as i32);
@@ -177,101 +178,103 @@ mod tests {
     const DRAIN: Option<Action> = Some(Action::Drain);
     const EXIT: Option<Action> = Some(Action::Exit(7));
 
-    fn exited(agent_runs: bool) -> Event {
+    const fn exited(agent_runs: bool) -> Event {
         Event::CommandExited {
             status: 7,
             agent_runs,
         }
     }
 
-    /// Every order that a user can meet: what happens, at which second, and what is done about it.
+    /// What happens, at which second, and what is done about it.
+    type Step = (u64, Event, Option<Action>);
+
+    const ORDERS: [(&str, Drain, &[Step]); 11] = [
+        (
+            "agent first",
+            Drain::Stop,
+            &[
+                (0, TERM, DRAIN),
+                (1, HUP, PASS_HUP),
+                (2, AgentEnded, PASS_TERM),
+                (3, TERM, PASS_TERM),
+                (4, exited(false), EXIT),
+            ],
+        ),
+        (
+            "agent first, and too slow",
+            Drain::Stop,
+            &[(0, INT, DRAIN), (5, TimerExpired, PASS_INT)],
+        ),
+        (
+            "no time for the agent",
+            Drain::Stop,
+            &[
+                (0, TERM, DRAIN),
+                (1, INT, PASS_INT),
+                (1, AgentEnded, None),
+                (2, INT, PASS_INT),
+                (3, exited(true), DRAIN),
+                (4, AgentEnded, EXIT),
+            ],
+        ),
+        (
+            "the command exits meanwhile",
+            Drain::Stop,
+            &[
+                (0, TERM, DRAIN),
+                (1, exited(true), DRAIN),
+                (2, AgentEnded, EXIT),
+            ],
+        ),
+        (
+            "the command exits by itself",
+            Drain::Stop,
+            &[(0, exited(true), DRAIN), (5, TimerExpired, EXIT)],
+        ),
+        ("no agent", Drain::Stop, &[(0, exited(false), EXIT)]),
+        (
+            "agent last",
+            Drain::Keep,
+            &[
+                (0, TERM, PASS_TERM),
+                (1, INT, PASS_INT),
+                (2, exited(true), None),
+                (3, TimerExpired, DRAIN),
+                (4, AgentEnded, EXIT),
+            ],
+        ),
+        (
+            "agent last, and too slow",
+            Drain::Keep,
+            &[
+                (0, exited(true), None),
+                (1, TimerExpired, DRAIN),
+                (6, TimerExpired, EXIT),
+            ],
+        ),
+        (
+            "no time to linger",
+            Drain::Keep,
+            &[
+                (0, exited(true), None),
+                (0, HUP, None),
+                (0, TERM, DRAIN),
+                (0, HUP, None),
+                (0, TERM, EXIT),
+            ],
+        ),
+        ("no agent to keep", Drain::Keep, &[(0, exited(false), EXIT)]),
+        (
+            "other signals",
+            Drain::Stop,
+            &[(0, HUP, PASS_HUP), (0, TimerExpired, None)],
+        ),
+    ];
+
+    /// Every order that a user can meet.
     #[test]
     fn events_are_answered_in_their_order() {
-        use Event::{AgentEnded, TimerExpired};
-        type Step = (u64, Event, Option<Action>);
-        let cases: [(&str, Drain, &[Step]); 11] = [
-            (
-                "agent first",
-                Drain::Stop,
-                &[
-                    (0, TERM, DRAIN),
-                    (1, HUP, PASS_HUP),
-                    (2, AgentEnded, PASS_TERM),
-                    (3, TERM, PASS_TERM),
-                    (4, exited(false), EXIT),
-                ],
-            ),
-            (
-                "agent first, and too slow",
-                Drain::Stop,
-                &[(0, INT, DRAIN), (5, TimerExpired, PASS_INT)],
-            ),
-            (
-                "no time for the agent",
-                Drain::Stop,
-                &[
-                    (0, TERM, DRAIN),
-                    (1, INT, PASS_INT),
-                    (1, AgentEnded, None),
-                    (2, INT, PASS_INT),
-                    (3, exited(true), DRAIN),
-                    (4, AgentEnded, EXIT),
-                ],
-            ),
-            (
-                "the command exits meanwhile",
-                Drain::Stop,
-                &[
-                    (0, TERM, DRAIN),
-                    (1, exited(true), DRAIN),
-                    (2, AgentEnded, EXIT),
-                ],
-            ),
-            (
-                "the command exits by itself",
-                Drain::Stop,
-                &[(0, exited(true), DRAIN), (5, TimerExpired, EXIT)],
-            ),
-            ("no agent", Drain::Stop, &[(0, exited(false), EXIT)]),
-            (
-                "agent last",
-                Drain::Keep,
-                &[
-                    (0, TERM, PASS_TERM),
-                    (1, INT, PASS_INT),
-                    (2, exited(true), None),
-                    (3, TimerExpired, DRAIN),
-                    (4, AgentEnded, EXIT),
-                ],
-            ),
-            (
-                "agent last, and too slow",
-                Drain::Keep,
-                &[
-                    (0, exited(true), None),
-                    (1, TimerExpired, DRAIN),
-                    (6, TimerExpired, EXIT),
-                ],
-            ),
-            (
-                "no time to linger",
-                Drain::Keep,
-                &[
-                    (0, exited(true), None),
-                    (0, HUP, None),
-                    (0, TERM, DRAIN),
-                    (0, HUP, None),
-                    (0, TERM, EXIT),
-                ],
-            ),
-            ("no agent to keep", Drain::Keep, &[(0, exited(false), EXIT)]),
-            (
-                "other signals",
-                Drain::Stop,
-                &[(0, HUP, PASS_HUP), (0, TimerExpired, None)],
-            ),
-        ];
-        for (name, drain, steps) in cases {
+        for (name, drain, steps) in ORDERS {
             let timeouts = Timeouts {
                 stop: Duration::from_secs(5),
                 linger: Duration::from_secs(1),

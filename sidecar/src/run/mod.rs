@@ -7,10 +7,12 @@
 
 mod ending;
 
+use std::env;
 use std::ffi::OsString;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
+use std::path::PathBuf;
 use std::process::{Child, Command, ExitCode, ExitStatus};
 use std::time::Instant;
 
@@ -29,6 +31,9 @@ use crate::lock::Purpose;
 use crate::log::{Level, Log, Verbosity};
 use crate::messages::Message;
 use crate::status::client;
+
+/// The role's name on the command line of the child.
+pub(crate) const ROLE: &str = "start-command";
 
 /// The exit statuses of a command that cannot be run, as shells have them.
 const NOT_FOUND: u8 = 127;
@@ -51,38 +56,46 @@ pub(crate) fn program(definition: Definition) -> String {
 pub(crate) fn run<S: Sidecar>(sidecar: &S, command: &[OsString]) -> ExitCode {
     let definition = Definition::of::<S>();
     let log = Log::new(definition.name, Verbosity::Info);
-    let Some((name, arguments)) = command.split_first() else {
+    if command.is_empty() {
         let program = program(definition);
         log.log(Level::Warning, &Message::RunWithoutCommand { program });
         return ExitCode::from(USAGE);
-    };
-    let mut command = Command::new(name);
-    command.args(arguments);
-    let started = Signals::take().map(|signals| (signals, spawn(&mut command)));
-    let (signals, child) = match started {
-        Ok((signals, Ok(child))) => (signals, child),
-        // Without signals, nothing can be ordered: the app runs as without this program.
-        Err(_) => return not_run(name, &command.exec(), log),
-        Ok((_, Err(error))) => return not_run(name, &error, log),
+    }
+    // Without signals or a process, nothing can be ordered: the app runs as without this program.
+    let Some((signals, child)) = Signals::take()
+        .ok()
+        .and_then(|signals| Some((signals, spawn(command).ok()?)))
+    else {
+        return become_command(definition, command);
     };
     let connection = sidecar.connection(&Environment::of_process());
     let status = Supervision::new(definition, connection, signals, &child).run();
     ExitCode::from(status)
 }
 
-/// Starts the command in a process group of its own, as a signal to that group is not for this
+/// Starts the command in a process group of its own, because a signal to that group is not for this
 /// process. On a terminal it stays in the group that the terminal's keys are for.
-fn spawn(command: &mut Command) -> io::Result<Child> {
+fn spawn(command: &[OsString]) -> io::Result<Child> {
     // For a process that is not the first of its container.
     let _ = process::set_child_subreaper(Some(process::getpid()));
+    let own = env::current_exe()
+        .or_else(|error| env::args_os().next().map(PathBuf::from).ok_or(error))?;
+    let mut child = Command::new(own);
+    child.arg(ROLE).args(command);
     if !rustix::termios::isatty(rustix::stdio::stdin()) {
-        command.process_group(0);
+        child.process_group(0);
     }
-    command.spawn()
+    child.spawn()
 }
 
-fn not_run(name: &OsString, error: &io::Error, log: Log) -> ExitCode {
-    log.log(
+/// Plays the role of the child: undoes what this program did to itself, and becomes the command.
+pub(crate) fn become_command(definition: Definition, command: &[OsString]) -> ExitCode {
+    let Some((name, arguments)) = command.split_first() else {
+        return ExitCode::FAILURE;
+    };
+    let _ = SigSet::empty().thread_set_mask();
+    let error = Command::new(name).args(arguments).exec();
+    Log::new(definition.name, Verbosity::Info).log(
         Level::Warning,
         &Message::CommandNotRun {
             command: name.to_string_lossy().into_owned(),

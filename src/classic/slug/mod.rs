@@ -20,8 +20,11 @@ const START_SCRIPTS: &str = ".profile.d";
 /// start an agent each.
 const START_SCRIPT: &str = "backplane.sh";
 
-/// Where the original buildpack put the agent.
-const ORIGINAL_AGENT: &str = "bin/backplane";
+/// Where the original buildpack put the agent, and where a Procfile finds programs.
+const BIN: &str = "bin";
+
+/// The program that runs the app's command.
+const RUN: &str = "backplane-run";
 
 /// The app on its way to become a slug.
 pub(super) struct Slug<'a> {
@@ -99,17 +102,19 @@ impl Slug<'_> {
             )?;
         }
         install::write_buildpack_files(&self.directory(), metadata)?;
+        // The Procfile may name it, whether or not there is an agent.
+        self.link_in_bin(RUN)?;
         if metadata.is_some() {
-            self.link_original_agent()?;
+            // As scripts and people know it from the original buildpack.
+            self.link_in_bin(AGENT)?;
         }
         Ok(())
     }
 
-    /// Links `bin/backplane` to the agent, as scripts and people know it from the original
-    /// buildpack, unless the app has something by that name.
-    fn link_original_agent(&self) -> io::Result<()> {
-        let link = self.app.join(ORIGINAL_AGENT);
-        let bin = link.parent().unwrap_or(self.app);
+    /// Links a name in the app's `bin/` to the program of that name beside the agent, unless the app
+    /// has something there.
+    fn link_in_bin(&self, name: &str) -> io::Result<()> {
+        let bin = &self.app.join(BIN);
         if fs_err::symlink_metadata(bin).is_err() {
             files::make_directory(bin)?;
         }
@@ -117,11 +122,11 @@ impl Slug<'_> {
         if !files::is_directory(bin) {
             return Ok(());
         }
-        let agent = Path::new("..")
+        let program = Path::new("..")
             .join(DIRECTORY)
             .join(FILES_DIRECTORY)
-            .join(AGENT);
-        match fs_err::os::unix::fs::symlink(agent, link) {
+            .join(name);
+        match fs_err::os::unix::fs::symlink(program, bin.join(name)) {
             // The name is taken, or the app's directory is read-only. The app starts without the
             // link.
             Err(error)

@@ -75,6 +75,7 @@ fn all_files_are_there_with_their_modes() {
         }
         assert_eq!(fixture.read(".backplane/exec.d/launch"), b"launch program");
         assert_eq!(fixture.read("bin/backplane"), AGENT_FILE);
+        assert_eq!(fixture.read("bin/backplane-run"), b"launch program");
         let status = fixture.app(".backplane/libexec/backplane-status");
         assert_eq!(
             fs_err::read_link(status).unwrap(),
@@ -115,7 +116,8 @@ fn without_an_agent_there_is_nothing_but_our_own() {
     assert!(fixture.app(".backplane/exec.d/launch").exists());
     assert!(!fixture.app(".backplane/libexec/backplane").exists());
     assert_eq!(fixture.read(".backplane/agent.sha256"), b"");
-    assert!(!fixture.app("bin").exists());
+    assert!(!fixture.app("bin/backplane").exists());
+    assert_eq!(fixture.read("bin/backplane-run"), b"launch program");
 }
 
 #[test]
