@@ -1,25 +1,25 @@
 # shellcheck shell=bash
-# The CNB builder of the tests on a Docker engine, for script/engine. It is sourced, never run.
+# The CNB builder of the tests on a Docker engine, for script/engine. Scripts source this file, and never run it.
 #
-# Its base images are those of heroku/builder:24, or made here in their shape. Its buildpacks are the tests', and its lifecycle is the one
-# that dev/tools/ pins. So all tests run on both, and none of them asks a network for what an app would need. A second
-# run image has servers of the distribution, such as nginx, for apps that are run by one.
+# Its base images are those of heroku/builder:24, or local ones in the same shape. Its buildpacks are those of the tests, and its lifecycle
+# is the one that dev/tools/ pins. So all tests run on both kinds of base images, and no test needs a network for what an app would need. A
+# second run image has servers of the distribution, such as nginx, for apps that such a server runs.
 
-# All that is kept between runs.
+# The directory of everything that is kept between runs.
 # shellcheck disable=SC2153 # lib.sh sets it
 STATE="$ROOT/target/docker"
-# Which base images there are: `heroku` or `local`.
+# The file that names the base images: `heroku` or `local`.
 CHOICE="$STATE/base-images"
-# What the builder is made of, for pack and for tests that make another one. Its paths are absolute.
+# The configuration of the builder, for pack and for tests that make another builder. Its paths are absolute.
 BUILDER_CONFIG="$STATE/builder/builder.toml"
 HEROKU_BUILDER=heroku/builder:24
 HEROKU_RUN_IMAGE=heroku/heroku:24
 
-# The users of heroku-24, by <https://github.com/heroku/base-images>: an image is built by one and run by another one.
+# The users of heroku-24 (<https://github.com/heroku/base-images>): one user builds an image, and another one runs it.
 readonly GROUP_ID=1000 RUN_USER_ID=1001 BUILD_USER_ID=1002
 
-# choose_builder: decides which base images to use, with an engine that answers; a pull is only tried once. With heroku's
-# images it makes servers.tar, too, since only this engine is sure to have a network.
+# choose_builder: decides which base images to use, with an engine that answers. It tries a pull only once. With Heroku's
+# images, it also makes servers.tar, because only this engine is sure to have a network.
 choose_builder() {
   if has_image "$HEROKU_BUILDER" && has_image "$HEROKU_RUN_IMAGE"; then
     echo heroku >"$CHOICE"
@@ -28,7 +28,7 @@ choose_builder() {
     if timeout 900 docker pull --quiet "$HEROKU_BUILDER" && timeout 900 docker pull --quiet "$HEROKU_RUN_IMAGE"; then
       echo heroku >"$CHOICE"
     else
-      say 'It cannot be pulled; base images in its shape are made here'
+      say 'Unable to pull it; making base images in its shape here'
       echo local >"$CHOICE"
     fi
   fi
@@ -39,15 +39,15 @@ has_image() {
   docker image inspect "$1" >/dev/null 2>&1
 }
 
-# make_base: makes base.tar, a file system of the release of Debian or Ubuntu that runs here, from where its packages come from.
+# make_base: makes base.tar, a file system of the Debian or Ubuntu release that runs here, from this machine's package source.
 make_base() {
   local release mirror key
-  # shellcheck disable=SC1091 # it is the machine's
+  # shellcheck disable=SC1091 # the file is the machine's
   release=$(source /etc/os-release && echo "$VERSION_CODENAME")
-  have apt-get || die "a builder can only be made on Debian or Ubuntu; pull $HEROKU_BUILDER and $HEROKU_RUN_IMAGE, and remove $CHOICE"
+  have apt-get || die "a builder can be made only on Debian or Ubuntu; pull $HEROKU_BUILDER and $HEROKU_RUN_IMAGE, and remove $CHOICE"
   # shellcheck disable=SC2016 # apt's variables
   mirror=$(apt-get indextargets --format '$(CODENAME) $(REPO_URI)' 'Created-By: Packages' | sed -n "s/^$release //p" | head -n 1)
-  [[ $mirror ]] || die "apt has no source for $release, which the builder's base images are made of; add it to /etc/apt/sources.list.d"
+  [[ $mirror ]] || die "apt has no source for $release, which the builder's base images need; add it to /etc/apt/sources.list.d"
   key="$release $mirror $(declare -f bootstrap_base)"
   [[ -e $STATE/base.tar && $(<"$STATE/base.key") == "$key" ]] && return
   ((EUID == 0)) || die "only root can make a builder; pull $HEROKU_BUILDER and $HEROKU_RUN_IMAGE, and remove $CHOICE, or run this once as root"
@@ -58,7 +58,7 @@ make_base() {
   printf '%s\n' "$key" >"$STATE/base.key"
 }
 
-# bootstrap_base RELEASE MIRROR: what make_base runs where mounts are nobody else's.
+# bootstrap_base RELEASE MIRROR: the part of make_base that runs in its own mount namespace.
 bootstrap_base() {
   local root="$STATE/base"
   rm -rf "$root"
@@ -73,7 +73,7 @@ bootstrap_base() {
   mv "$STATE/base.tar.new" "$STATE/base.tar"
 }
 
-# make_archives: makes base.tar and servers.tar, from which the base images are imported if heroku's cannot be pulled.
+# make_archives: makes base.tar and servers.tar. The base images are imported from them if Heroku's images cannot be pulled.
 make_archives() {
   make_base
   make_servers install_without_docker
@@ -85,7 +85,7 @@ make_servers() {
   if has_servers; then return; fi
   say 'Installing servers into a run image (half a minute, once)'
   "$1" "$(declare -f install_servers); install_servers" >"$STATE/servers.log" 2>&1 ||
-    die "the servers could not be installed; the reason is in ${STATE#"$ROOT/"}/servers.log"
+    die "unable to install the servers; the reason is in ${STATE#"$ROOT/"}/servers.log"
   rm -rf --one-file-system "$STATE/servers"
   mv "$STATE/servers.tar.new" "$STATE/servers.tar"
   servers_key >"$STATE/servers.key"
@@ -102,7 +102,7 @@ servers_key() {
   declare -f install_servers
 }
 
-# install_servers: installs them, as root in a copy of the run image. Packages start no service, since policy-rc.d forbids it.
+# install_servers: installs the servers, as root in a copy of the run image. Packages start no service, because policy-rc.d forbids it.
 install_servers() {
   set -euo pipefail
   printf '#!/bin/sh\nexit 101\n' >/usr/sbin/policy-rc.d
@@ -114,7 +114,7 @@ install_servers() {
   rm -rf /var/{cache,lib}/apt /usr/share/{doc,info,locale,man}
 }
 
-# install_with_docker SCRIPT: runs SCRIPT in a container of heroku's run image.
+# install_with_docker SCRIPT: runs SCRIPT in a container of Heroku's run image.
 install_with_docker() {
   local container
   container=$(docker create --label "$PREFIX" --user root --network host --entrypoint bash "$HEROKU_RUN_IMAGE" -c "$1") &&
@@ -128,7 +128,7 @@ install_without_docker() {
   in_namespaces --mount -- change_base "$1"
 }
 
-# change_base SCRIPT: what install_without_docker runs in its own namespaces of mounts and processes.
+# change_base SCRIPT: the part of install_without_docker that runs in its own mount and process namespaces.
 change_base() {
   local root="$STATE/servers"
   rm -rf "$root"
@@ -143,7 +143,7 @@ change_base() {
   tar --create --file "$STATE/servers.tar.new" --numeric-owner --one-file-system --exclude './dev/*' --directory "$root" .
 }
 
-# make_builder: makes the builder of KEY and what goes with it, unless the engine has it. Sets BUILDER, RUN_IMAGE_WITHOUT_SHELL and
+# make_builder: makes the builder of KEY and its images, unless the engine has them. Sets BUILDER, RUN_IMAGE_WITHOUT_SHELL and
 # RUN_IMAGE_WITH_SERVERS.
 make_builder() {
   local build run
@@ -167,7 +167,7 @@ make_builder() {
   create_builder "$build" "$run"
 }
 
-# builder_key: tells builders apart that are not made of the same.
+# builder_key: prints a key that differs between builders with different contents.
 builder_key() {
   {
     cat "$CHOICE" "$TOOLS"/stamps/{lifecycle,pack}
@@ -181,7 +181,7 @@ builder_key() {
   } | sha256sum | cut -c 1-12
 }
 
-# import IMAGE CHANGE…: makes an image of the archive on stdin, with these instructions of a Dockerfile.
+# import IMAGE CHANGE…: makes an image from the archive on stdin, with these Dockerfile instructions.
 import() {
   local image=$1 change changes=()
   shift
@@ -194,7 +194,7 @@ import() {
   docker import "${changes[@]}" - "$image" >/dev/null
 }
 
-# make_run_image_without_shell RUN_IMAGE: the same image without a single program.
+# make_run_image_without_shell RUN_IMAGE: makes a copy of the image that contains no program at all.
 make_run_image_without_shell() {
   local container
   container=$(docker create --label "$PREFIX" "$1" true)
@@ -210,7 +210,7 @@ create_builder() {
   rm -rf "$directory"
   mkdir -p "$directory/lifecycle"
   cp -P "$LIFECYCLE"/* "$directory/lifecycle/"
-  # What this lifecycle tells of itself: its own archive has this file, which its module has as a template only.
+  # The description of this lifecycle. A release archive contains this file, but the Go module has only a template of it.
   cat >"$directory/lifecycle.toml" <<END
 [api]
 buildpack = "0.7"
@@ -251,7 +251,7 @@ uri = "$directory/lifecycle.tgz"
 END
   PACK_HOME="$STATE/pack" pack builder create "$BUILDER" --config "$directory/builder.toml.new" --pull-policy never >"$log" 2>&1 || {
     cat "$log" >&2
-    die 'the builder could not be made: the error of pack is above'
+    die 'unable to make the builder: the error of pack is above'
   }
   rm -r "$directory"/lifecycle{,.toml}
   mv "$directory/builder.toml.new" "$BUILDER_CONFIG"

@@ -1,9 +1,9 @@
 # shellcheck shell=bash disable=SC2034,SC2154
-# What script/demo shows of the classic buildpack alone. It is sourced, never run; the variables in capitals are those of both.
+# The part of script/demo for the classic buildpack only. script/demo sources it. The variables in capitals belong to both files.
 
-WHAT_IS_BUILT='The classic buildpack and the stand-ins are built below target/.'
+WHAT_IS_BUILT='This step builds the classic buildpack and the stand-ins below target/.'
 PACKAGE_ARGUMENTS=(classic)
-# Where the app's config vars are, a file for each: what Heroku hands to a build.
+# The directory of the app's config vars, with one file for each, as Heroku passes it to a build.
 VARIABLES=config-vars
 AGENT_DIRECTORY=dyno/app/.backplane
 WHERE_THE_AGENT_IS='in the slug, and in the cache for the next build'
@@ -15,7 +15,7 @@ make_front_end() {
   tar --extract --no-same-owner --file "$ROOT/target/package/$archive" --directory buildpack
   grep --invert-match '^#' app/processes >app/Procfile
   rm app/processes
-  # What the shell of a dyno does before the process runs.
+  # The commands that a dyno's shell runs before the process.
   cat >start-dyno <<'END'
 cd
 for script in .profile.d/*.sh; do source "$script"; done
@@ -25,9 +25,9 @@ END
 
 introduce_build() {
   step 'Build the app' \
-    'The sample app has two processes. Heroku would call two programs of the buildpack, and compile with the directory of the app, that' \
-    'of the cache, and one with a file for each config var. They say where the agent is, and what checksum its archive must have (it' \
-    'is "pinned"). The slug then runs from another directory than it was built in.'
+    'The sample app has two processes. Heroku would call two programs of the buildpack. It passes three directories to compile: the app,' \
+    'the cache, and one with a file for each config var. The config vars set where the agent is, and which checksum its archive must' \
+    'have (it is "pinned"). The slug then runs from another directory than the one in which it was built.'
   run cat app/Procfile
 }
 
@@ -41,14 +41,14 @@ run_build() {
 }
 
 restore_cache() {
-  # It is where it was.
+  # The cache is still in its place.
   true
 }
 
 introduce_launch() {
   step 'Launch the app' \
-    'On a dyno a shell reads the scripts in .profile.d, and then becomes the process. Ours runs our program, which starts a supervisor' \
-    'and gets out of the way. Once the app listens, on 127.0.0.1 only, the supervisor starts the agent.'
+    'On a dyno, a shell reads the scripts in .profile.d, and then becomes the process. Our script runs our program, which starts a' \
+    'supervisor and exits. Once the app listens, on 127.0.0.1 only, the supervisor starts the agent.'
   cat >dyno.env <<END
 PATH=/usr/local/bin:/usr/bin:/bin
 HOME=$DEMO/dyno/app
@@ -60,13 +60,13 @@ END
   run cat dyno.env start-dyno
 }
 
-# launch TYPE VARIABLE…: launches a process type of the Procfile, in an environment as of a dyno.
+# launch TYPE VARIABLE…: launches a process type of the Procfile, in the environment of a dyno.
 launch() {
   local type=$1 command variables
   shift
   command=$(sed -n "s/^$type: //p" dyno/app/Procfile)
   mapfile -t variables <dyno.env
-  # shellcheck disable=SC2016 # it is what the reader would type
+  # shellcheck disable=SC2016 # the reader would type it like this
   show_command 'env -i $(cat dyno.env) '"DYNO=$type.1 $* bash start-dyno '$command' &"
   start "$type" env -i "${variables[@]}" "DYNO=$type.1" "$@" bash start-dyno "$command"
 }

@@ -1,9 +1,9 @@
 # shellcheck shell=bash disable=SC2034,SC2154
-# What script/demo shows of the Cloud Native Buildpack alone. It is sourced, never run; the variables in capitals are those of both.
+# The part of script/demo for the Cloud Native Buildpack only. script/demo sources it. The variables in capitals belong to both files.
 
-WHAT_IS_BUILT='The lifecycle, that is what pack runs inside of a build, the buildpack, and the stand-ins are built below target/.'
+WHAT_IS_BUILT='This step builds the lifecycle (which pack runs during a build), the buildpack and the stand-ins below target/.'
 PACKAGE_ARGUMENTS=()
-# Where the variables of a build are, a file for each: what pack makes of --env.
+# The directory of a build's variables, with one file for each, as pack makes it from --env.
 VARIABLES=platform/env
 AGENT_DIRECTORY=layers/backplane_agent/agent
 WHERE_THE_AGENT_IS='in a layer of its own, to be kept for the next build'
@@ -15,7 +15,7 @@ make_front_end() {
   add_buildpack "$ROOT/target/package/backplane_agent"
 }
 
-# add_buildpack DIRECTORY: puts a buildpack where the lifecycle looks for it, and at the end of the order.
+# add_buildpack DIRECTORY: copies a buildpack to the place where the lifecycle looks for it, and adds it at the end of the order.
 add_buildpack() {
   local id version
   id=$(sed -n 's/^id = "\(.*\)"$/\1/p' "$1/buildpack.toml")
@@ -28,14 +28,14 @@ add_buildpack() {
 
 introduce_build() {
   step 'Build the app' \
-    'The sample app has two processes. Two buildpacks build it: one that declares the processes, and ours, which is told where' \
-    'the agent is, and what checksum its archive must have (it is "pinned").'
+    'The sample app has two processes. Two buildpacks build it: one that declares the processes, and ours. Variables set where the agent' \
+    'is, and which checksum its archive must have (it is "pinned").'
   run grep --invert-match '^#' app/processes
 }
 
 run_build() {
   local options=(-no-color -app app -buildpacks buildpacks -layers layers -platform platform)
-  # The phases before would have found this out from the registry.
+  # In a real build, earlier phases read this from the registry.
   "${AS_USER[@]}" tee layers/analyzed.toml >/dev/null <<END
 [run-image]
 reference = "run-image"
@@ -52,16 +52,16 @@ END
 }
 
 restore_cache() {
-  printf '\nIn a real build the lifecycle would bring back from the cache what we only have to leave there: layers to be cached, with what\n'
-  printf 'the buildpack noted about them, but without their types, which each build says anew.\n'
+  printf '\nIn a real build, the lifecycle would restore the cached layers and the metadata of the buildpack. Here, they are still in place.\n'
+  printf 'Only the types of the layers have to be removed, because each build sets them again.\n'
   run sed --in-place '/^\[types\]/,/^$/d' layers/backplane_agent/agent.toml
   run rm -rf layers/config layers/fixture_processes layers/group.toml layers/plan.toml
 }
 
 introduce_launch() {
   step 'Launch the app' \
-    'A container would run /cnb/process/web, which is the launcher under that name. It runs our program first, which starts a' \
-    'supervisor and gets out of the way. Once the app listens, on 127.0.0.1 only, the supervisor starts the agent.'
+    'A container would run /cnb/process/web, which is the launcher under that name. The launcher first runs our program, which starts' \
+    'a supervisor and exits. Once the app listens, on 127.0.0.1 only, the supervisor starts the agent.'
   cat >container.env <<END
 PATH=/usr/local/bin:/usr/bin:/bin
 CNB_PLATFORM_API=0.12
@@ -74,12 +74,12 @@ END
   run cat container.env
 }
 
-# launch TYPE VARIABLE…: launches a process type, in an environment as of a container.
+# launch TYPE VARIABLE…: launches a process type, in the environment of a container.
 launch() {
   local type=$1 variables
   shift
   mapfile -t variables <container.env
-  # shellcheck disable=SC2016 # it is what the reader would type
+  # shellcheck disable=SC2016 # the reader would type it like this
   show_command 'env -i $(cat container.env) '"$* bash -c 'exec -a /cnb/process/$type lifecycle/launcher' &"
   start "$type" env -i "${variables[@]}" "$@" bash -c "exec -a /cnb/process/$type lifecycle/launcher"
 }

@@ -1,18 +1,18 @@
 # shellcheck shell=bash
-# What the programs of this directory share. It is sourced, never run:
+# Functions that the scripts of this directory share. They source this file:
 #
 #   source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 #
-# It makes the repository's root the working directory, so that every path in the scripts reads from there.
+# It changes to the repository's root, so that all paths in the scripts are relative to it.
 
 set -euo pipefail
 
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
-# The running script, by a name that the change of directory does not spoil.
+# The absolute path of the running script, because the working directory changes.
 SELF="$ROOT/script/${0##*/}"
 cd "$ROOT"
 
-# All that is built lands below target/, whatever the caller's own cargo settings say: the scripts and the tests look for it there.
+# All build output is below target/, whatever the caller's own cargo settings are, because the scripts and the tests look for it there.
 export CARGO_TARGET_DIR="$ROOT/target"
 TOOLS="$ROOT/target/tools"
 # shellcheck disable=SC2034 # read by the scripts that source this file
@@ -20,7 +20,7 @@ LIFECYCLE="$TOOLS/lifecycle"
 # cargo finds its subcommand `libcnb` here, and script/test finds pack.
 export PATH="$TOOLS/bin:$PATH"
 
-# A machine may have the Rust that rust-toolchain.toml names as its default one, under another name, and no way to install it anew.
+# The default toolchain of a machine may be the pinned Rust version under another name, and the machine may be unable to install it again.
 pinned_rust=$(sed -n 's/^channel = "\(.*\)"$/\1/p' rust-toolchain.toml)
 if [[ -z ${RUSTUP_TOOLCHAIN:-} ]] && command -v rustup >/dev/null && ! rustup toolchain list | grep -q "^$pinned_rust"; then
   default_rust=$(cd / && rustup show active-toolchain 2>/dev/null | cut -d ' ' -f 1) || default_rust=''
@@ -30,8 +30,8 @@ if [[ -z ${RUSTUP_TOOLCHAIN:-} ]] && command -v rustup >/dev/null && ! rustup to
 fi
 unset pinned_rust default_rust
 
-# The user that root's tests and demos run as: the lifecycle refuses root. A number, so that it needs no entry in /etc/passwd; 65534 is
-# nobody wherever it has one.
+# The user for tests and demos that root starts, because the lifecycle refuses root. A number needs no entry in /etc/passwd. If 65534 has
+# an entry, it is `nobody`.
 # shellcheck disable=SC2034
 ORDINARY_UID=65534
 
@@ -41,41 +41,41 @@ else
   BOLD='' RED='' RESET=''
 fi
 
-# say WORDS…: one line that tells the reader what happens now.
+# say WORDS…: prints one line that reports what happens now.
 say() {
   printf '%s%s%s\n' "$BOLD" "$*" "$RESET"
 }
 
-# complain WORDS…: one line on stderr; the script goes on.
+# complain WORDS…: prints one line on stderr. The script continues.
 complain() {
   printf '%s%s: %s%s\n' "$RED" "${0##*/}" "$*" "$RESET" >&2
 }
 
-# die WORDS…: says what is wrong and what to do, and ends the script.
+# die WORDS…: reports what is wrong and what to do, and ends the script.
 die() {
   complain "$@"
   exit 1
 }
 
-# have PROGRAM: whether PROGRAM can be run by its name.
+# have PROGRAM: succeeds if PROGRAM can be run by its name.
 have() {
   command -v "$1" >/dev/null 2>&1
 }
 
-# apt_install WHAT PACKAGE…: installs Debian packages where that may be done here, because WHAT is missing; else says how.
+# apt_install WHAT PACKAGE…: installs Debian packages because WHAT is missing. If that is not possible here, it prints how to do it.
 apt_install() {
   local missing=$1
   shift
   if ! have apt-get; then
-    die "missing: $missing; install it with your system's package manager (on Debian it is in: $*)"
+    die "missing: $missing; install it with your system's package manager (on Debian, it is in: $*)"
   elif ((EUID != 0)); then
     die "missing: $missing; install it with: sudo apt-get install --no-install-recommends $*"
   fi
   say "Installing Debian packages: $*"
-  # The package lists of a fresh container are empty or old; they are only fetched where they are needed.
+  # The package lists of a fresh container are empty or old. The script fetches them only if they are needed.
   DEBIAN_FRONTEND=noninteractive apt-get install -qq --no-install-recommends "$@" >/dev/null 2>&1 ||
     { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq --no-install-recommends "$@" >/dev/null; } ||
-    die "apt-get could not install $*; its error is above"
+    die "apt-get was unable to install $*; its error is above"
 }
 
 # apt_install_missing PROGRAM PACKAGE PROGRAM PACKAGE…: installs the package of each program that cannot be run.
@@ -91,9 +91,9 @@ apt_install_missing() {
   ((${#missing[@]} == 0)) || apt_install "${missing[*]}" "${packages[@]}"
 }
 
-# alone LOCKFILE ARGUMENT…: starts the running script anew, with ARGUMENTs, under a lock that no two runs hold at once, and does not come
-# back; in the run that holds the lock it does nothing. The lock ends with the script, however that ends, and is not handed to
-# what the script starts.
+# alone LOCKFILE ARGUMENT…: restarts the running script, with ARGUMENTs, under a lock that only one run holds at a time. It does not return.
+# In the run that holds the lock, it does nothing. The lock ends with the script, however the script ends. Processes that the script starts
+# do not inherit the lock.
 alone() {
   local lock=$1
   shift
@@ -104,7 +104,7 @@ alone() {
   unset HELD_LOCK
 }
 
-# arch_of MACHINE: the name that images have for an architecture, from the kernel's.
+# arch_of MACHINE: prints an architecture's name in images, from the kernel's name.
 arch_of() {
   case $1 in
     x86_64) printf 'amd64\n' ;;
@@ -113,7 +113,7 @@ arch_of() {
   esac
 }
 
-# musl_target ARCH: the target triple of static programs for an architecture.
+# musl_target ARCH: prints the target triple of static programs for an architecture.
 musl_target() {
   case $1 in
     amd64) printf 'x86_64-unknown-linux-musl\n' ;;
@@ -121,12 +121,12 @@ musl_target() {
   esac
 }
 
-# has_target TRIPLE: whether Rust has what it takes to build for TRIPLE.
+# has_target TRIPLE: succeeds if Rust can build for TRIPLE.
 has_target() {
   [[ -d $(rustc --print sysroot)/lib/rustlib/$1 ]]
 }
 
-# static_target: the target triple that buildpacks are packaged for: this machine's own, with musl where Rust and a linker have it.
+# static_target: prints the target triple for packaging: this machine's own, with musl if Rust and a linker have it.
 static_target() {
   local machine
   machine=$(uname -m)
@@ -137,12 +137,12 @@ static_target() {
   fi
 }
 
-# package_static TARGET DIRECTORY: packages the buildpack of the working directory below DIRECTORY, with static programs.
+# package_static TARGET DIRECTORY: packages the buildpack of the working directory, with static programs. The package is below DIRECTORY.
 package_static() {
   local target=$1 assistance=()
-  # Where the target is this machine's own, its linker is the one to use: no help of cargo libcnb's for cross compiling.
+  # If the target is this machine's own, the machine's linker is right, and cargo libcnb must not assist with cross compiling.
   [[ $target != "$(uname -m)"-* ]] || assistance+=(--no-cross-compile-assistance)
-  # What it prints on stdout is the directory that it assembled in.
+  # It prints the directory of the package on stdout.
   static "$target" libcnb package --release --package-dir "$2" "${assistance[@]}" >/dev/null
 }
 
@@ -150,7 +150,7 @@ package_static() {
 static() {
   local target=$1 subcommand=$2
   shift 2
-  # musl is static by default. The flag is passed here only: as a setting for all of cargo it breaks every call without --target.
+  # musl is static by default. Only this call gets the flag: as a setting for all of cargo, it breaks every call without --target.
   [[ $target == *-musl ]] || local -x RUSTFLAGS="${RUSTFLAGS:-} -C target-feature=+crt-static"
   cargo "$subcommand" "$@" --target "$target"
 }

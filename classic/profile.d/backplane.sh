@@ -1,3 +1,3 @@
-# Starts the Backplane agent beside this process of the app, if it is to have one.
-# Whatever comes of that, the shell that reads this goes on as it was.
+# Starts the Backplane agent beside this process of the app, if the process should have one.
+# In any case, the shell that reads this script continues unchanged.
 "${HOME:-/app}/.backplane/exec.d/launch" || :
