@@ -13,6 +13,7 @@ mod event_loop;
 mod exec_d;
 mod exit;
 mod file;
+mod http_get;
 mod launcher;
 mod limits;
 mod lock;
