@@ -14,6 +14,7 @@ mod fixtures;
 mod launch;
 mod networks;
 mod order;
+mod orderly_ends;
 mod other_agent;
 mod packages;
 mod pods;
