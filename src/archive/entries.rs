@@ -199,28 +199,15 @@ impl<R: Read> Entries<R> {
         extensions: &Extensions,
     ) -> Result<Content, ArchiveError> {
         let mode = header.mode().unwrap_or_default();
-        let (size, chunks) = if header.as_old().linkflag[0] == b'S' {
-            self.gnu_map(header, path)?
-        } else if extensions.has_foreign_map {
-            return Err(unsupported(path, Form::ForeignSparse));
-        } else {
-            match (extensions.sparse_size, extensions.sparse_version) {
-                (None, _) => {
-                    let whole = Chunk {
-                        offset: 0,
-                        length: self.data,
-                    };
-                    let size = self.data;
-                    return Ok(Content {
-                        mode,
-                        size,
-                        chunks: vec![whole],
-                    });
-                }
-                (Some(size), [0, 0 | 1]) => (size, chunks(&extensions.sparse_map, path)?),
-                (Some(size), [1, 0]) => (size, self.map_before_data(path)?),
-                _ => return Err(unsupported(path, Form::UnknownSparse)),
+        let (size, chunks) = match (extensions.sparse_size, extensions.sparse_version) {
+            _ if header.as_old().linkflag[0] == b'S' => self.gnu_map(header, path)?,
+            _ if extensions.has_foreign_map => {
+                return Err(unsupported(path, Form::ForeignSparse));
             }
+            (None, _) => (self.data, chunks(&[0, self.data], path)?),
+            (Some(size), [0, 0 | 1]) => (size, chunks(&extensions.sparse_map, path)?),
+            (Some(size), [1, 0]) => (size, self.map_before_data(path)?),
+            _ => return Err(unsupported(path, Form::UnknownSparse)),
         };
         check_map(size, &chunks, self.data)?;
         Ok(Content { mode, size, chunks })
@@ -273,13 +260,9 @@ impl<R: Read> Entries<R> {
             for byte in block {
                 match (byte, number) {
                     (b'0'..=b'9', _) => {
-                        number = number
-                            .unwrap_or(0)
-                            .checked_mul(10)
-                            .and_then(|number| number.checked_add(u64::from(byte - b'0')));
-                        if number.is_none() {
-                            return Err(damaged(Damage::SparseMap));
-                        }
+                        let longer = number.unwrap_or(0).checked_mul(10);
+                        number = longer.and_then(|ten| ten.checked_add((byte - b'0').into()));
+                        number.ok_or_else(|| damaged(Damage::SparseMap))?;
                     }
                     (b'\n', Some(complete)) => {
                         numbers.push(complete);
@@ -306,27 +289,28 @@ impl<R: Read> Entries<R> {
     ) -> Result<(), ArchiveError> {
         let mut position = 0;
         for Chunk { offset, length } in &content.chunks {
-            copy(&mut io::repeat(0), offset - position, into)?;
-            copy(&mut self.source, *length, into)?;
+            copy_exactly(&mut io::repeat(0), offset - position, into)?;
+            copy_exactly(&mut self.source, *length, into)?;
             self.data -= length;
             position = offset + length;
         }
-        copy(&mut io::repeat(0), content.size - position, into)
+        copy_exactly(&mut io::repeat(0), content.size - position, into)
     }
 
     /// The next header; `None` at the end of the archive.
     fn header(&mut self) -> Result<Option<Header>, ArchiveError> {
-        let mut header = Header::new_old();
-        match self.fill(header.as_mut_bytes())? {
+        let block = self.block()?;
+        match block.len() {
             0 => return Ok(None),
             BLOCK_BYTES => {}
             _ => return Err(damaged(Damage::EndsEarly)),
         }
-        if is_blank(header.as_bytes()) {
-            let mut second = [0; BLOCK_BYTES];
-            self.has_end_mark = self.fill(&mut second)? == BLOCK_BYTES && is_blank(&second);
+        if is_blank(&block) {
+            let second = self.block()?;
+            self.has_end_mark = second.len() == BLOCK_BYTES && is_blank(&second);
             return Ok(None);
         }
+        let mut header = Header::from_byte_slice(&block).clone();
         if !has_valid_checksum(&header) {
             return Err(damaged(Damage::Header));
         }
@@ -341,18 +325,11 @@ impl<R: Read> Entries<R> {
         Ok(Some(header))
     }
 
-    /// Reads as much of `block` as there is.
-    fn fill(&mut self, block: &mut [u8]) -> Result<usize, ArchiveError> {
-        let mut filled = 0;
-        while filled < block.len() {
-            match self.source.read(&mut block[filled..]) {
-                Ok(0) => break,
-                Ok(count) => filled += count,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(read_error(error)),
-            }
-        }
-        Ok(filled)
+    /// The next block, which is shorter at the end of the file.
+    fn block(&mut self) -> Result<Vec<u8>, ArchiveError> {
+        let mut block = Vec::with_capacity(BLOCK_BYTES);
+        copy(&mut self.source, BLOCK, &mut block)?;
+        Ok(block)
     }
 
     fn expect(&mut self, size: u64) {
@@ -362,8 +339,8 @@ impl<R: Read> Entries<R> {
 
     /// Skips what is left of the current entry.
     fn skip(&mut self) -> Result<(), ArchiveError> {
-        copy(&mut self.source, self.data, &mut io::sink())?;
-        copy(&mut self.source, self.padding, &mut io::sink())?;
+        copy_exactly(&mut self.source, self.data, &mut io::sink())?;
+        copy_exactly(&mut self.source, self.padding, &mut io::sink())?;
         self.expect(0);
         Ok(())
     }
@@ -387,7 +364,7 @@ impl<R: Read> Entries<R> {
         }
         self.expect(size);
         let mut text = Vec::new();
-        copy(&mut self.source, size, &mut text)?;
+        copy_exactly(&mut self.source, size, &mut text)?;
         self.data = 0;
         self.skip()?;
         Ok(text)
@@ -528,29 +505,40 @@ fn is_blank(block: &[u8]) -> bool {
     block.iter().all(|byte| *byte == 0)
 }
 
-/// Copies exactly `count` bytes.
-fn copy(from: &mut impl Read, mut count: u64, into: &mut impl Write) -> Result<(), ArchiveError> {
-    let at_most =
-        |count| usize::try_from(count).map_or(BUFFER_BYTES, |count| count.min(BUFFER_BYTES));
-    let mut buffer = vec![0; at_most(count)];
-    while count > 0 {
-        let most = at_most(count);
-        match from.read(&mut buffer[..most]) {
-            Ok(0) => return Err(damaged(Damage::EndsEarly)),
-            Ok(read) => {
-                into.write_all(&buffer[..read])
-                    .map_err(ArchiveError::Write)?;
-                count -= read as u64;
-            }
+fn copy_exactly(
+    from: &mut impl Read,
+    bytes: u64,
+    into: &mut impl Write,
+) -> Result<(), ArchiveError> {
+    match copy(from, bytes, into)? {
+        copied if copied == bytes => Ok(()),
+        _ => Err(damaged(Damage::EndsEarly)),
+    }
+}
+
+/// Copies at most `most` bytes; returns how many there were. Read and write errors differ.
+pub(super) fn copy(
+    from: &mut impl Read,
+    most: u64,
+    into: &mut impl Write,
+) -> Result<u64, ArchiveError> {
+    let mut from = from.take(most);
+    let size = usize::try_from(most).map_or(BUFFER_BYTES, |most| most.min(BUFFER_BYTES));
+    let mut buffer = vec![0; size];
+    loop {
+        match from.read(&mut buffer) {
+            Ok(0) => return Ok(most - from.limit()),
+            Ok(count) => into
+                .write_all(&buffer[..count])
+                .map_err(ArchiveError::Write)?,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(read_error(error)),
         }
     }
-    Ok(())
 }
 
 fn damaged(damage: Damage) -> ArchiveError {
-    ArchiveError::Damaged { damage }
+    ArchiveError::Damaged(damage)
 }
 
 fn unsupported(path: &[u8], form: Form) -> ArchiveError {

@@ -11,7 +11,7 @@ pub(crate) mod file_kind;
 pub(crate) mod gunzip;
 
 use std::collections::BTreeMap;
-use std::io::{self, BufRead, BufReader, Cursor, Read, Write};
+use std::io::{self, BufRead, BufReader, Cursor, Read};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
@@ -157,7 +157,8 @@ impl<'a> Unpacking<'a> {
 
     /// Stores a download that is the agent itself.
     fn bare_file(&mut self, mut content: impl Read) -> Result<(), ArchiveError> {
-        let stored = self.store(true, |writer| copy_all(&mut content, writer))?;
+        let copy = |writer: &mut _| entries::copy(&mut content, u64::MAX, writer).map(drop);
+        let stored = self.store(true, copy)?;
         self.insert((Vec::new(), AGENT.into()), stored);
         Ok(())
     }
@@ -196,9 +197,7 @@ impl<'a> Unpacking<'a> {
         if is_complete || has_end_mark {
             Ok(())
         } else {
-            Err(ArchiveError::Damaged {
-                damage: Damage::EndsEarly,
-            })
+            Err(ArchiveError::Damaged(Damage::EndsEarly))
         }
     }
 
@@ -266,7 +265,7 @@ impl<'a> Unpacking<'a> {
         for (name, stored) in chosen {
             let name = usable_name(name)?;
             if stored.is_repeated {
-                return Err(ArchiveError::RepeatedName { name });
+                return Err(ArchiveError::RepeatedName(name));
             }
             let path = into.join(&name);
             // A hard link to a file that was moved becomes a copy of it.
@@ -354,7 +353,7 @@ fn check(name: &str, path: &Path, target: &Target) -> Result<FileKind, ArchiveEr
     let is_agent = name == AGENT;
     let name = || name.to_owned();
     Err(match kind {
-        FileKind::LfsPointer => ArchiveError::LfsPointer { name: name() },
+        FileKind::LfsPointer => ArchiveError::LfsPointer(name()),
         FileKind::Elf {
             machine: Some(machine),
         } if kind.is_foreign_elf(target) => ArchiveError::WrongArchitecture {
@@ -364,25 +363,24 @@ fn check(name: &str, path: &Path, target: &Target) -> Result<FileKind, ArchiveEr
         },
         FileKind::Elf { .. } => match elf_file::is_complete(&mut file, &head) {
             Ok(true) => return Ok(kind),
-            Ok(false) => ArchiveError::IncompleteProgram { name: name() },
+            Ok(false) => ArchiveError::IncompleteProgram(name()),
             Err(error) => ArchiveError::Read(error),
         },
-        FileKind::MangledScript(mangling) if is_agent => ArchiveError::MangledScript { mangling },
-        found if is_agent && !found.is_program() => ArchiveError::NotExecutable { found },
+        FileKind::MangledScript(mangling) if is_agent => ArchiveError::MangledScript(mangling),
+        found if is_agent && !found.is_program() => ArchiveError::NotExecutable(found),
         _ => return Ok(kind),
     })
 }
 
 fn usable_name(name: Vec<u8>) -> Result<String, ArchiveError> {
-    let unusable = |name: &[u8]| ArchiveError::UnusableName {
-        name: String::from_utf8_lossy(name).into_owned(),
-    };
+    let unusable =
+        |name: &[u8]| ArchiveError::UnusableName(String::from_utf8_lossy(name).into_owned());
     let name = String::from_utf8(name).map_err(|error| unusable(error.as_bytes()))?;
     if name.chars().any(char::is_control) {
         return Err(unusable(name.as_bytes()));
     }
     if RESERVED_NAMES.contains(&name.as_str()) {
-        return Err(ArchiveError::ReservedName { name });
+        return Err(ArchiveError::ReservedName(name));
     }
     Ok(name)
 }
@@ -401,21 +399,6 @@ fn split_path(path: &[u8]) -> Option<(Vec<u8>, Vec<u8>)> {
 fn join_path(directory: &[u8], name: &[u8]) -> String {
     let slash: &[u8] = if directory.is_empty() { b"" } else { b"/" };
     String::from_utf8_lossy(&[directory, slash, name].concat()).into_owned()
-}
-
-/// Copies all of `content`; read and write errors differ.
-fn copy_all(content: &mut impl Read, into: &mut impl Write) -> Result<(), ArchiveError> {
-    let mut buffer = vec![0; BUFFER_BYTES];
-    loop {
-        match content.read(&mut buffer) {
-            Ok(0) => return Ok(()),
-            Ok(count) => into
-                .write_all(&buffer[..count])
-                .map_err(ArchiveError::Write)?,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(read_error(error)),
-        }
-    }
 }
 
 #[cfg(test)]

@@ -3,8 +3,9 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::cache::Previous;
 use crate::files::{self, Links};
-use crate::install::{self, OnNotice, Previous};
+use crate::install::{self, OnNotice};
 use crate::limits::Limits;
 use crate::metadata::AgentMetadata;
 
@@ -100,7 +101,7 @@ mod tests {
     proptest! {
         #[test]
         fn any_bytes_are_no_record(content: Vec<u8>) {
-            let is_unreadable = matches!(parse(&content), Previous::Unreadable { .. });
+            let is_unreadable = matches!(parse(&content), Previous::Unreadable(_));
             prop_assert!(is_unreadable);
         }
     }
@@ -115,7 +116,7 @@ mod tests {
             b"",
         ] {
             assert!(
-                matches!(parse(content), Previous::Unreadable { reason } if !reason.contains('\n')),
+                matches!(parse(content), Previous::Unreadable(reason) if !reason.contains('\n')),
                 "{}",
                 content.escape_ascii()
             );

@@ -1,6 +1,7 @@
 //! An agent's source to a verified local file.
 
 mod download;
+mod error;
 mod event;
 pub(crate) mod http;
 mod store;
@@ -9,33 +10,12 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 pub(crate) use self::download::{Download, Fetched, Validators};
+pub(crate) use self::error::FetchError;
 pub(crate) use self::event::{Event, OnEvent};
-use self::http::{Failure, HttpError};
-use self::store::StoreError;
 use crate::files::{self, Links};
 use crate::limits::Limits;
 use crate::network::Network;
 use crate::release::Source;
-
-/// Errors that can occur when an agent is fetched.
-#[derive(Debug)]
-pub(crate) enum FetchError {
-    /// The server, or the way to it.
-    Http(HttpError),
-    /// A local source is missing or cannot be read. The error is the system's own, without the
-    /// path, which the user may have meant as a URL with a secret.
-    ReadSource(io::Error),
-    /// A local source is a directory, or something else that is not a file.
-    NotAFile,
-    /// A vendored source leads out of the app directory through a link.
-    OutsideApp,
-    /// The file is empty.
-    Empty,
-    /// The file is larger than the limit.
-    TooLarge { limit: u64 },
-    /// The local file cannot be written.
-    Write(io::Error),
-}
 
 /// Fetches `source` into the new file `into`; with `known` validators, only if the server has
 /// another version.
@@ -89,25 +69,6 @@ fn copy(
         validators: Validators::default(),
         is_delimited: true,
     }))
-}
-
-impl From<StoreError> for FetchError {
-    fn from(error: StoreError) -> Self {
-        match error {
-            StoreError::Read { error, .. } => Self::ReadSource(error),
-            StoreError::Write(error) => Self::Write(error),
-            StoreError::TooLarge { limit } => Self::TooLarge { limit },
-        }
-    }
-}
-
-impl From<Failure> for FetchError {
-    fn from(failure: Failure) -> Self {
-        match failure {
-            Failure::Http(error) => Self::Http(error),
-            Failure::Store(error) => error.into(),
-        }
-    }
 }
 
 #[cfg(test)]

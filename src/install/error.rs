@@ -58,8 +58,8 @@ impl InstallError {
             } => matches!(
                 error,
                 ArchiveError::NotAnAgent { .. }
-                    | ArchiveError::Damaged { .. }
-                    | ArchiveError::IncompleteProgram { .. }
+                    | ArchiveError::Damaged(_)
+                    | ArchiveError::IncompleteProgram(_)
                     | ArchiveError::Unproven
             ),
             Self::Archive { .. }

@@ -6,8 +6,8 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 
 use super::notice::{Notice, OnNotice};
-use crate::archive::{FileKind, Files, HEAD_BYTES, RESERVED_NAMES};
-use crate::cache::{Cached, Names};
+use crate::archive::{FileKind, HEAD_BYTES, RESERVED_NAMES};
+use crate::cache::Contents;
 use crate::checksum::Checksum;
 use crate::files::{self, FILE_MODE, Links, PROGRAM_MODE};
 use crate::metadata::AgentMetadata;
@@ -24,7 +24,7 @@ const LAUNCH_PROGRAM: &str = "../exec.d/launch";
 pub(crate) fn prepare(directory: &Path, kept: &[&str], on_notice: OnNotice<'_>) -> io::Result<()> {
     let make_directory = |path: &Path| {
         if fs_err::symlink_metadata(path).is_ok() && !files::is_directory(path) {
-            on_notice(Notice::ReplacingByDirectory { path });
+            on_notice(Notice::ReplacingByDirectory(path));
         }
         files::make_directory(path)
     };
@@ -64,37 +64,30 @@ pub(crate) fn write_buildpack_files(
     )
 }
 
-/// What is really in `directory`, file by file, of the agent that `metadata` describes.
-pub(super) fn inspect(directory: &Path, metadata: AgentMetadata, max_bytes: u64) -> Cached {
+/// Inspects, file by file, what is in `directory` of the agent that `metadata` describes.
+pub(super) fn inspect(directory: &Path, metadata: &AgentMetadata, max_bytes: u64) -> Contents {
     let agent_files = directory.join(FILES_DIRECTORY);
-    // A file that cannot be read counts as altered: it is replaced, which is no reason to stop a
-    // build.
-    let altered = || Checksum::of_bytes(b"not a readable regular file");
     let mut budget = max_bytes;
-    let files: Files = metadata
-        .files
-        .keys()
-        .map(|name| (name, agent_files.join(name)))
-        .filter(|(_, path)| fs_err::symlink_metadata(path).is_ok())
-        .map(|(name, path)| {
-            let checksum = checksum_with_mode_set(&path, &mut budget);
-            (name.clone(), checksum.unwrap_or_else(|_| altered()))
-        })
-        .collect();
-    let mut unknown = Box::<Names>::default();
+    let mut contents = Contents::default();
+    for name in metadata.files.keys() {
+        let path = agent_files.join(name);
+        if fs_err::symlink_metadata(&path).is_ok() {
+            // A file that cannot be read counts as altered: it is replaced, which is no reason to
+            // stop a build.
+            let checksum = checksum_with_mode_set(&path, &mut budget)
+                .unwrap_or_else(|_| Checksum::of_bytes(b"not a readable regular file"));
+            contents.files.insert(name.clone(), checksum);
+        }
+    }
     let entries = fs_err::read_dir(agent_files);
     for entry in entries.into_iter().flatten().flatten() {
         let name = entry.file_name();
         let is_known = |name| metadata.files.contains_key(name) || RESERVED_NAMES.contains(&name);
         if !name.to_str().is_some_and(is_known) {
-            unknown.add(&name.to_string_lossy());
+            contents.unknown.add(&name.to_string_lossy());
         }
     }
-    Cached::Agent {
-        metadata,
-        files,
-        unknown,
-    }
+    contents
 }
 
 /// The checksum of an installed file, which gets the mode that it must have. Takes its size off

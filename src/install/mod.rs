@@ -12,7 +12,7 @@ pub(crate) use self::error::{InstallError, Mismatch};
 pub(crate) use self::layout::{FILES_DIRECTORY, prepare, write_buildpack_files};
 pub(crate) use self::notice::{Notice, OnNotice};
 use crate::archive::{self, FileKind, Unpacked};
-use crate::cache::{self, Cached, Decision};
+use crate::cache::{self, Contents, Decision, Previous};
 use crate::fetch::{self, Download, FetchError, Fetched, Validators};
 use crate::files::{self, DIRECTORY_MODE};
 use crate::limits::Limits;
@@ -35,25 +35,6 @@ pub(crate) struct Installation<'a> {
     pub(crate) on_notice: OnNotice<'a>,
 }
 
-/// The metadata that an earlier build left beside the directory.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Previous {
-    Nothing,
-    Unreadable { reason: String },
-    Agent(AgentMetadata),
-}
-
-impl Previous {
-    /// Damaged metadata. The `reason` may quote it, and is reduced to a short line.
-    pub(crate) fn unreadable(reason: &str) -> Self {
-        const MAX_CHARS: usize = 200;
-        let line = reason.trim().lines().next().unwrap_or_default();
-        Self::Unreadable {
-            reason: line.chars().take(MAX_CHARS).collect(),
-        }
-    }
-}
-
 impl Installation<'_> {
     /// Keeps, refreshes or replaces the installed agent. Returns the metadata of the agent that is
     /// installed afterwards, or `None` if the build goes on without one.
@@ -69,25 +50,24 @@ impl Installation<'_> {
         &self,
         previous: Previous,
     ) -> Result<Option<AgentMetadata>, InstallError> {
-        let cached = match previous {
-            Previous::Nothing => Cached::Nothing,
-            Previous::Unreadable { reason } => Cached::Unreadable { reason },
+        let contents = match &previous {
             Previous::Agent(metadata) => {
                 layout::inspect(self.directory, metadata, self.limits.max_unpacked_bytes)
             }
+            Previous::Nothing | Previous::Unreadable(_) => Contents::default(),
         };
-        match cache::decide(cached, self.release) {
+        match cache::decide(previous, contents, self.release) {
             Decision::Keep(metadata) => {
                 let checksum = &metadata.sha256;
-                (self.on_notice)(Notice::UsingPinned { checksum });
+                (self.on_notice)(Notice::UsingPinned(checksum));
                 Ok(Some(metadata))
             }
-            Decision::Install { reasons } => {
-                (self.on_notice)(Notice::Installing { reasons: &reasons });
+            Decision::Install(reasons) => {
+                (self.on_notice)(Notice::Installing(&reasons));
                 self.install()
             }
-            Decision::Replace { reason } => {
-                (self.on_notice)(Notice::Replacing { reason: &reason });
+            Decision::Replace(reason) => {
+                (self.on_notice)(Notice::Replacing(&reason));
                 self.install()
             }
             Decision::Refresh(metadata) => self.refresh(metadata).map(Some),
@@ -97,7 +77,7 @@ impl Installation<'_> {
     fn install(&self) -> Result<Option<AgentMetadata>, InstallError> {
         match self.fetch_and_replace() {
             Err(error) if self.optional && error.is_about_fetching() => {
-                (self.on_notice)(Notice::AgentSkipped { error: &error });
+                (self.on_notice)(Notice::AgentSkipped(&error));
                 // The cached agent is not the one that the user asks for, so it must not be in the
                 // image.
                 files::remove(&self.files_directory()).map_err(InstallError::Directory)?;
@@ -118,15 +98,13 @@ impl Installation<'_> {
         let metadata = self.replace(download)?;
         if self.release.pin.is_none() {
             let checksum = &metadata.sha256;
-            (self.on_notice)(Notice::Unpinned { checksum });
+            (self.on_notice)(Notice::Unpinned(checksum));
         }
         Ok(metadata)
     }
 
     fn refresh(&self, cached: AgentMetadata) -> Result<AgentMetadata, InstallError> {
-        (self.on_notice)(Notice::Checking {
-            source: &self.release.source.redacted(),
-        });
+        (self.on_notice)(Notice::Checking(&self.release.source.redacted()));
         match self.fetch_if_changed(&cached) {
             // The directory itself cannot be changed, and the installed agent may be damaged.
             Err(error @ InstallError::Directory(_)) => Err(error),
@@ -233,10 +211,10 @@ impl Installation<'_> {
             error,
         })?;
         if !left_out.is_empty() {
-            (self.on_notice)(Notice::LeftOut { names: &left_out });
+            (self.on_notice)(Notice::LeftOut(&left_out));
         }
         self.swap(&fresh).map_err(InstallError::Directory)?;
-        (self.on_notice)(Notice::Installed { files: &files });
+        (self.on_notice)(Notice::Installed(&files));
         Ok(AgentMetadata {
             installer: INSTALLER.to_owned(),
             os: self.release.target.os.clone(),

@@ -17,29 +17,19 @@ pub(crate) type OnNotice<'a> = &'a dyn Fn(Notice<'_>);
 #[derive(Debug)]
 pub(crate) enum Notice<'a> {
     /// Something that is not a directory is replaced by one.
-    ReplacingByDirectory {
-        path: &'a Path,
-    },
+    ReplacingByDirectory(&'a Path),
     /// The cached agent is used without a request.
-    UsingPinned {
-        checksum: &'a Checksum,
-    },
+    UsingPinned(&'a Checksum),
     /// The server says that the cached agent is current.
     UsingUnchanged,
     /// The download is the cached agent's.
     UsingSameDownload,
     /// The cached agent cannot be used.
-    Installing {
-        reasons: &'a [Reason],
-    },
+    Installing(&'a [Reason]),
     /// The cached agent is not what the user asks for.
-    Replacing {
-        reason: &'a Reason,
-    },
+    Replacing(&'a Reason),
     /// The source is asked for another agent than the cached one.
-    Checking {
-        source: &'a Redacted,
-    },
+    Checking(&'a Redacted),
     Fetching {
         source: &'a Redacted,
         target: &'a Target,
@@ -51,16 +41,10 @@ pub(crate) enum Notice<'a> {
         is_pinned: bool,
     },
     /// Links and devices in the archive are not installed.
-    LeftOut {
-        names: &'a [String],
-    },
-    Installed {
-        files: &'a Files,
-    },
+    LeftOut(&'a [String]),
+    Installed(&'a Files),
     /// An agent was installed without a pin.
-    Unpinned {
-        checksum: &'a Checksum,
-    },
+    Unpinned(&'a Checksum),
     /// Another agent than the cached one was installed without a pin.
     Changed {
         from: &'a Checksum,
@@ -72,7 +56,5 @@ pub(crate) enum Notice<'a> {
         checksum: &'a Checksum,
     },
     /// The build goes on without an agent.
-    AgentSkipped {
-        error: &'a InstallError,
-    },
+    AgentSkipped(&'a InstallError),
 }

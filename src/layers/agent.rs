@@ -13,9 +13,10 @@ use libcnb::generic::GenericMetadata;
 use libcnb::layer::{CachedLayerDefinition, InvalidMetadataAction, RestoredLayerAction};
 use serde::Deserialize;
 
+use crate::cache::Previous;
 use crate::error::BackplaneError;
 use crate::files::{self, Links, PROGRAM_MODE};
-use crate::install::{self, InstallError, Installation, OnNotice, Previous};
+use crate::install::{self, InstallError, Installation, OnNotice};
 use crate::launch_program;
 use crate::limits::Limits;
 use crate::messages::progress;
@@ -212,7 +213,7 @@ mod tests {
             assert!(
                 matches!(
                     parse(text.as_bytes()),
-                    Ok(Previous::Unreadable { reason }) if reason.contains(expected)
+                    Ok(Previous::Unreadable(reason)) if reason.contains(expected)
                 ),
                 "{text}"
             );
@@ -276,7 +277,7 @@ mod tests {
             .unwrap();
         assert!(matches!(
             examine(layers.path()),
-            Previous::Unreadable { reason } if reason.contains("is longer than")
+            Previous::Unreadable(reason) if reason.contains("is longer than")
         ));
     }
 }

@@ -29,16 +29,14 @@ pub(super) fn classify(
             named: named.map(str::to_owned),
         };
     }
-    let protocol = |problem| HttpError::Protocol { problem };
+    let protocol = |problem| HttpError::Protocol(problem);
     match error {
-        ureq::Error::Timeout(timeout) => HttpError::TimedOut {
-            phase: match timeout {
-                Timeout::Resolve | Timeout::Connect => Phase::Connect,
-                Timeout::Global => Phase::Total { bytes },
-                Timeout::PerRead | Timeout::PerWrite | Timeout::RecvBody => Phase::Read,
-                _ => Phase::Response,
-            },
-        },
+        ureq::Error::Timeout(timeout) => HttpError::TimedOut(match timeout {
+            Timeout::Resolve | Timeout::Connect => Phase::Connect,
+            Timeout::Global => Phase::Total { bytes },
+            Timeout::PerRead | Timeout::PerWrite | Timeout::RecvBody => Phase::Read,
+            _ => Phase::Response,
+        }),
         ureq::Error::HostNotFound => HttpError::HostNotFound,
         ureq::Error::Io(error) => HttpError::Connection {
             reason: Some(system_reason(&error)),
@@ -61,9 +59,7 @@ fn of_proxy(failure: ProxyFailure, proxy: &ProxyName, bytes: u64) -> HttpError {
         ProxyFailure::NotHttp => ProxyProblem::Protocol,
         ProxyFailure::Library(ureq::Error::Timeout(Timeout::Global))
         | ProxyFailure::Handshake(ureq::Error::Timeout(Timeout::Global)) => {
-            return HttpError::TimedOut {
-                phase: Phase::Total { bytes },
-            };
+            return HttpError::TimedOut(Phase::Total { bytes });
         }
         // One without TLS may as well hang up, or wait for the end of a line.
         ProxyFailure::Handshake(error) => {

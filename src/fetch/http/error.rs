@@ -36,9 +36,7 @@ pub(crate) enum HttpError {
         /// The variables that name authorities, with their values.
         named: Option<String>,
     },
-    TimedOut {
-        phase: Phase,
-    },
+    TimedOut(Phase),
     /// The response is not the file.
     Status {
         status: u16,
@@ -48,9 +46,7 @@ pub(crate) enum HttpError {
         /// A proxy that may have sent the response instead of the server.
         proxy: Option<ProxyName>,
     },
-    Protocol {
-        problem: ProtocolProblem,
-    },
+    Protocol(ProtocolProblem),
     TooManyRedirects {
         limit: u32,
     },
@@ -68,13 +64,9 @@ pub(crate) enum AuthorityProblem {
         error: io::Error,
     },
     /// It contains no certificate.
-    Empty {
-        path: Redacted,
-    },
+    Empty(Redacted),
     /// No file in it contains a certificate.
-    EmptyDirectory {
-        path: Redacted,
-    },
+    EmptyDirectory(Redacted),
     /// All certificates are damaged.
     Damaged,
 }
@@ -163,10 +155,8 @@ impl HttpError {
         match self {
             Self::HostNotFound
             | Self::Connection { .. }
-            | Self::Protocol { .. }
-            | Self::TimedOut {
-                phase: Phase::Connect | Phase::Response | Phase::Read,
-            } => true,
+            | Self::Protocol(_)
+            | Self::TimedOut(Phase::Connect | Phase::Response | Phase::Read) => true,
             Self::Status {
                 status: 403,
                 is_rate_limit: true,
@@ -189,9 +179,7 @@ impl HttpError {
             Self::NoAuthorities { .. }
             | Self::ProxySetting { .. }
             | Self::Tls { .. }
-            | Self::TimedOut {
-                phase: Phase::Total { .. },
-            }
+            | Self::TimedOut(Phase::Total { .. })
             | Self::TooManyRedirects { .. }
             | Self::InsecureRedirect
             | Self::UnusableRedirect => false,

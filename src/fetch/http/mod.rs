@@ -32,24 +32,11 @@ pub(crate) use self::error::{
 use self::proxy::{ProxyKind, ProxyServer};
 use self::watchdog::Watchdog;
 use super::download::{Download, Fetched, Validators};
+use super::error::FetchError;
 use super::event::{Event, OnEvent};
 use super::store::{self, StoreError};
 use crate::limits::Limits;
 use crate::network::Network;
-
-/// Errors that can occur when a file is fetched from a server.
-#[derive(Debug)]
-pub(super) enum Failure {
-    Http(HttpError),
-    /// The file cannot be stored.
-    Store(StoreError),
-}
-
-impl From<HttpError> for Failure {
-    fn from(error: HttpError) -> Self {
-        Self::Http(error)
-    }
-}
 
 /// Fetches `url` into the file `into`, and tries again if that can help.
 pub(super) fn fetch(
@@ -59,7 +46,7 @@ pub(super) fn fetch(
     network: &Network,
     limits: &Limits,
     on_event: OnEvent<'_>,
-) -> Result<Fetched, Failure> {
+) -> Result<Fetched, FetchError> {
     let client = Client {
         source: url,
         into,
@@ -91,7 +78,7 @@ struct Exchange {
 }
 
 impl Client<'_> {
-    fn fetch(&self, mut known: Validators) -> Result<Fetched, Failure> {
+    fn fetch(&self, mut known: Validators) -> Result<Fetched, FetchError> {
         let max_backoff = self.limits.max_backoff;
         let mut delays = ExponentialBuilder::new()
             .with_min_delay(self.limits.min_backoff)
@@ -101,7 +88,7 @@ impl Client<'_> {
             .build();
         loop {
             let error = match self.attempt(&known) {
-                Err(Failure::Http(error)) => error,
+                Err(FetchError::Http(error)) => error,
                 outcome => return outcome,
             };
             if !known.is_empty() && may_be_about_validators(&error) {
@@ -126,7 +113,7 @@ impl Client<'_> {
     }
 
     /// Requests the file once, and follows redirects.
-    fn attempt(&self, known: &Validators) -> Result<Fetched, Failure> {
+    fn attempt(&self, known: &Validators) -> Result<Fetched, FetchError> {
         let mut url = self.source.clone();
         for _ in 0..=self.limits.max_redirects {
             let exchange = self.request(&url, known)?;
@@ -179,7 +166,7 @@ impl Client<'_> {
     }
 
     /// Stores the body of a response with the file.
-    fn receive(&self, exchange: Exchange, known: &Validators) -> Result<Fetched, Failure> {
+    fn receive(&self, exchange: Exchange, known: &Validators) -> Result<Fetched, FetchError> {
         let Exchange {
             response,
             proxy,
@@ -205,7 +192,7 @@ impl Client<'_> {
             // A shut down connection looks like the end of a body that is not delimited.
             Ok((_, bytes)) if watchdog.is_some_and(Watchdog::is_expired) => {
                 let phase = Phase::Total { bytes };
-                Err(HttpError::TimedOut { phase }.into())
+                Err(HttpError::TimedOut(phase).into())
             }
             Ok((checksum, bytes)) => Ok(Fetched::File(Download {
                 checksum,
@@ -216,7 +203,7 @@ impl Client<'_> {
             Err(StoreError::Read { error, bytes }) => {
                 Err(self.failed(error.into(), None, watchdog, bytes).into())
             }
-            Err(error) => Err(Failure::Store(error)),
+            Err(error) => Err(error.into()),
         }
     }
 
@@ -228,9 +215,7 @@ impl Client<'_> {
         bytes: u64,
     ) -> HttpError {
         if watchdog.is_some_and(Watchdog::is_expired) {
-            return HttpError::TimedOut {
-                phase: Phase::Total { bytes },
-            };
+            return HttpError::TimedOut(Phase::Total { bytes });
         }
         let named = authorities::named(self.network);
         classify::classify(error, proxy, named.as_deref(), bytes)

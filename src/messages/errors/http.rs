@@ -28,7 +28,7 @@ pub(in crate::messages) fn clause(error: &HttpError) -> String {
         HttpError::Tls { problem, .. } => {
             format!("the server's TLS isn't acceptable ({})", of_tls(*problem))
         }
-        HttpError::TimedOut { phase } => match phase {
+        HttpError::TimedOut(phase) => match phase {
             Phase::Connect => "connecting to the server took too long".to_owned(),
             Phase::Response => "the server took too long to respond".to_owned(),
             Phase::Read => "the server stopped sending in the middle of the file".to_owned(),
@@ -53,7 +53,7 @@ pub(in crate::messages) fn clause(error: &HttpError) -> String {
             };
             format!("the server responded with status {status}{limit}{through}")
         }
-        HttpError::Protocol { problem } => match problem {
+        HttpError::Protocol(problem) => match problem {
             ProtocolProblem::LargeHeaders => "the server's headers are too large",
             ProtocolProblem::Malformed => "the server's response isn't valid HTTP",
             ProtocolProblem::Request => "the server can't be reached over HTTP",
@@ -134,7 +134,7 @@ pub(super) fn advice(error: &HttpError) -> ErrorMessage {
         HttpError::Tls { problem, named } => {
             new("download/tls", advice_on_tls(*problem, named.as_deref()))
         }
-        HttpError::TimedOut { .. } => new(
+        HttpError::TimedOut(_) => new(
             "download/timed-out",
             format!("The server or the network is slow. {OTHER_SOURCES}"),
         )
@@ -154,7 +154,7 @@ pub(super) fn advice(error: &HttpError) -> ErrorMessage {
             }
             message
         }
-        HttpError::Protocol { .. } => new(
+        HttpError::Protocol(_) => new(
             "download/protocol",
             "Check that BACKPLANE_AGENT_URL names a web server, and that no proxy or\n\
              firewall responds instead of it.",
@@ -186,8 +186,8 @@ fn new(id: &'static str, advice: impl Into<String>) -> ErrorMessage {
 fn of_authority(problem: &AuthorityProblem) -> String {
     match problem {
         AuthorityProblem::Read { path, error } => format!("{path}: {error}"),
-        AuthorityProblem::Empty { path } => format!("{path} contains no certificate in PEM form"),
-        AuthorityProblem::EmptyDirectory { path } => {
+        AuthorityProblem::Empty(path) => format!("{path} contains no certificate in PEM form"),
+        AuthorityProblem::EmptyDirectory(path) => {
             format!("{path} contains no file with a certificate in PEM form")
         }
         AuthorityProblem::Damaged => "the certificates in PEM form are damaged".to_owned(),

@@ -89,7 +89,7 @@ fn announced_size_is_checked_before_anything_is_read() {
     )]);
     assert!(matches!(
         Attempt::new(&server.url("/")).outcome,
-        Err(Failure::Store(StoreError::TooLarge { .. }))
+        Err(FetchError::TooLarge { .. })
     ));
     assert_eq!(server.take_requests().len(), 1);
 }

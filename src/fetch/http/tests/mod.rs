@@ -37,7 +37,7 @@ fn quick() -> Limits {
 /// A download into a directory of its own.
 struct Attempt {
     directory: TempDir,
-    outcome: Result<Fetched, Failure>,
+    outcome: Result<Fetched, FetchError>,
     events: String,
 }
 
@@ -90,7 +90,7 @@ impl Attempt {
     #[track_caller]
     fn error(self) -> HttpError {
         match self.outcome {
-            Err(Failure::Http(error)) => error,
+            Err(FetchError::Http(error)) => error,
             other => panic!("{other:?}\n{}", self.events),
         }
     }
