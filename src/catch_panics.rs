@@ -42,18 +42,11 @@ mod tests {
 
     #[test]
     fn file_of_a_library_is_named_by_its_path_in_the_crate() {
-        for (file, shown) in [
-            (
-                "/home/me/.cargo/registry/src/index.crates.io-1949/url-2.5/src/lib.rs",
-                "url-2.5/src/lib.rs",
-            ),
-            ("src/lib.rs", "src/lib.rs"),
-            (
-                "/rustc/5980/library/std/src/env.rs",
-                "/rustc/5980/library/std/src/env.rs",
-            ),
-        ] {
-            assert_eq!(in_crate(file), shown);
+        let registry = "/home/me/.cargo/registry/src/index.crates.io-1949";
+        let library = format!("{registry}/url-2.5/src/lib.rs");
+        assert_eq!(in_crate(&library), "url-2.5/src/lib.rs");
+        for file in ["src/lib.rs", "/rustc/5980/library/std/src/env.rs"] {
+            assert_eq!(in_crate(file), file);
         }
     }
 }

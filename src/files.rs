@@ -179,14 +179,23 @@ pub(crate) mod strange;
 
 #[cfg(test)]
 mod tests {
+    use std::path::PathBuf;
+
+    use tempfile::TempDir;
+
     use super::strange::{STRANGE, assert_untouched, put_strange};
     use super::*;
 
-    #[test]
-    fn remove_takes_whatever_is_there_and_follows_nothing() {
+    /// A directory, and the paths of a file of ours and of a directory of others in it.
+    fn paths() -> (TempDir, PathBuf, PathBuf) {
         let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("ours");
-        let outside = directory.path().join("outside");
+        let [ours, outside] = ["ours", "outside"].map(|name| directory.path().join(name));
+        (directory, ours, outside)
+    }
+
+    #[test]
+    fn anything_is_removed_or_replaced_and_no_link_is_followed() {
+        let (directory, path, outside) = paths();
         for kind in STRANGE {
             put_strange(kind, &path, &outside);
             for _ in 0..2 {
@@ -194,13 +203,30 @@ mod tests {
                 assert!(fs_err::symlink_metadata(&path).is_err(), "{kind}");
             }
             assert_untouched(&outside, kind);
+
+            put_strange(kind, &path, &outside);
+            make_directory(&path).unwrap();
+            let metadata = fs_err::symlink_metadata(&path).unwrap();
+            assert!(metadata.is_dir(), "{kind}");
+            assert_eq!(metadata.mode() & 0o7777, DIRECTORY_MODE, "{kind}");
+            assert_untouched(&outside, kind);
+
+            for name in ["ours", "ours.new"] {
+                put_strange(kind, &directory.path().join(name), &outside);
+                replace(&path, b"ours").unwrap();
+                let metadata = fs_err::symlink_metadata(&path).unwrap();
+                assert!(metadata.is_file(), "{kind}");
+                assert_eq!(metadata.mode() & 0o7777, FILE_MODE, "{kind}");
+                assert_eq!(fs_err::read(&path).unwrap(), b"ours", "{kind}");
+                assert_untouched(&outside, kind);
+                assert_eq!(fs_err::read_dir(directory.path()).unwrap().count(), 2);
+            }
         }
     }
 
     #[test]
     fn tree_is_removed_however_deep_and_locked() {
-        let directory = tempfile::tempdir().unwrap();
-        let (root, outside) = (directory.path().join("0"), directory.path().join("outside"));
+        let (_directory, root, outside) = paths();
         fs_err::create_dir_all(root.join("1/0/2/2")).unwrap();
         fs_err::write(root.join("2"), "").unwrap();
         for kind in STRANGE {
@@ -228,44 +254,8 @@ mod tests {
     }
 
     #[test]
-    fn replaced_file_is_never_written_through() {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("ours");
-        let outside = directory.path().join("outside");
-        for kind in STRANGE {
-            for name in ["ours", "ours.new"] {
-                put_strange(kind, &directory.path().join(name), &outside);
-                replace(&path, b"ours").unwrap();
-                let metadata = fs_err::symlink_metadata(&path).unwrap();
-                assert!(metadata.is_file(), "{kind}");
-                assert_eq!(metadata.mode() & 0o7777, FILE_MODE, "{kind}");
-                assert_eq!(fs_err::read(&path).unwrap(), b"ours", "{kind}");
-                assert_untouched(&outside, kind);
-                assert_eq!(fs_err::read_dir(directory.path()).unwrap().count(), 2);
-            }
-        }
-    }
-
-    #[test]
-    fn directory_is_made_of_whatever_is_there() {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("ours");
-        let outside = directory.path().join("outside");
-        for kind in STRANGE {
-            put_strange(kind, &path, &outside);
-            make_directory(&path).unwrap();
-            let metadata = fs_err::symlink_metadata(&path).unwrap();
-            assert!(metadata.is_dir(), "{kind}");
-            assert_eq!(metadata.mode() & 0o7777, DIRECTORY_MODE, "{kind}");
-            assert_untouched(&outside, kind);
-        }
-    }
-
-    #[test]
     fn only_a_small_regular_file_is_read() {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("ours");
-        let outside = directory.path().join("outside");
+        let (_directory, path, outside) = paths();
         let read = |limit, links| read_small(&path, limit, links);
         fs_err::write(&path, "1234").unwrap();
         assert_eq!(read(4, Links::Refuse).unwrap(), b"1234");

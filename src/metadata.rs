@@ -136,7 +136,7 @@ pub(crate) mod tests {
     // A change here makes every cached agent unreadable: raise INSTALLER and say so in the
     // changelog.
     #[test]
-    fn serialised_form_is_stable() {
+    fn serialized_form_is_stable() {
         let text = toml::to_string(&agent_metadata()).unwrap();
         insta::assert_snapshot!(text, @r#"
         installer = "1"
@@ -178,15 +178,13 @@ pub(crate) mod tests {
         let with = |edit: &dyn Fn(&mut toml::Table)| {
             let mut table = toml::Table::try_from(agent_metadata()).unwrap();
             edit(&mut table);
-            AgentMetadata::deserialize(table)
+            AgentMetadata::deserialize(table).is_ok()
         };
-        let set = |key: &str, value: &str| {
-            with(&|table: &mut toml::Table| {
-                table.insert(key.to_owned(), value.into());
-            })
+        let is_accepted = |key: &str, value: &str| {
+            with(&|table| drop(table.insert(key.to_owned(), value.into())))
         };
-        let add_file = |name: &str| {
-            with(&|table: &mut toml::Table| {
+        let is_accepted_file = |name: &str| {
+            with(&|table| {
                 let files = table["files"].as_table_mut().unwrap();
                 files.insert(name.to_owned(), sum.as_str().into());
             })
@@ -216,7 +214,7 @@ pub(crate) mod tests {
             ("last_modified", "yesterday\n"),
             ("files", "backplane"),
         ] {
-            assert!(set(key, value).is_err(), "{key} = {value:?}");
+            assert!(!is_accepted(key, value), "{key} = {value:?}");
         }
         for name in [
             "",
@@ -230,18 +228,16 @@ pub(crate) mod tests {
             "backplane-status",
             &long(256),
         ] {
-            assert!(add_file(name).is_err(), "{name:?}");
+            assert!(!is_accepted_file(name), "{name:?}");
         }
-        assert!(with(&|table| drop(table.remove("sha256"))).is_err());
-        assert!(
-            with(&|table| drop(table.insert("files".to_owned(), toml::Table::new().into())))
-                .is_err()
-        );
+        assert!(!with(&|table| drop(table.remove("sha256"))));
         let without_agent = toml::Table::from_iter([("frpc".to_owned(), sum.as_str().into())]);
-        assert!(
-            with(&|table| drop(table.insert("files".to_owned(), without_agent.clone().into())))
-                .is_err()
-        );
+        for files in [toml::Table::new(), without_agent] {
+            let replace = |table: &mut toml::Table| {
+                table.insert("files".to_owned(), files.clone().into());
+            };
+            assert!(!with(&replace));
+        }
 
         for (key, value) in [
             ("source", "https://mirror.example:8443/a%20b"),
@@ -252,10 +248,10 @@ pub(crate) mod tests {
             ("etag", &long(1024)),
             ("last_modified", "Sun, 06 Nov 1994 08:49:37 GMT"),
         ] {
-            assert!(set(key, value).is_ok(), "{key} = {value:?}");
+            assert!(is_accepted(key, value), "{key} = {value:?}");
         }
         for name in ["frpc.toml", "a b", "...", "ä", &long(255)] {
-            assert!(add_file(name).is_ok(), "{name:?}");
+            assert!(is_accepted_file(name), "{name:?}");
         }
     }
 }

@@ -140,12 +140,9 @@ mod tests {
     fn nothing_secret_is_shown() {
         for (full, shown) in [
             ("https://host/path", "https://host/path"),
+            ("https://us:pw@host:8443/path", "https://***@host:8443/path"),
             (
-                "https://user:secret@host:8443/path",
-                "https://***@host:8443/path",
-            ),
-            (
-                "https://user@[::1]:1/p?q=secret#secret",
+                "https://us@[::1]:1/p?q=secret#x",
                 "https://***@[::1]:1/p?***",
             ),
             ("http://host/?secret", "http://host/?***"),
@@ -157,21 +154,14 @@ mod tests {
             ("https://user:12/#s3cr@host/a", "https://***"),
             ("https://host/path?q=s@cret", "https://***"),
             (
-                "https://registry/@scope/agent.tgz",
+                "https://host/@scope/agent.tgz",
                 "https://***@scope/agent.tgz",
             ),
-        ] {
-            let url = Url::parse(full).unwrap();
-            for redacted in [Redacted::url(&url), Redacted::text(full)] {
-                assert_eq!(redacted.to_string(), shown);
-            }
-        }
-        // Texts that are not URLs, or not yet.
-        for (full, shown) in [
+            // Texts that are not URLs, or not yet.
             ("vendor/agent", "vendor/agent"),
             ("https://user:sec/ret@host/path", "https://***@host/path"),
             (
-                "https://user:s@cret@host/path?key=secret",
+                "https://us:p@w@host/path?key=1",
                 "https://***@host/path?***",
             ),
             ("user:secret@host/path", "***@host/path"),
@@ -205,22 +195,21 @@ mod tests {
 
     #[test]
     fn public_url_differs_if_only_a_secret_does() {
-        let sum = |secret: &str| Checksum::of_bytes(secret.as_bytes());
+        let with_sum = |shown, secret: &str| {
+            format!("{shown}?sha256={}", Checksum::of_bytes(secret.as_bytes()))
+        };
         for (source, expected) in [
             ("https://host/a", "https://host/a".to_owned()),
             ("vendor/agent", "vendor/agent".to_owned()),
             (
                 "https://host/a?token=1",
-                format!("https://host/a?sha256={}", sum("token=1")),
+                with_sum("https://host/a", "token=1"),
             ),
             (
                 "https://host/a?token=@1",
-                format!("https://***?sha256={}", sum("https://host/a?token=@1")),
+                with_sum("https://***", "https://host/a?token=@1"),
             ),
-            (
-                "host/a@1/agent",
-                format!("***@1/agent?sha256={}", sum("host/a@1/agent")),
-            ),
+            ("host/a@1/agent", with_sum("***@1/agent", "host/a@1/agent")),
         ] {
             assert_eq!(Redacted::public(source), expected);
             assert!(Source::is_public_url(&expected), "{expected}");

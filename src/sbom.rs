@@ -67,8 +67,8 @@ mod tests {
 
     fn read_back() -> Bom {
         let sbom = of_agent(&agent_metadata());
-        let bom =
-            Bom::parse_from_json_with_version(sbom.data.as_slice(), SpecVersion::V1_5).unwrap();
+        let data = sbom.data.as_slice();
+        let bom = Bom::parse_from_json_with_version(data, SpecVersion::V1_5).unwrap();
         let validation = bom.validate_version(SpecVersion::V1_5);
         assert!(validation.passed(), "{validation:?}");
         bom

@@ -77,37 +77,24 @@ mod tests {
     use super::*;
     use crate::metadata::tests::agent_metadata;
 
-    fn open(cache_directory: &Path) -> Cache {
-        Cache::open(cache_directory, &|_| {}).unwrap()
-    }
-
     #[test]
-    fn record_is_kept_and_forgotten() {
+    fn metadata_is_kept_until_it_is_removed() {
         let directory = tempfile::tempdir().unwrap();
         // What had the name before does not matter.
         fs_err::write(directory.path().join(DIRECTORY), "a file").unwrap();
-        let limits = Limits::default();
-        let previous = || open(directory.path()).previous(&limits);
+        let open = || Cache::open(directory.path(), &|_| {}).unwrap();
+        let previous = || open().previous(&Limits::default());
         assert_eq!(previous(), Previous::Nothing);
-        let cache = open(directory.path());
-        cache.write(Some(&agent_metadata())).unwrap();
+        open().write(Some(&agent_metadata())).unwrap();
         assert_eq!(previous(), Previous::Agent(agent_metadata()));
         for _ in 0..2 {
-            cache.write(None).unwrap();
+            open().write(None).unwrap();
             assert_eq!(previous(), Previous::Nothing);
         }
     }
 
-    proptest! {
-        #[test]
-        fn any_bytes_are_no_record(content: Vec<u8>) {
-            let is_unreadable = matches!(parse(&content), Previous::Unreadable(_));
-            prop_assert!(is_unreadable);
-        }
-    }
-
     #[test]
-    fn record_of_another_version_or_damaged_is_unreadable() {
+    fn metadata_of_another_version_or_damaged_is_unreadable() {
         for content in [
             &b"installer = 'one'"[..],
             b"invented_later = true",
@@ -115,11 +102,19 @@ mod tests {
             b"\xff",
             b"",
         ] {
+            let previous = parse(content);
             assert!(
-                matches!(parse(content), Previous::Unreadable(reason) if !reason.contains('\n')),
-                "{}",
-                content.escape_ascii()
+                matches!(&previous, Previous::Unreadable(reason) if !reason.contains('\n')),
+                "{previous:?}"
             );
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_unreadable(content: Vec<u8>) {
+            let is_unreadable = matches!(parse(&content), Previous::Unreadable(_));
+            prop_assert!(is_unreadable);
         }
     }
 }

@@ -88,23 +88,16 @@ mod tests {
             ("BACKPLANE_FIFO", b""),
             ("backplane_token", b""),
         ];
-        let expected = expected.map(|(name, value)| {
-            let value = OsString::from_vec(value.to_vec());
-            (OsStr::new(name).to_owned(), value)
-        });
-        assert_eq!(
-            read_in(directory.path()).unwrap(),
-            Environment::from(expected)
-        );
+        let expected =
+            expected.map(|(name, value)| (name.into(), OsString::from_vec(value.to_vec())));
+        let read = read_in(directory.path()).unwrap();
+        assert_eq!(read, Environment::from(expected));
     }
 
     #[test]
     fn setting_that_cannot_be_read_is_named() {
         let directory = tempfile::tempdir().unwrap();
-        let (vars, outside) = (
-            directory.path().join("env"),
-            directory.path().join("outside"),
-        );
+        let [vars, outside] = ["env", "outside"].map(|name| directory.path().join(name));
         let variable = vars.join("BACKPLANE_AGENT_URL");
         fs_err::create_dir(&vars).unwrap();
         for kind in STRANGE {
@@ -125,10 +118,8 @@ mod tests {
     #[test]
     fn no_directory_is_no_variable() {
         for directory in [None, Some(Path::new("/nowhere/env"))] {
-            assert_eq!(
-                read(directory, &Limits::default()).unwrap(),
-                Environment::new()
-            );
+            let read = read(directory, &Limits::default()).unwrap();
+            assert_eq!(read, Environment::new());
         }
     }
 }

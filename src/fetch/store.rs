@@ -76,49 +76,41 @@ mod tests {
 
     use super::*;
 
-    fn store_content(expected_bytes: Option<u64>, limits: &Limits) -> (Option<u64>, Vec<String>) {
+    /// Stores a file under these limits; returns whether that succeeds, and the events.
+    fn store_content(expected_bytes: Option<u64>, limits: &Limits) -> (bool, Vec<String>) {
         let events = RefCell::<Vec<String>>::default();
         let into = tempfile::NamedTempFile::new().unwrap();
-        let stored = store(
-            &b"content"[..],
-            expected_bytes,
-            into.path(),
-            limits,
-            &|event| {
-                events.borrow_mut().push(format!("{event:?}"));
-            },
-        );
-        let bytes = match stored {
-            Ok((checksum, bytes)) => {
-                assert_eq!(checksum, Checksum::of_bytes(b"content"));
-                assert_eq!(fs_err::read(into.path()).unwrap(), b"content");
-                Some(bytes)
+        let on_event = |event: Event<'_>| events.borrow_mut().push(format!("{event:?}"));
+        let content = &b"content"[..];
+        let stored = store(content, expected_bytes, into.path(), limits, &on_event);
+        match &stored {
+            Ok(stored) => {
+                assert_eq!(*stored, (Checksum::of_bytes(content), 7));
+                assert_eq!(fs_err::read(into.path()).unwrap(), content);
             }
-            Err(StoreError::TooLarge { limit: 6 }) => None,
-            Err(error) => panic!("{error:?}"),
-        };
-        (bytes, events.into_inner())
+            Err(error) => assert!(matches!(error, StoreError::TooLarge { limit: 6 })),
+        }
+        (stored.is_ok(), events.into_inner())
     }
 
     #[test]
     fn size_is_limited_whether_it_is_announced_or_not() {
-        let limits = |max_download_bytes| Limits {
-            max_download_bytes,
-            ..Limits::default()
-        };
-        for announced in [None, Some(7)] {
-            assert_eq!(store_content(announced, &limits(7)).0, Some(7));
-            assert_eq!(store_content(announced, &limits(6)).0, None);
+        for (max_download_bytes, is_stored) in [(7, true), (6, false)] {
+            let limits = Limits {
+                max_download_bytes,
+                ..Limits::default()
+            };
+            for announced in [None, Some(7)] {
+                assert_eq!(store_content(announced, &limits).0, is_stored);
+            }
         }
     }
 
     #[test]
     fn progress_is_reported_at_intervals() {
+        let event = "Progress { bytes: 7, expected_bytes: Some(7) }";
         for (interval, expected) in [
-            (
-                Duration::ZERO,
-                &["Progress { bytes: 7, expected_bytes: Some(7) }"][..],
-            ),
+            (Duration::ZERO, &[event][..]),
             (Duration::from_hours(1), &[]),
         ] {
             let limits = Limits {

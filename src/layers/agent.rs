@@ -196,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn record_survives_the_layer_metadata() {
+    fn metadata_survives_in_the_layer_description() {
         let layers = restored();
         for _ in 0..2 {
             assert_eq!(examine(layers.path()), Previous::Agent(agent_metadata()));
@@ -210,13 +210,10 @@ mod tests {
             ("[metadata]\ninstaller = 1.0", "invalid type"),
             ("[metadata]", "missing field"),
         ] {
-            assert!(
-                matches!(
-                    parse(text.as_bytes()),
-                    Ok(Previous::Unreadable(reason)) if reason.contains(expected)
-                ),
-                "{text}"
-            );
+            let Ok(Previous::Unreadable(reason)) = parse(text.as_bytes()) else {
+                panic!("{text}");
+            };
+            assert!(reason.contains(expected), "{reason}");
         }
         for text in ["", "[types]\nlaunch = true"] {
             assert_eq!(parse(text.as_bytes()), Ok(Previous::Nothing), "{text}");
@@ -225,17 +222,9 @@ mod tests {
 
     #[test]
     fn toml_that_is_no_layer_description_is_refused() {
-        let deep = |opening: &str, next_step: &str| {
-            let depth = 100_000;
-            [
-                "x = ",
-                &opening.repeat(depth),
-                "1",
-                &next_step.repeat(depth),
-            ]
-            .concat()
+        let deep = |start: &str, end: &str| {
+            format!("x = {}1{}", start.repeat(100_000), end.repeat(100_000))
         };
-        let dotted = format!("[metadata]\n{}a = 1", "a.".repeat(500_000));
         for content in [
             "types = 3".as_bytes(),
             b"metadata = \"x\"",
@@ -248,6 +237,7 @@ mod tests {
         ] {
             assert!(parse(content).is_err());
         }
+        let dotted = format!("[metadata]\n{}a = 1", "a.".repeat(500_000));
         assert!(!matches!(parse(dotted.as_bytes()), Ok(Previous::Agent(_))));
     }
 
@@ -269,12 +259,9 @@ mod tests {
     #[test]
     fn huge_description_is_not_read() {
         let layers = restored();
-        fs_err::OpenOptions::new()
-            .write(true)
-            .open(layers.path().join("agent.toml"))
-            .unwrap()
-            .set_len(1 << 30)
-            .unwrap();
+        let description = layers.path().join("agent.toml");
+        let file = fs_err::OpenOptions::new().write(true).open(description);
+        file.unwrap().set_len(1 << 30).unwrap();
         assert!(matches!(
             examine(layers.path()),
             Previous::Unreadable(reason) if reason.contains("is longer than")

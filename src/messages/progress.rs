@@ -161,8 +161,7 @@ mod tests {
         let source = &Redacted::text("https://user:secret@mirror.example.com/backplane.tgz");
         let error = &HttpError::HostNotFound;
         let delay = Duration::from_millis(1250);
-        let names = (1..=7).map(|number| format!("link-{number}"));
-        let names = names.collect::<Vec<_>>();
+        let names: Vec<_> = (1..=7).map(|number| format!("link-{number}")).collect();
         let files =
             Files::from(["backplane", "frpc"].map(|name| (name.to_owned(), checksum.clone())));
         let changed = |property| Reason::Changed {
@@ -174,9 +173,10 @@ mod tests {
             problem,
             names: names.iter().copied().collect(),
         };
+        let bytes = 1 << 20;
         let progress = |expected_bytes| {
             Notice::Fetch(Event::Progress {
-                bytes: 1 << 20,
+                bytes,
                 expected_bytes,
             })
         };

@@ -28,17 +28,10 @@ pub(super) struct Slug<'a> {
     pub(super) app: &'a Path,
 }
 
-/// What became of the directory of start scripts.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum StartScripts {
-    Kept,
-    /// Something else in the app was replaced by the directory.
-    Replaced,
-}
-
 impl Slug<'_> {
-    /// Puts the launch program into the app, with the script that runs it.
-    pub(super) fn put_launch_program(&self, program: &Path) -> io::Result<StartScripts> {
+    /// Puts the launch program into the app, with the script that runs it. Returns whether the
+    /// directory of start scripts replaced something else in the app.
+    pub(super) fn put_launch_program(&self, program: &Path) -> io::Result<bool> {
         let exec_d = self.directory().join("exec.d");
         files::make_directory(&self.directory())?;
         files::remove(&exec_d)?;
@@ -46,30 +39,25 @@ impl Slug<'_> {
         let launch = exec_d.join("launch");
         fs_err::copy(program, &launch)?;
         files::set_mode(&launch, PROGRAM_MODE)?;
-        let (directory, outcome) = self.start_scripts()?;
+        let (directory, is_replaced) = self.start_scripts()?;
         files::replace(
             &directory.join(START_SCRIPT),
             include_bytes!("../../../classic/profile.d/backplane.sh"),
         )?;
-        Ok(outcome)
+        Ok(is_replaced)
     }
 
-    /// The directory that a dyno reads scripts from. It may be a link to another directory of the
-    /// app.
-    fn start_scripts(&self) -> io::Result<(PathBuf, StartScripts)> {
+    /// The directory that a dyno reads scripts from, and whether it replaced something else. It may
+    /// be a link to another directory of the app.
+    fn start_scripts(&self) -> io::Result<(PathBuf, bool)> {
         let path = self.app.join(START_SCRIPTS);
         if let Some(real) = self.directory_behind(&path) {
             files::make_directory(&real)?;
-            return Ok((real, StartScripts::Kept));
+            return Ok((real, false));
         }
         let is_usable = files::is_directory(&path) || fs_err::symlink_metadata(&path).is_err();
         files::make_directory(&path)?;
-        let outcome = if is_usable {
-            StartScripts::Kept
-        } else {
-            StartScripts::Replaced
-        };
-        Ok((path, outcome))
+        Ok((path, !is_usable))
     }
 
     /// The directory of the app that `link` leads to, also on a dyno, where the app has another

@@ -111,23 +111,11 @@ fn socks(protocol: ProxyProtocol, host: &str, port: u16, url: &Url) -> Option<ur
 
 #[cfg(test)]
 mod tests {
-    use base64::Engine as _;
-    use base64::prelude::BASE64_STANDARD;
-
     use super::*;
+    use crate::fetch::http::tests::{basic, through};
 
     fn network(value: &str) -> Network {
-        let variable = |name| {
-            Some(ProxyVariable {
-                name,
-                value: value.into(),
-            })
-        };
-        Network {
-            https_proxy: variable("https_proxy"),
-            http_proxy: variable("ALL_PROXY"),
-            ..Network::default()
-        }
+        through(&Network::default(), value)
     }
 
     fn chosen(url: &str, network: &Network) -> Result<Option<ProxyServer>, HttpError> {
@@ -194,15 +182,8 @@ mod tests {
             "\u{fffd}",
         ] {
             let error = chosen("http://host/", &network(value)).unwrap_err();
-            assert!(
-                matches!(
-                    error,
-                    HttpError::ProxySetting {
-                        variable: "ALL_PROXY"
-                    }
-                ),
-                "{value}: {error:?}"
-            );
+            let expected = "ProxySetting { variable: \"ALL_PROXY\" }";
+            assert_eq!(format!("{error:?}"), expected, "{value}");
             // A proxy that is not used is not looked at either.
             let around = Network {
                 no_proxy: "host".to_owned(),
@@ -219,15 +200,11 @@ mod tests {
             ..network("http://us%65r:s%3Acret@proxy")
         };
         assert!(chosen("http://host/", &network).unwrap().is_none());
-        let Some(ProxyServer {
-            kind: ProxyKind::Http { uri, credentials },
-            ..
-        }) = chosen("https://host/", &network).unwrap()
-        else {
+        let server = chosen("https://host/", &network).unwrap();
+        let Some(ProxyKind::Http { uri, credentials }) = server.map(|server| server.kind) else {
             panic!();
         };
         assert_eq!(uri, "http://proxy:80/");
-        let expected = format!("Basic {}", BASE64_STANDARD.encode("user:s:cret"));
-        assert_eq!(credentials, Some(expected));
+        assert_eq!(credentials, Some(basic("user:s:cret")));
     }
 }

@@ -113,7 +113,7 @@ fn trusting(authority: &Authority) -> (TempDir, Network) {
 }
 
 /// The same network with a proxy, for both schemes.
-fn through(network: &Network, proxy: &str) -> Network {
+pub(super) fn through(network: &Network, proxy: &str) -> Network {
     let variable = |name| {
         Some(ProxyVariable {
             name,
@@ -127,7 +127,7 @@ fn through(network: &Network, proxy: &str) -> Network {
     }
 }
 
-fn basic(pair: &str) -> String {
+pub(super) fn basic(pair: &str) -> String {
     format!("Basic {}", BASE64_STANDARD.encode(pair))
 }
 

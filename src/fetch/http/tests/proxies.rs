@@ -21,8 +21,7 @@ fn http_proxy_is_asked_in_the_form_of_the_scheme_with_its_credentials() {
         ReleaseServer::http([Answer::Proxy]),
         ReleaseServer::https(&authority, [Answer::Proxy]),
     ] {
-        let url = proxy.url("").replace("://", "://user:s3cret@");
-        let network = through(&network, &url);
+        let network = through(&network, &with_password(&proxy.url("")));
         for server in two_servers(&authority) {
             Attempt::over(&server.url("/a?key=1"), &network).assert_fetched();
             let request = &proxy.take_requests()[0];
@@ -142,80 +141,70 @@ fn connection(reason: &str) -> ProxyProblem {
     }
 }
 
-fn refused() -> ProxyProblem {
-    connection("Connection refused (os error 111)")
+fn with_password(url: &str) -> String {
+    url.replace("://", "://user:s3cret@")
 }
 
 #[test]
 fn problem_of_a_proxy_is_reported_as_its_own() {
-    let authority = Authority::new();
-    let (_directory, network) = trusting(&authority);
-    let answering = |answer| ReleaseServer::http([answer]);
     let raw = |bytes: &[u8]| Answer::Raw(bytes.to_vec());
-    let stranger = ReleaseServer::https(&Authority::new(), [Answer::Proxy]);
-    let servers = [
-        answering(Answer::status(407)),
-        answering(Answer::status(403)),
-        answering(Answer::status(503)),
-        answering(raw(b"SSH-2.0-OpenSSH_9.2\r\n")),
-        answering(raw(b"")),
-        answering(Answer::Stall(Vec::new())),
-        answering(Answer::Drip(b"HTTP/1.1 200 OK\r\nX: ".to_vec())),
-    ];
-    let http = |index: usize| format!("http://user:s3cret@{}", servers[index].authority());
-    let with_password = |url: &str| url.replace("://", "://user:s3cret@");
+    let drip = Answer::Drip(b"HTTP/1.1 200 OK\r\nX: ".to_vec());
     let status = |status| ProxyProblem::Refused {
         status: Some(status),
     };
-    let tls = ProxyProblem::Tls;
-    let invalid = "http://user:s3cret@proxy.invalid".to_owned();
-    let no_tls = format!("https://user:s3cret@{}", without_tls());
-    // It closes the connection.
-    let no_handshake = http(0).replace("http:", "https:");
-    for (proxy, problem, attempts) in [
-        (http(0), ProxyProblem::Credentials, 1),
-        (http(1), status(403), 1),
-        (http(2), status(503), 4),
-        (http(3), ProxyProblem::Protocol, 4),
-        (http(4), connection("unexpected end of file"), 4),
-        (http(5), ProxyProblem::TimedOut, 4),
-        (http(6), ProxyProblem::TimedOut, 4),
-        (format!("http://user:s3cret@{}", nowhere()), refused(), 4),
-        (invalid, ProxyProblem::HostNotFound, 4),
-        (no_tls, tls(TlsProblem::NoTls), 1),
-        (no_handshake, tls(TlsProblem::Handshake), 4),
-        (
-            with_password(&stranger.url("")),
-            tls(TlsProblem::UnknownAuthority),
-            1,
-        ),
+    let eof = connection("unexpected end of file");
+    for (answer, problem, attempts) in [
+        (Answer::status(407), ProxyProblem::Credentials, 1),
+        (Answer::status(403), status(403), 1),
+        (Answer::status(503), status(503), 4),
+        (raw(b"SSH-2.0-OpenSSH_9.2\r\n"), ProxyProblem::Protocol, 4),
+        (raw(b""), eof, 4),
+        (Answer::Stall(Vec::new()), ProxyProblem::TimedOut, 4),
+        (drip, ProxyProblem::TimedOut, 4),
     ] {
-        assert_problem_of(&proxy, &network, &problem, attempts);
+        let proxy = ReleaseServer::http([answer]);
+        let url = with_password(&proxy.url(""));
+        assert_problem_of(&url, &Network::default(), &problem, attempts);
     }
 }
 
 #[test]
-fn problem_of_a_socks_proxy_is_reported_as_its_own() {
-    let protected = SocksServer::start(Some(("user", "right")));
-    let protected = protected.authority();
-    let (nowhere, no_socks) = (nowhere(), without_tls());
+fn problem_on_the_way_to_a_proxy_is_reported_as_its_own() {
+    let (_directory, network) = trusting(&Authority::new());
+    let stranger = ReleaseServer::https(&Authority::new(), [Answer::Proxy]);
+    let closing = ReleaseServer::http([Answer::status(407)]);
+    let socks = SocksServer::start(Some(("user", "right")));
+    let protected = socks.authority();
+    let (nowhere, no_tls) = (nowhere(), without_tls());
+    let refused = || connection("Connection refused (os error 111)");
+    let tls = ProxyProblem::Tls;
     let refused_by_proxy = ProxyProblem::Refused { status: None };
     for (proxy, problem, attempts) in [
+        (format!("http://{nowhere}"), refused(), 4),
+        (format!("socks5h://{nowhere}"), refused(), 4),
         (
-            format!("socks5://user:s3cret@{protected}"),
+            "http://proxy.invalid".to_owned(),
+            ProxyProblem::HostNotFound,
+            4,
+        ),
+        (format!("https://{no_tls}"), tls(TlsProblem::NoTls), 1),
+        (
+            closing.url("").replace("http:", "https:"),
+            tls(TlsProblem::Handshake),
+            4,
+        ),
+        (stranger.url(""), tls(TlsProblem::UnknownAuthority), 1),
+        (
+            format!("socks5://{protected}"),
             ProxyProblem::Credentials,
             1,
         ),
-        (format!("socks5://{protected}"), refused_by_proxy, 4),
-        (format!("socks5h://user:s3cret@{nowhere}"), refused(), 4),
-        (
-            format!("socks5://user:s3cret@{no_socks}"),
-            ProxyProblem::Protocol,
-            4,
-        ),
+        (format!("socks5://{no_tls}"), ProxyProblem::Protocol, 4),
     ] {
-        assert_problem_of(&proxy, &Network::default(), &problem, attempts);
+        assert_problem_of(&with_password(&proxy), &network, &problem, attempts);
     }
+    let no_password = format!("socks5://{protected}");
+    assert_problem_of(&no_password, &network, &refused_by_proxy, 4);
 }
 
 #[test]
