@@ -9,7 +9,7 @@ use crate::release::Release;
 /// The metadata that an earlier build left beside the agent's directory.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Previous {
-    /// None: this is a first build, or the previous image or the cache is gone.
+    /// No metadata: this is a first build, or the previous image or the cache is gone.
     Nothing,
     /// It cannot be read, for this reason.
     Unreadable(String),
@@ -41,7 +41,7 @@ pub(crate) enum Decision {
     Install(Vec<Reason>),
     /// It has the pinned checksum: keep it without a request.
     Keep(AgentMetadata),
-    /// It is not what the user asks for: download, and never fall back to it.
+    /// It is not the agent that the user asks for: download, and never fall back to it.
     Replace(Reason),
     /// It may be outdated: ask its source, and keep it if that fails.
     Refresh(AgentMetadata),
@@ -92,8 +92,8 @@ pub(crate) enum FileProblem {
     Unknown,
 }
 
-/// The first of many names, and the number of the others: enough for a line of a log, in little
-/// memory.
+/// The first of many names, and the number of the others: enough for a line of the log, without
+/// storing all of them.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub(crate) struct Names {
     pub(crate) first: BTreeSet<String>,
@@ -145,8 +145,8 @@ pub(crate) fn decide(previous: Previous, contents: Contents, release: &Release) 
     }
 }
 
-/// Everything that makes a cached agent unusable. All of it, so that users do not look for the
-/// cause of a download in the wrong change.
+/// All reasons that make a cached agent unusable, so that users do not look for the cause of a
+/// download in the wrong change.
 fn reasons_against(metadata: &AgentMetadata, contents: Contents, release: &Release) -> Vec<Reason> {
     // Without `..`: a new field has to be considered here.
     let AgentMetadata {
@@ -264,7 +264,7 @@ mod tests {
                 vec![arch, missing, unknown],
             ),
         ] {
-            // Even the right checksum of the download does not make up for it.
+            // A download with the pinned checksum does not change that.
             for pin in [None, Some(agent_metadata().sha256)] {
                 let decision = decide(previous.clone(), contents.clone(), &release(SOURCE, pin));
                 let Decision::Install(reasons) = decision else {

@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 
 /// A SHA-256 checksum as 64 lower-case hex digits. Only parsing or computing makes one.
 #[derive(Clone, Debug, Deserialize, Eq, Ord, PartialEq, PartialOrd, Serialize)]
-#[serde(try_from = "String", into = "String")]
+#[serde(try_from = "String")]
 pub(crate) struct Checksum(String);
 
 /// The text is not 64 hex digits.
@@ -65,12 +65,6 @@ impl TryFrom<String> for Checksum {
     fn try_from(text: String) -> Result<Self, Self::Error> {
         text.parse()
             .map_err(|NotAChecksum| "a checksum has 64 hex digits")
-    }
-}
-
-impl From<Checksum> for String {
-    fn from(checksum: Checksum) -> Self {
-        checksum.0
     }
 }
 

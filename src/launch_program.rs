@@ -7,8 +7,7 @@ use crate::error::BackplaneError;
 use crate::target::Target;
 
 /// Checks that `program` runs on `target`. On a builder that emulates another processor, the
-/// package for that processor builds as well as the right one, and its launch program would then
-/// abort every boot.
+/// package for that processor would build too, and its launch program would then abort every boot.
 pub(crate) fn check(program: &Path, target: &Target) -> Result<(), BackplaneError> {
     let machine = match archive::kind_of(program).map_err(BackplaneError::LaunchProgram)? {
         FileKind::Elf { machine } => machine,

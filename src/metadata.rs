@@ -9,7 +9,8 @@ use crate::fetch::Validators;
 use crate::limits::Limits;
 use crate::release::Source;
 
-/// Increases whenever the same download would be installed differently than before.
+/// The version of the installer. Raise it if the same download would be installed differently than
+/// before.
 pub(crate) const INSTALLER: &str = "1";
 
 /// An installed agent.
@@ -36,17 +37,9 @@ pub(crate) struct AgentMetadata {
     pub(crate) source: String,
     /// The checksum of the download.
     pub(crate) sha256: Checksum,
-    #[serde(
-        default,
-        deserialize_with = "validator",
-        skip_serializing_if = "Option::is_none"
-    )]
+    #[serde(default, deserialize_with = "validator")]
     pub(crate) etag: Option<String>,
-    #[serde(
-        default,
-        deserialize_with = "validator",
-        skip_serializing_if = "Option::is_none"
-    )]
+    #[serde(default, deserialize_with = "validator")]
     pub(crate) last_modified: Option<String>,
     /// The installed files by name. Last, because a table ends the simple values of TOML.
     #[serde(deserialize_with = "files")]
@@ -54,7 +47,7 @@ pub(crate) struct AgentMetadata {
 }
 
 impl AgentMetadata {
-    /// What the server said about the installed version.
+    /// The server's validators of the installed version.
     pub(crate) fn validators(&self) -> Validators {
         Validators {
             etag: self.etag.clone(),
@@ -63,7 +56,7 @@ impl AgentMetadata {
     }
 }
 
-/// Deserializes a text that `is_valid`. The error does not show any other.
+/// Deserializes a text that `is_valid`. The error does not show an invalid text.
 fn checked<'de, D: Deserializer<'de>>(
     deserializer: D,
     is_valid: impl Fn(&str) -> bool,
@@ -133,7 +126,7 @@ pub(crate) mod tests {
         }
     }
 
-    // A change here makes every cached agent unreadable: raise INSTALLER and say so in the
+    // A change here makes every cached agent unreadable: raise INSTALLER and add it to the
     // changelog.
     #[test]
     fn serialized_form_is_stable() {

@@ -1,4 +1,4 @@
-//! Redaction of values of a user: no user info, query or fragment reaches a log, an error or a
+//! Redaction of users' values, so that no user info, query or fragment reaches a log, an error or a
 //! label.
 
 use std::fmt;
@@ -10,8 +10,8 @@ use crate::checksum::Checksum;
 /// What replaces a secret.
 pub(crate) const MARK: &str = "***";
 
-/// A text without its secrets. Only redaction makes it, and errors contain values of users only in
-/// this type.
+/// A text without its secrets. Only redaction creates it, and errors contain values of users only
+/// as this type.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) struct Redacted {
     text: String,
@@ -25,7 +25,7 @@ impl Redacted {
     }
 
     /// Redacts a text that may be a URL, or was meant to be one: everything between the scheme and
-    /// the last `@`, the query, and the fragment. Too much rather than too little.
+    /// the last `@`, the query, and the fragment. It may hide too much, but not too little.
     pub(crate) fn text(text: &str) -> Self {
         let (scheme, rest) = match text.find("://") {
             Some(position) if is_scheme(&text[..position]) => text.split_at(position + "://".len()),
@@ -51,9 +51,9 @@ impl Redacted {
         }
     }
 
-    /// What a public label may contain of a source that [`without_user_info`] returned: the
-    /// redacted source, with a SHA-256 of what it lacks, so that two sources that differ in a token
-    /// differ in their labels.
+    /// The source that [`without_user_info`] returned, as a public label may show it: redacted,
+    /// with a SHA-256 of the hidden part, so that two sources that differ in a token have different
+    /// labels.
     pub(crate) fn public(source: &str) -> String {
         let Self { text, .. } = Self::text(source);
         if text == source {

@@ -67,7 +67,7 @@ pub(crate) enum SourceKind {
 pub(crate) enum ReleaseError {
     /// The default source has nothing for this platform.
     NoDefaultArchive { target: Target },
-    /// The source has a placeholder that means nothing.
+    /// The source has an unknown placeholder.
     UnknownPlaceholder {
         value: Redacted,
         /// The name in the braces; `None` if it may be a part of a secret.
@@ -179,7 +179,7 @@ impl Source {
             Some((public, sum)) if sum.parse::<Checksum>().is_ok() => public,
             _ => text,
         };
-        // The rest of a source that hides something need not be a source.
+        // What is left of a redacted source may not be a valid source.
         let is_public = if public != text || public.contains(MARK) {
             Redacted::is_redacted(public)
         } else {

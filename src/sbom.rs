@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 use crate::archive::AGENT;
 use crate::metadata::AgentMetadata;
 
-/// The bill of materials for an installed agent. Without time stamp and serial number, so that it
-/// is reproducible.
+/// The bill of materials of an installed agent. It has no time stamp and no serial number, so that
+/// it is reproducible.
 pub(crate) fn of_agent(metadata: &AgentMetadata) -> Sbom {
     Sbom::from_bytes(
         SbomFormat::CycloneDxJson,

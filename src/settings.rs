@@ -6,7 +6,7 @@ use crate::checksum::{Checksum, NotAChecksum};
 use crate::environment::{self, Environment};
 use crate::redact::Redacted;
 
-/// The prefix of all names that are ours, or that a user may mean to be ours.
+/// The prefix of all our names, and of misspelled ones.
 pub(crate) const PREFIX: &str = "BACKPL";
 
 /// The quotation marks that a shell removes from a value, unlike Docker's `--env-file`.
@@ -41,16 +41,16 @@ impl Setting {
     }
 }
 
-/// What a user asks for.
+/// The settings of a build.
 #[derive(Debug, Eq, PartialEq)]
 pub(crate) struct Settings {
     /// Where the agent comes from, with placeholders; `None` for the buildpack's default.
     pub(crate) url: Option<String>,
-    /// What `{channel}` stands for: letters, digits, `.`, `_` and `-`.
+    /// The value of `{channel}`: letters, digits, `.`, `_` and `-`.
     pub(crate) channel: String,
     /// The checksum that the download must have.
     pub(crate) pin: Pin,
-    /// Whether a build goes on without an agent that cannot be fetched.
+    /// Whether a build continues without an agent that cannot be fetched.
     pub(crate) optional: bool,
 }
 
@@ -80,7 +80,7 @@ pub(crate) enum SettingProblem {
     NotText,
     /// It starts or ends with a quotation mark.
     Quoted,
-    /// It does not have the form that the variable wants.
+    /// It does not have the format that the variable requires.
     Malformed,
     /// It names this architecture more than once.
     RepeatedArch(String),
@@ -101,13 +101,13 @@ impl Settings {
     }
 }
 
-/// The names in `environment` that are probably meant to be ours, each with our name that it
-/// resembles.
+/// The names in `environment` that are probably misspelled names of ours, each with the name that
+/// it resembles.
 pub(crate) fn near_misses(environment: &Environment) -> Vec<(String, &'static str)> {
     // Two typos, or a name without its `256`.
-    const LARGEST_DISTANCE: usize = 3;
+    const MAX_DISTANCE: usize = 3;
 
-    // With those of the launch program, because users read the log of a build.
+    // Including those of the launch program, because users read the log of a build.
     let ours = || {
         let at_build = Setting::ALL.map(Setting::name);
         at_build.into_iter().chain(backplane_launch::VARIABLES)
@@ -121,8 +121,8 @@ pub(crate) fn near_misses(environment: &Environment) -> Vec<(String, &'static st
             let upper = name.to_ascii_uppercase();
             ours()
                 .map(|our| (strsim::damerau_levenshtein(&upper, our), our))
-                .filter(|(distance, _)| *distance <= LARGEST_DISTANCE)
-                // A shortened name resembles most the name that it is the beginning of.
+                .filter(|(distance, _)| *distance <= MAX_DISTANCE)
+                // A shortened name is matched with the name that starts with it.
                 .min_by_key(|(distance, our)| (!our.starts_with(&upper), *distance))
                 .map(|(_, our)| (name.to_owned(), our))
         })
@@ -184,7 +184,7 @@ fn parse_pin(value: &str) -> Result<Pin, SettingsError> {
     Ok(Pin::PerArch(pins))
 }
 
-/// A checksum, alone or behind the name of its algorithm, as release pages show it.
+/// Parses a checksum, alone or after the name of its algorithm, as release pages show it.
 fn parse_checksum(text: &str) -> Result<Checksum, NotAChecksum> {
     let text = text.trim();
     match text.split_once(':') {

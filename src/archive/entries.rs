@@ -345,7 +345,7 @@ impl<R: Read> Entries<R> {
         Ok(())
     }
 
-    /// The content of a GNU entry that holds the long path of the next one.
+    /// The content of a GNU entry with the long path of the next entry.
     fn name(&mut self, size: u64) -> Result<Vec<u8>, ArchiveError> {
         // With the NUL at its end.
         if size > MAX_PATH_BYTES as u64 + 1 {

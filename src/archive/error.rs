@@ -10,7 +10,7 @@ use crate::target::Target;
 pub(crate) enum ArchiveError {
     /// The download is neither an archive nor an executable, nor a gzip file of one.
     NotAnAgent { found: FileKind, is_zipped: bool },
-    /// The download is a program, and nothing says whether it is complete.
+    /// The download is a program of unknown length, which may be incomplete.
     Unproven,
     /// The archive is truncated or corrupted.
     Damaged(Damage),
@@ -40,7 +40,7 @@ pub(crate) enum ArchiveError {
     MangledScript(Mangling),
     /// A file is a pointer of Git LFS.
     LfsPointer(String),
-    /// A program is shorter than its own headers say.
+    /// A program is shorter than its own headers indicate.
     IncompleteProgram(String),
     /// A program is for another architecture.
     WrongArchitecture {

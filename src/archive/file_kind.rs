@@ -21,7 +21,7 @@ const LFS_POINTER: &[u8] = b"version https://git-lfs.github.com/spec/";
 
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
-/// A file's kind, as far as it matters here.
+/// The kind of a file, as far as an installation needs it.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum FileKind {
     /// A gzip stream.
@@ -36,15 +36,15 @@ pub(crate) enum FileKind {
     MangledScript(Mangling),
     /// What Git LFS keeps in the repository instead of a file.
     LfsPointer,
-    /// Another text.
+    /// Any other text.
     Text,
     /// No content.
     Empty,
-    /// Something else, with its media type if that is known.
+    /// Any other content, with its media type if that is known.
     Other(Option<&'static str>),
 }
 
-/// What an editor or Git has done to the first line of a script.
+/// A change of a script's first line by an editor or by Git.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Mangling {
     /// Its lines end with CR and LF.
@@ -140,7 +140,7 @@ pub(crate) fn has_valid_checksum(header: &Header) -> bool {
 fn is_text(head: &[u8]) -> bool {
     let text = match std::str::from_utf8(head) {
         Ok(text) => text,
-        // A character that goes on behind the head.
+        // The head ends within a character.
         Err(error) if error.error_len().is_none() => {
             std::str::from_utf8(&head[..error.valid_up_to()]).unwrap_or_default()
         }

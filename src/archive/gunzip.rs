@@ -1,4 +1,4 @@
-//! Gzip streams, and a bound on what they decompress to.
+//! Decompression of gzip streams, and a limit for its output.
 
 use std::io::{self, BufRead, Read};
 

@@ -53,7 +53,7 @@ pub(crate) struct Unpacked {
 
 /// Extracts the agent's files from `download` into the empty directory `into`. Other files of an
 /// archive stay in the empty directory `scratch`. Unless `is_complete`, the download may be
-/// truncated, so its content has to say where it ends.
+/// truncated, so its content has to mark its end.
 pub(crate) fn unpack(
     download: &Path,
     scratch: &Path,
@@ -135,7 +135,7 @@ struct Unpacking<'a> {
     scratch: &'a Path,
     limits: &'a Limits,
     directories: BTreeMap<Vec<u8>, BTreeMap<Vec<u8>, Stored>>,
-    /// Directory, name and target of what is not installed; only links have a target.
+    /// Directory, name and target of each entry that is not installed; only links have a target.
     left_out: Vec<(Vec<u8>, Vec<u8>, Vec<u8>)>,
     count: usize,
     bytes: u64,
@@ -191,8 +191,8 @@ impl<'a> Unpacking<'a> {
             }
         }
         let has_end_mark = entries.has_end_mark();
-        // After the end of the archive come the checksum of the compression, and what a hostile
-        // archive hides there.
+        // The checksum of the compression follows the end of the archive, and a hostile archive may
+        // hide more there.
         io::copy(&mut entries.into_inner(), &mut io::sink()).map_err(read_error)?;
         if is_complete || has_end_mark {
             Ok(())
@@ -222,7 +222,7 @@ impl<'a> Unpacking<'a> {
             .write(true)
             .create_new(true)
             .mode(FILE_MODE)
-            .open(self.place(number))
+            .open(self.stored_path(number))
             .map_err(ArchiveError::Write)?;
         let mut writer = HashingWriter::new(file);
         write(&mut writer)?;
@@ -235,7 +235,7 @@ impl<'a> Unpacking<'a> {
         })
     }
 
-    fn place(&self, number: usize) -> PathBuf {
+    fn stored_path(&self, number: usize) -> PathBuf {
         self.scratch.join(number.to_string())
     }
 
@@ -273,7 +273,8 @@ impl<'a> Unpacking<'a> {
                 self.reserve(stored.size)?;
                 fs_err::copy(original, &path).map_err(ArchiveError::Write)?;
             } else {
-                fs_err::rename(self.place(stored.number), &path).map_err(ArchiveError::Write)?;
+                fs_err::rename(self.stored_path(stored.number), &path)
+                    .map_err(ArchiveError::Write)?;
                 moved.insert(stored.number, path.clone());
             }
             let kind = check(&name, &path, target)?;
@@ -297,17 +298,17 @@ impl<'a> Unpacking<'a> {
     }
 
     fn agent_directory(&self) -> Result<Vec<u8>, ArchiveError> {
-        // Enough to recognize the archive.
+        // Enough for the user to recognize the archive.
         const SHOWN: usize = 5;
         let mut holders: Vec<_> = self
             .directories
             .iter()
             .filter_map(|(directory, names)| Some((directory, names.get(AGENT.as_bytes())?)))
             .collect();
-        // Others may be a shell's completion script or a page of the manual.
+        // The others may be completion scripts of a shell or pages of a manual.
         let mut programs = Vec::new();
         for (directory, agent) in &holders {
-            let kind = kind_of(&self.place(agent.number)).map_err(ArchiveError::Read)?;
+            let kind = kind_of(&self.stored_path(agent.number)).map_err(ArchiveError::Read)?;
             if kind.is_program() {
                 programs.push((*directory, *agent));
             }

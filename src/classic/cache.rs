@@ -1,4 +1,4 @@
-//! What a compile keeps in `CACHE_DIR` for the next one: the agent's files and their metadata.
+//! The build cache: the agent's files and their metadata in `CACHE_DIR`, for the next compile.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -12,8 +12,8 @@ use crate::metadata::AgentMetadata;
 /// Our directory in `CACHE_DIR`.
 const DIRECTORY: &str = "backplane";
 
-/// The file of the metadata below it. The other front end has the same as the metadata of its
-/// layer.
+/// The file with the metadata in that directory. The other front end stores the same metadata with
+/// its layer.
 const METADATA: &str = "agent.toml";
 
 /// The directory that the agent is kept in.
@@ -22,8 +22,8 @@ pub(super) struct Cache {
 }
 
 impl Cache {
-    /// Makes the directory below `cache_directory`, or replaces what has its name, and removes what
-    /// no compile keeps.
+    /// Creates the directory in `cache_directory`, in place of anything else with its name, and
+    /// removes everything that no compile keeps.
     pub(super) fn open(cache_directory: &Path, on_notice: OnNotice<'_>) -> io::Result<Self> {
         let directory = cache_directory.join(DIRECTORY);
         install::prepare(&directory, &[METADATA], on_notice)?;
@@ -34,7 +34,7 @@ impl Cache {
         &self.directory
     }
 
-    /// What the previous compile left.
+    /// Reads the metadata that the previous compile left.
     pub(super) fn previous(&self, limits: &Limits) -> Previous {
         match files::read_small(
             &self.metadata_path(),
@@ -48,7 +48,7 @@ impl Cache {
     }
 
     /// Writes the metadata, completely or not at all. This is the last step, so that a compile that
-    /// dies before leaves metadata that does not match, and the next one installs again.
+    /// is killed earlier leaves metadata that does not match, and the next one installs again.
     pub(super) fn write(&self, metadata: Option<&AgentMetadata>) -> io::Result<()> {
         let Some(metadata) = metadata else {
             return files::remove(&self.metadata_path());

@@ -1,4 +1,4 @@
-//! The config vars of the app: in `ENV_DIR`, a file for each.
+//! The config vars of the app: one file for each in `ENV_DIR`.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStringExt;
@@ -10,9 +10,9 @@ use crate::files::{self, Links};
 use crate::limits::Limits;
 use crate::settings::{PREFIX, Setting};
 
-/// Reads the settings in `directory`, and the names beside them that a user may mean to be ours. No
-/// other value is read, because it may be a secret of the app. Without config vars there may be no
-/// directory.
+/// Reads the settings in `directory`, and the names of other variables that a user may mean to be
+/// ours. No other value is read, because it may be a secret of the app. If there are no config
+/// vars, the directory may be missing.
 pub(super) fn read(
     directory: Option<&Path>,
     limits: &Limits,
@@ -78,7 +78,7 @@ mod tests {
         ] {
             fs_err::write(path(name), content).unwrap();
         }
-        // Neither waited for, nor read, nor of any consequence.
+        // The build must not open these, because that would wait for a writer.
         for name in ["BACKPLANE_FIFO", "DATABASE_FIFO"] {
             mknodat(CWD, path(name), FileType::Fifo, Mode::empty(), 0).unwrap();
         }

@@ -2,8 +2,8 @@
 //!
 //! `bin/detect` only prints a word, and `bin/compile` is this program by that name: `bin/compile
 //! BUILD_DIR CACHE_DIR ENV_DIR` (<https://devcenter.heroku.com/articles/buildpack-api>). There is
-//! no `bin/release`: even an empty one, of the last buildpack in the list, would replace the
-//! default processes that a language's buildpack has named.
+//! no `bin/release`: the default processes of an app are those of the last buildpack that has one,
+//! so even an empty one would replace those of a language's buildpack.
 
 mod cache;
 mod config_vars;
@@ -34,7 +34,7 @@ use crate::target::Target;
 /// The name of this program as a classic buildpack.
 pub(crate) const NAME: &str = "compile";
 
-/// Where the archive of the classic buildpack has the launch program.
+/// The path of the launch program in the archive of the classic buildpack.
 const LAUNCH_PROGRAM: &str = "lib/launch";
 
 /// Runs `bin/compile`.
@@ -62,8 +62,8 @@ fn compile(
     let config_vars = config_vars::read(arguments.next().as_deref(), &limits)?;
     warnings::log_near_misses(&config_vars, log);
     let settings = Settings::parse(&config_vars).map_err(BackplaneError::Settings)?;
-    // Those of the build machine. The app's config vars are for the dyno: SSL_CERT_FILE, say,
-    // names a file there, and would break a build that worked without it.
+    // The variables of the build machine. The app's config vars are for the dyno: for example,
+    // SSL_CERT_FILE names a file there, and would break a build that worked without it.
     let network = Network::read(&env::vars_os().collect::<Environment>());
     let target = target_of_this_machine();
     let release = Release::determine(&settings, &default_agent(), target, &app)
@@ -71,9 +71,9 @@ fn compile(
     let launch_program = own_launch_program().map_err(BackplaneError::LaunchProgram)?;
     launch_program::check(&launch_program, &release.target)?;
 
-    // Into the cache, and from there into the slug by copying: the cache may be on another file
-    // system, over which nothing can be swapped by a rename, and each file in it is inspected
-    // before it is used again.
+    // The agent is installed into the cache and copied from there into the slug. The cache may be
+    // on another file system, so files can't be renamed from one to the other, and each file in it
+    // is inspected before it is used again.
     let on_notice = |notice: install::Notice<'_>| progress::log(&notice, log);
     let cache = cache::Cache::open(&cache, &on_notice).map_err(BackplaneError::BuildCache)?;
     let metadata = Installation {
@@ -102,7 +102,7 @@ fn compile(
         .map_err(BackplaneError::Slug)
 }
 
-/// The default that buildpack.toml names for both front ends.
+/// The default agent of both front ends, from buildpack.toml.
 pub(crate) fn default_agent() -> DefaultAgent {
     #[derive(Deserialize)]
     struct Descriptor {
@@ -114,7 +114,7 @@ pub(crate) fn default_agent() -> DefaultAgent {
         .agent
 }
 
-/// The platform of this machine, which Heroku runs the app on as well.
+/// The platform of this machine. Heroku runs the app on the same.
 fn target_of_this_machine() -> Target {
     Target {
         os: env::consts::OS.to_owned(),
@@ -127,7 +127,7 @@ fn target_of_this_machine() -> Target {
     }
 }
 
-/// The launch program of the archive that this program came from.
+/// The launch program in the archive that contained this program.
 fn own_launch_program() -> io::Result<PathBuf> {
     let program = env::current_exe()?;
     let root = program.ancestors().nth(2).unwrap_or(Path::new("/"));

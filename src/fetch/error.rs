@@ -8,7 +8,7 @@ use super::store::StoreError;
 /// Errors that can occur when an agent is fetched.
 #[derive(Debug)]
 pub(crate) enum FetchError {
-    /// The server, or the way to it.
+    /// The server, or the connection to it, failed.
     Http(HttpError),
     /// A local source is missing or cannot be read. The error is the system's own, without the
     /// path, which the user may have meant as a URL with a secret.

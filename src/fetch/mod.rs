@@ -1,4 +1,4 @@
-//! An agent's source to a verified local file.
+//! The download of an agent: from its source to a local file with a checksum.
 
 mod download;
 mod error;

@@ -1,4 +1,4 @@
-//! A stream to a file: bounded, hashed on the way, never held in memory.
+//! Storing a stream as a file: bounded, hashed on the way, never held in memory as a whole.
 
 use std::io::{self, Read, Write};
 use std::path::Path;

@@ -15,12 +15,13 @@ use crate::metadata::AgentMetadata;
 /// The directory of the agent's files, below the directory of the installation.
 pub(crate) const FILES_DIRECTORY: &str = "libexec";
 
-/// The launch program as seen from there. By the name of the link it prints the agent's status.
+/// The path of the launch program, relative to that directory. If it is run by the name of a link
+/// in there, it prints the agent's status.
 const LAUNCH_PROGRAM: &str = "../exec.d/launch";
 
-/// Leaves in `directory` only what an installation can use of an earlier one: the agent's files,
-/// and the entries that are named in `kept`. Never follows a link: what is not a directory is
-/// replaced by an empty one.
+/// Removes from `directory` everything that an installation can't use: all except the agent's files
+/// and the entries in `kept`. Never follows a link: anything that should be a directory and is not
+/// one is replaced by an empty one.
 pub(crate) fn prepare(directory: &Path, kept: &[&str], on_notice: OnNotice<'_>) -> io::Result<()> {
     let make_directory = |path: &Path| {
         if fs_err::symlink_metadata(path).is_ok() && !files::is_directory(path) {
@@ -44,8 +45,8 @@ pub(crate) fn prepare(directory: &Path, kept: &[&str], on_notice: OnNotice<'_>) 
     Ok(())
 }
 
-/// Writes the buildpack's own files to `directory`: links to the launch program, and for that
-/// program the checksum of the agent's download.
+/// Writes the buildpack's own files to `directory`: links to the launch program, and the checksum
+/// of the agent's download, which that program reads.
 pub(crate) fn write_buildpack_files(
     directory: &Path,
     metadata: Option<&AgentMetadata>,
@@ -90,8 +91,7 @@ pub(super) fn inspect(directory: &Path, metadata: &AgentMetadata, max_bytes: u64
     contents
 }
 
-/// The checksum of an installed file, which gets the mode that it must have. Takes its size off
-/// `budget`.
+/// The checksum of an installed file, whose mode is corrected. Subtracts its size from `budget`.
 fn checksum_with_mode_set(path: &Path, budget: &mut u64) -> io::Result<Checksum> {
     let mut file = files::open(path, Links::Refuse)?;
     let metadata = file.metadata()?;
@@ -101,7 +101,7 @@ fn checksum_with_mode_set(path: &Path, budget: &mut u64) -> io::Result<Checksum>
     let mut head = Vec::with_capacity(HEAD_BYTES);
     (&mut file).take(HEAD_BYTES as u64).read_to_end(&mut head)?;
     let is_program = matches!(FileKind::of(&head), FileKind::Elf { .. } | FileKind::Script);
-    // A shell program may lack its `#!`. Then only the archive said that it is one.
+    // A shell script may lack its `#!`: then only its mode in the archive marked it as a program.
     let mode = if is_program || metadata.mode() & 0o111 != 0 {
         PROGRAM_MODE
     } else {
@@ -110,7 +110,7 @@ fn checksum_with_mode_set(path: &Path, budget: &mut u64) -> io::Result<Checksum>
     if metadata.mode() & 0o7777 != mode {
         file.set_permissions(PermissionsExt::from_mode(mode))?;
     }
-    // It ends where it ended when it was opened, even if another process appends to it.
+    // Only the bytes that it had when it was opened, even if another process appends to it.
     let rest = metadata.len().saturating_sub(head.len() as u64);
     Checksum::of_reader(head.chain(file.take(rest)))
 }

@@ -1,4 +1,4 @@
-//! An installation of the agent into a directory, for every front end.
+//! The installation of the agent into a directory, for both front ends.
 
 mod error;
 mod layout;
@@ -28,7 +28,7 @@ pub(crate) struct Installation<'a> {
     /// end.
     pub(crate) staging: &'a Path,
     pub(crate) release: &'a Release,
-    /// Whether to go on without an agent that cannot be fetched.
+    /// Whether to continue without an agent that cannot be fetched.
     pub(crate) optional: bool,
     pub(crate) network: &'a Network,
     pub(crate) limits: &'a Limits,
@@ -37,7 +37,7 @@ pub(crate) struct Installation<'a> {
 
 impl Installation<'_> {
     /// Keeps, refreshes or replaces the installed agent. Returns the metadata of the agent that is
-    /// installed afterwards, or `None` if the build goes on without one.
+    /// installed afterwards, or `None` if the build continues without one.
     pub(crate) fn run(&self, previous: Previous) -> Result<Option<AgentMetadata>, InstallError> {
         let outcome = self.decide_and_install(previous);
         let cleaned = files::remove(self.staging).map_err(InstallError::Staging);
@@ -88,7 +88,7 @@ impl Installation<'_> {
     }
 
     fn fetch_and_replace(&self) -> Result<AgentMetadata, InstallError> {
-        // Without validators, no server may answer that it has nothing newer.
+        // A server must not respond with 304 to a request without validators.
         let Some(download) = self.fetch(&Validators::default())? else {
             return Err(InstallError::Fetch {
                 source: self.release.source.redacted(),
@@ -175,7 +175,7 @@ impl Installation<'_> {
                 mismatch: Box::new(Mismatch {
                     expected: pin.clone(),
                     actual: download.checksum,
-                    // It only improves the message.
+                    // The kind is only for the message.
                     found: archive::kind_of(&self.download_path()).unwrap_or(FileKind::Other(None)),
                     bytes: download.bytes,
                 }),
@@ -189,7 +189,7 @@ impl Installation<'_> {
         Ok(Some(download))
     }
 
-    /// Unpacks the download beside the installed agent, and replaces that only after all of it
+    /// Unpacks the download beside the installed agent, which is replaced only after that
     /// succeeded.
     fn replace(&self, download: Download) -> Result<AgentMetadata, InstallError> {
         let scratch = self.staging.join("scratch");

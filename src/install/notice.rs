@@ -1,4 +1,4 @@
-//! What happens during an installation, for the log of a front end.
+//! The notices of an installation, for the log of a front end.
 
 use std::path::Path;
 
@@ -13,14 +13,14 @@ use crate::target::Target;
 /// Receives the notices of an installation.
 pub(crate) type OnNotice<'a> = &'a dyn Fn(Notice<'_>);
 
-/// What happens during an installation.
+/// A step of an installation, or its result.
 #[derive(Debug)]
 pub(crate) enum Notice<'a> {
     /// Something that is not a directory is replaced by one.
     ReplacingByDirectory(&'a Path),
     /// The cached agent is used without a request.
     UsingPinned(&'a Checksum),
-    /// The server says that the cached agent is current.
+    /// The server reports that the cached agent is current.
     UsingUnchanged,
     /// The download is the cached agent's.
     UsingSameDownload,
@@ -28,7 +28,7 @@ pub(crate) enum Notice<'a> {
     Installing(&'a [Reason]),
     /// The cached agent is not what the user asks for.
     Replacing(&'a Reason),
-    /// The source is asked for another agent than the cached one.
+    /// The source is asked whether it has another agent than the cached one.
     Checking(&'a Redacted),
     Fetching {
         source: &'a Redacted,
@@ -45,7 +45,7 @@ pub(crate) enum Notice<'a> {
     Installed(&'a Files),
     /// An agent was installed without a pin.
     Unpinned(&'a Checksum),
-    /// Another agent than the cached one was installed without a pin.
+    /// An agent that differs from the cached one was installed without a pin.
     Changed {
         from: &'a Checksum,
         to: &'a Checksum,
@@ -55,6 +55,6 @@ pub(crate) enum Notice<'a> {
         error: &'a InstallError,
         checksum: &'a Checksum,
     },
-    /// The build goes on without an agent.
+    /// The build continues without an agent.
     AgentSkipped(&'a InstallError),
 }

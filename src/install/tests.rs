@@ -279,7 +279,7 @@ fn only_the_agents_files_are_left_of_an_earlier_build() {
     let fixture = Fixture::new();
     fixture.install();
     let layer = fixture.path("layer");
-    // The launcher would make an environment of these.
+    // The launcher would read the app's environment from these.
     for name in ["bin", "env", "env.launch", "exec.d", "lib", "profile.d"] {
         fs_err::create_dir(layer.join(name)).unwrap();
         fs_err::write(layer.join(name).join("PATH"), "/evil").unwrap();

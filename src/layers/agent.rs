@@ -32,7 +32,7 @@ use crate::settings::Settings;
 const STAGING: &str = "agent.staging";
 
 /// Keeps, refreshes or replaces the agent of the layer, and rewrites our own program in it. Returns
-/// the metadata of the agent that is in the layer afterwards, or `None` if the build goes on
+/// the metadata of the agent that is in the layer afterwards, or `None` if the build continues
 /// without one.
 pub(crate) fn install<B: Buildpack<Error = BackplaneError>>(
     context: &BuildContext<B>,
@@ -80,8 +80,8 @@ pub(crate) fn install<B: Buildpack<Error = BackplaneError>>(
     install::write_buildpack_files(&layer.path(), metadata.as_ref())
         .map_err(BackplaneError::LaunchProgram)?;
     layer.write_sboms(&metadata.iter().map(sbom::of_agent).collect::<Vec<_>>())?;
-    // Last, so that a build that dies before leaves metadata that does not match, and the next one
-    // installs again.
+    // Last, so that a build that is killed earlier leaves metadata that does not match, and the
+    // next one installs again.
     match &metadata {
         Some(metadata) => layer.write_metadata(metadata)?,
         None => layer.write_metadata(GenericMetadata::default())?,
@@ -89,9 +89,9 @@ pub(crate) fn install<B: Buildpack<Error = BackplaneError>>(
     Ok(metadata)
 }
 
-/// Reads what an earlier build left of the layer, and makes the layer one that libcnb can work on:
-/// libcnb follows links, waits for FIFOs, and fails for a damaged description. What does not fit is
-/// removed; every build makes the rest again.
+/// Reads the metadata that an earlier build left, and prepares the layer for libcnb, which follows
+/// links, waits for FIFOs, and fails for a damaged description. Everything unsuitable is removed;
+/// every build creates the rest again.
 fn previous(
     layers: &Path,
     name: &LayerName,
@@ -148,7 +148,7 @@ pub(crate) fn parse(content: &[u8]) -> Result<Previous, String> {
     })
 }
 
-/// Removes everything of the layer except the agent's files.
+/// Removes everything from the layer except the agent's files.
 fn prepare(layers: &Path, layer: &Path, name: &LayerName, log: &dyn Log) -> io::Result<()> {
     install::prepare(layer, &[], &|notice| progress::log(&notice, log))?;
     let sboms = format!("{name}.sbom.");

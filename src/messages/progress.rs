@@ -13,7 +13,7 @@ use crate::output::Log;
 pub(crate) const DAMAGED_DESCRIPTION: &str =
     "Removing the cached agent's description because it is damaged";
 
-/// Logs what happens during an installation.
+/// Logs a notice of an installation.
 pub(crate) fn log(notice: &Notice<'_>, log: &dyn Log) {
     let line = match notice {
         Notice::Unpinned(checksum) => return log.warning(&warnings::unpinned(checksum)),

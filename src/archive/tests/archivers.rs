@@ -1,4 +1,4 @@
-//! What GNU tar packs, it unpacks, and so do we.
+//! Archives of the real GNU tar in all its formats.
 
 use std::fmt::Debug;
 use std::process::Command;

@@ -1,4 +1,4 @@
-//! Archives as old and other archivers write them, byte by byte.
+//! Entries as old and uncommon archivers write them, byte by byte.
 
 use std::fmt::Debug;
 
@@ -19,7 +19,7 @@ pub(super) fn pax(kind: u8, pairs: &[(&str, &str)]) -> Vec<u8> {
     Raw::new(kind, b"PaxHeader", text.len() as u64).holding(text.as_bytes())
 }
 
-/// Each of the archives must install the agent and nothing else.
+/// Only the agent must be installed from each of the archives.
 #[track_caller]
 fn assert_read<const N: usize>(archives: [(&str, Vec<Vec<u8>>); N]) {
     for (what, entries) in archives {

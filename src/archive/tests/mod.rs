@@ -1,4 +1,4 @@
-//! Archives, good and bad.
+//! Downloads in every form, and the builders that other tests of archives share.
 
 mod archivers;
 mod dialects;
@@ -67,7 +67,7 @@ fn link(kind: u8, path: &str, target: &str) -> Vec<u8> {
     raw.with(157, target.as_bytes()).holding(b"")
 }
 
-/// An entry that gives the next one a long path or target.
+/// An entry with the long path or target of the next entry.
 fn long_name(kind: u8, name: &[u8]) -> Vec<u8> {
     Raw::new(kind, b"././@LongLink", name.len() as u64).holding(name)
 }

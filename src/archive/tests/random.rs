@@ -191,11 +191,11 @@ proptest! {
         let directory = attempt.directory.path();
         for path in below(directory) {
             prop_assert!(fs_err::symlink_metadata(&path).unwrap().is_file());
-            let place = path.strip_prefix(directory).unwrap();
-            let is_ours = place == Path::new("download")
-                || place.parent() == Some(Path::new("scratch"))
-                || place.parent() == Some(Path::new("into"));
-            prop_assert!(is_ours, "{}", place.display());
+            let relative = path.strip_prefix(directory).unwrap();
+            let is_ours = relative == Path::new("download")
+                || relative.parent() == Some(Path::new("scratch"))
+                || relative.parent() == Some(Path::new("into"));
+            prop_assert!(is_ours, "{}", relative.display());
         }
         if attempt.outcome.is_ok() {
             let installed = attempt.installed();

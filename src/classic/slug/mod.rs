@@ -1,5 +1,5 @@
-//! What a compile puts into the app: the agent and our launch program in `.backplane`, and the
-//! script that runs it at launch.
+//! The files that a compile puts into the app: the agent and our launch program in `.backplane`,
+//! and the script that runs it at launch.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -16,14 +16,14 @@ const DIRECTORY: &str = ".backplane";
 /// (<https://devcenter.heroku.com/articles/buildpack-api#profile-d-scripts>).
 const START_SCRIPTS: &str = ".profile.d";
 
-/// Our script, by the name of the original buildpack's: so there is one of them, and never two that
-/// start an agent each.
+/// Our script. It has the same name as the original buildpack's, so that only one of them exists:
+/// two would start an agent each.
 const START_SCRIPT: &str = "backplane.sh";
 
 /// Where the original buildpack put the agent.
 const ORIGINAL_AGENT: &str = "bin/backplane";
 
-/// The app on its way to become a slug.
+/// An app that becomes a slug.
 pub(super) struct Slug<'a> {
     pub(super) app: &'a Path,
 }
@@ -60,8 +60,8 @@ impl Slug<'_> {
         Ok((path, !is_usable))
     }
 
-    /// The directory of the app that `link` leads to, also on a dyno, where the app has another
-    /// path.
+    /// The directory of the app that `link` leads to. It must also do so on a dyno, where the app
+    /// has another path.
     fn directory_behind(&self, link: &Path) -> Option<PathBuf> {
         let is_relative = fs_err::read_link(link).ok()?.is_relative();
         let app = fs_err::canonicalize(self.app).ok()?;
@@ -80,7 +80,7 @@ impl Slug<'_> {
         files::remove(&directory)?;
         files::make_directory(&directory)?;
         for name in metadata.iter().flat_map(|metadata| metadata.files.keys()) {
-            // With its mode, which the installation set.
+            // Its mode, which the installation set, is copied too.
             fs_err::copy(
                 installed.join(FILES_DIRECTORY).join(name),
                 directory.join(name),
@@ -93,8 +93,8 @@ impl Slug<'_> {
         Ok(())
     }
 
-    /// Links `bin/backplane` to the agent, as scripts and people know it from the original
-    /// buildpack, unless the app has something by that name.
+    /// Links `bin/backplane` to the agent, for users and scripts that know it from the original
+    /// buildpack, unless the app has a file by that name.
     fn link_original_agent(&self) -> io::Result<()> {
         let link = self.app.join(ORIGINAL_AGENT);
         let bin = link.parent().unwrap_or(self.app);

@@ -132,7 +132,7 @@ fn start_scripts_behind_a_link_within_the_app_stay() {
     assert!(fixture.app("config/scripts/backplane.sh").exists());
     assert!(fixture.app(".profile.d/own.sh").exists());
 
-    // The same place by a path that is another on a dyno.
+    // The same directory by an absolute path, which differs on a dyno.
     fs_err::remove_file(fixture.app(".profile.d")).unwrap();
     symlink(fixture.app("config/scripts"), fixture.app(".profile.d")).unwrap();
     assert!(fixture.put(Some(&fixture.metadata)));

@@ -1,4 +1,4 @@
-//! Certificate authorities, to verify servers with.
+//! The certificate authorities that servers are verified with.
 
 use std::fs;
 use std::io;
@@ -14,12 +14,12 @@ use crate::files::{self, Links};
 use crate::network::Network;
 use crate::redact::Redacted;
 
-/// The size of all certificate files together. A bundle of all public authorities has a quarter of
-/// a million bytes.
-const MOST_BYTES: u64 = 4 << 20;
+/// The maximum size of all certificate files together. A bundle of all public authorities has about
+/// 250 KB.
+const MAX_BYTES: u64 = 4 << 20;
 
-/// Where Linux distributions keep a bundle of their authorities (those that
-/// [Go](https://go.dev/src/crypto/x509/root_linux.go) knows).
+/// The bundles of authorities of Linux distributions, as listed by
+/// [Go](https://go.dev/src/crypto/x509/root_linux.go).
 const SYSTEM_FILES: [&str; 6] = [
     "/etc/ssl/certs/ca-certificates.crt",
     "/etc/pki/tls/certs/ca-bundle.crt",
@@ -29,31 +29,27 @@ const SYSTEM_FILES: [&str; 6] = [
     "/etc/ssl/cert.pem",
 ];
 
-/// Where they keep one file per authority.
+/// Their directories with one file per authority.
 const SYSTEM_DIRECTORIES: [&str; 2] = ["/etc/ssl/certs", "/etc/pki/tls/certs"];
 
 /// Loads the authorities that the user names, or by default those of the system.
 pub(super) fn load(network: &Network) -> Result<Vec<Certificate<'static>>, HttpError> {
     let mut loader = Loader::default();
     let named = named(network);
+    let exists = |path: &&Path| path.exists();
     if named.is_some() {
-        network
-            .ca_file
-            .iter()
-            .for_each(|path| loader.add_file(path));
-        let directories = network.ca_directories.iter();
-        directories.for_each(|path| loader.add_directory(path));
-    } else if let Some(bundle) = SYSTEM_FILES
-        .map(Path::new)
-        .iter()
-        .find(|path| path.exists())
-    {
+        if let Some(file) = &network.ca_file {
+            loader.add_file(file);
+        }
+        for directory in &network.ca_directories {
+            loader.add_directory(directory);
+        }
+    } else if let Some(bundle) = SYSTEM_FILES.map(Path::new).into_iter().find(exists) {
         loader.add_file(bundle);
     } else {
-        let directories = SYSTEM_DIRECTORIES.map(Path::new).into_iter();
-        directories
-            .filter(|path| path.exists())
-            .for_each(|path| loader.add_directory(path));
+        for directory in SYSTEM_DIRECTORIES.map(Path::new).into_iter().filter(exists) {
+            loader.add_directory(directory);
+        }
     }
     loader.finish(named)
 }
@@ -116,9 +112,9 @@ impl Loader {
         }
     }
 
-    /// Adds the certificates of a file; the result is their number.
+    /// Adds the certificates of a file; returns their number.
     fn read(&mut self, path: &Path) -> io::Result<usize> {
-        let content = files::read_small(path, MOST_BYTES - self.bytes, Links::Follow)?;
+        let content = files::read_small(path, MAX_BYTES - self.bytes, Links::Follow)?;
         self.bytes += content.len() as u64;
         let before = self.certificates.len();
         self.certificates

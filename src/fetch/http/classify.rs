@@ -38,12 +38,8 @@ pub(super) fn classify(
             _ => Phase::Response,
         }),
         ureq::Error::HostNotFound => HttpError::HostNotFound,
-        ureq::Error::Io(error) => HttpError::Connection {
-            reason: Some(system_reason(&error)),
-        },
-        ureq::Error::ConnectionFailed | ureq::Error::BodyStalled => {
-            HttpError::Connection { reason: None }
-        }
+        ureq::Error::Io(error) => HttpError::Connection(system_reason(&error)),
+        ureq::Error::ConnectionFailed | ureq::Error::BodyStalled => HttpError::Closed,
         ureq::Error::LargeResponseHeader(..) => protocol(ProtocolProblem::LargeHeaders),
         ureq::Error::Protocol(_) => protocol(ProtocolProblem::Malformed),
         _ => protocol(ProtocolProblem::Request),
@@ -53,36 +49,29 @@ pub(super) fn classify(
 fn of_proxy(failure: ProxyFailure, proxy: &ProxyName, bytes: u64) -> HttpError {
     let problem = match failure {
         ProxyFailure::Status(407) => ProxyProblem::Credentials,
-        ProxyFailure::Status(status) => ProxyProblem::Refused {
-            status: Some(status),
-        },
+        ProxyFailure::Status(status) => ProxyProblem::Refused(Some(status)),
         ProxyFailure::NotHttp => ProxyProblem::Protocol,
         ProxyFailure::Library(ureq::Error::Timeout(Timeout::Global))
         | ProxyFailure::Handshake(ureq::Error::Timeout(Timeout::Global)) => {
             return HttpError::TimedOut(Phase::Total { bytes });
         }
-        // One without TLS may as well hang up, or wait for the end of a line.
+        // A proxy without TLS may also close the connection, or wait for the end of a line.
         ProxyFailure::Handshake(error) => {
             ProxyProblem::Tls(tls_problem(&error).unwrap_or(TlsProblem::Handshake))
         }
         ProxyFailure::Library(error) => match error {
             ureq::Error::Timeout(_) => ProxyProblem::TimedOut,
             ureq::Error::HostNotFound => ProxyProblem::HostNotFound,
-            // What the library makes of the answers of SOCKS proxies.
-            ureq::Error::Io(error) if error.raw_os_error().is_none() => match error.kind() {
-                io::ErrorKind::PermissionDenied => ProxyProblem::Credentials,
-                io::ErrorKind::Other | io::ErrorKind::InvalidInput => {
-                    ProxyProblem::Refused { status: None }
+            ureq::Error::Io(error) => match (error.raw_os_error(), error.kind()) {
+                // How the library reports the replies of SOCKS proxies.
+                (None, io::ErrorKind::PermissionDenied) => ProxyProblem::Credentials,
+                (None, io::ErrorKind::Other | io::ErrorKind::InvalidInput) => {
+                    ProxyProblem::Refused(None)
                 }
-                io::ErrorKind::InvalidData => ProxyProblem::Protocol,
-                _ => ProxyProblem::Connection {
-                    reason: Some(system_reason(&error)),
-                },
+                (None, io::ErrorKind::InvalidData) => ProxyProblem::Protocol,
+                _ => ProxyProblem::Connection(system_reason(&error)),
             },
-            ureq::Error::Io(error) => ProxyProblem::Connection {
-                reason: Some(system_reason(&error)),
-            },
-            _ => ProxyProblem::Connection { reason: None },
+            _ => ProxyProblem::Closed,
         },
     };
     HttpError::Proxy {
@@ -91,7 +80,7 @@ fn of_proxy(failure: ProxyFailure, proxy: &ProxyName, bytes: u64) -> HttpError {
     }
 }
 
-/// The system's words for its own error, or the kind of another one.
+/// The system's description of its own error, or the kind of another error.
 fn system_reason(error: &io::Error) -> String {
     match error.raw_os_error() {
         Some(number) => io::Error::from_raw_os_error(number).to_string(),
@@ -120,7 +109,7 @@ fn of_rustls(error: &rustls::Error) -> TlsProblem {
             CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
                 TlsProblem::WrongName
             }
-            // Of the same name as one that is known, but with another key, for the second.
+            // The second one: the name of a known authority, but another key.
             CertificateError::UnknownIssuer | CertificateError::BadSignature => {
                 TlsProblem::UnknownAuthority
             }

@@ -1,4 +1,4 @@
-//! A client for one file of a web server: conditional, with retries, bounded in time.
+//! A client for one file of a web server, with conditional requests, retries and a total timeout.
 
 mod authorities;
 mod classify;
@@ -38,7 +38,7 @@ use super::store::{self, StoreError};
 use crate::limits::Limits;
 use crate::network::Network;
 
-/// Fetches `url` into the file `into`, and tries again if that can help.
+/// Fetches `url` into the file `into`, and retries if that can help.
 pub(super) fn fetch(
     url: &Url,
     known: &Validators,
@@ -70,7 +70,7 @@ struct Client<'a> {
     authorities: OnceCell<Arc<Vec<Certificate<'static>>>>,
 }
 
-/// A response, and what is needed until its body is read.
+/// A response, and the state that is needed until its body is read.
 struct Exchange {
     response: Response<Body>,
     proxy: Option<ProxyName>,
@@ -131,7 +131,7 @@ impl Client<'_> {
     fn request(&self, url: &Url, known: &Validators) -> Result<Exchange, HttpError> {
         let proxy = proxy::choose(url, self.network)?;
         let name = proxy.as_ref().map(|proxy| proxy.name.clone());
-        // A proxy that speaks HTTP sees requests for http URLs, and may answer them itself.
+        // An HTTP proxy receives requests for http URLs, and may respond to them itself.
         let answering = match &proxy {
             Some(ProxyServer {
                 name,

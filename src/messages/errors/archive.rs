@@ -127,8 +127,7 @@ pub(super) fn message(source: &Redacted, kind: SourceKind, error: &ArchiveError)
     );
     let message = ErrorMessage::new(id, "Unable to install the agent", body);
     match error {
-        // Only a server may send something else the next time, and only a server's agent is
-        // optional.
+        // Only a server may respond differently the next time, and only its agent is optional.
         ArchiveError::Damaged(_) | ArchiveError::IncompleteProgram(_)
             if kind == SourceKind::Server =>
         {

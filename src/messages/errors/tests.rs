@@ -1,5 +1,4 @@
-//! Every message as its user reads it. After a change, run `cargo insta review` and read them
-//! aloud.
+//! Every message as users read it. After a change, run `cargo insta review` and read them aloud.
 
 use std::env::VarError;
 use std::io::{Error, ErrorKind};
@@ -65,7 +64,7 @@ fn status(status: u16, is_rate_limit: bool, proxy: Option<ProxyName>) -> HttpErr
 
 fn http_errors() -> Vec<HttpError> {
     let named = || Some("SSL_CERT_FILE=/workspace/ca.pem\nSSL_CERT_DIR=/a:/b".to_owned());
-    let refused = || Some("Connection refused (os error 111)".to_owned());
+    let refused = || "Connection refused (os error 111)".to_owned();
     let proxy_name = || ProxyName {
         variable: "https_proxy",
         address: "http://proxy.example.com:3128".to_owned(),
@@ -98,18 +97,18 @@ fn http_errors() -> Vec<HttpError> {
             variable: "HTTPS_PROXY",
         },
         proxy(ProxyProblem::HostNotFound),
-        proxy(ProxyProblem::Connection { reason: refused() }),
-        proxy(ProxyProblem::Connection { reason: None }),
+        proxy(ProxyProblem::Connection(refused())),
+        proxy(ProxyProblem::Closed),
         proxy(ProxyProblem::TimedOut),
         proxy(ProxyProblem::Tls(TlsProblem::NoTls)),
         proxy(ProxyProblem::Tls(TlsProblem::UnknownAuthority)),
         proxy(ProxyProblem::Credentials),
-        proxy(ProxyProblem::Refused { status: Some(403) }),
-        proxy(ProxyProblem::Refused { status: None }),
+        proxy(ProxyProblem::Refused(Some(403))),
+        proxy(ProxyProblem::Refused(None)),
         proxy(ProxyProblem::Protocol),
         HttpError::HostNotFound,
-        HttpError::Connection { reason: refused() },
-        HttpError::Connection { reason: None },
+        HttpError::Connection(refused()),
+        HttpError::Closed,
         tls(TlsProblem::Expired, named()),
         tls(TlsProblem::NotYetValid, named()),
         tls(TlsProblem::WrongName, named()),
@@ -310,7 +309,7 @@ fn messages_of_install_errors() {
     insta::assert_snapshot!(all_of(errors.map(BackplaneError::Install)));
 }
 
-// Without a server there is nothing to try again, and nothing that OPTIONAL changes.
+// For a local file, another attempt or OPTIONAL would change nothing.
 #[test]
 fn messages_of_faults_of_local_archives() {
     let errors = [
@@ -367,7 +366,7 @@ fn messages_of_other_errors() {
         BackplaneError::BuildCache(io_error()),
         BackplaneError::Slug(io_error()),
         BackplaneError::Panic {
-            place: "some-library-1.2.3/src/lib.rs:45".to_owned(),
+            location: "some-library-1.2.3/src/lib.rs:45".to_owned(),
         },
         BackplaneError::RestoredLayer(denied(
             "failed to set permissions for file `/layers/backplane_agent/agent`: Operation not permitted (os error 1)",

@@ -1,4 +1,4 @@
-//! What is fetched, and what is asked for.
+//! Requests for a file, and what is read from the response.
 
 use super::*;
 

@@ -34,7 +34,7 @@ fn quick() -> Limits {
     }
 }
 
-/// A download into a directory of its own.
+/// A download into a temporary directory.
 struct Attempt {
     directory: TempDir,
     outcome: Result<Fetched, FetchError>,
@@ -131,7 +131,7 @@ pub(super) fn basic(pair: &str) -> String {
     format!("Basic {}", BASE64_STANDARD.encode(pair))
 }
 
-/// An address where nothing listens.
+/// An address at which no server listens.
 fn nowhere() -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     listener.local_addr().unwrap().to_string()

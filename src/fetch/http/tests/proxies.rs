@@ -1,4 +1,4 @@
-//! Proxies, and problems with them.
+//! Proxies, and their problems.
 
 use backplane_test_server::SocksServer;
 
@@ -34,20 +34,20 @@ fn http_proxy_is_asked_in_the_form_of_the_scheme_with_its_credentials() {
             assert_eq!(request.line, expected);
             let authority = server.authority();
             assert_eq!(request.header("Host"), Some(authority.as_str()));
-            let given = request.header("Proxy-Authorization");
-            assert_eq!(given, Some(credentials.as_str()));
+            let credentials_sent = request.header("Proxy-Authorization");
+            assert_eq!(credentials_sent, Some(credentials.as_str()));
             if !is_plain {
                 // The proxy's credentials are not for the server.
                 let request = &server.take_requests()[0];
                 assert_eq!(request.header("Proxy-Authorization"), None);
             }
         }
-        let around = Network {
+        let bypassing = Network {
             no_proxy: "127.0.0.0/8 localhost".to_owned(),
             ..network
         };
         for server in two_servers(&authority) {
-            Attempt::over(&server.url("/"), &around).assert_fetched();
+            Attempt::over(&server.url("/"), &bypassing).assert_fetched();
         }
         assert!(proxy.take_requests().is_empty());
     }
@@ -69,10 +69,10 @@ fn redirect_chooses_its_proxy_again() {
         let requests = proxy.take_requests();
         requests.into_iter().map(|request| request.line).collect()
     };
-    let asked = format!("GET {} HTTP/1.1", server.url("/"));
-    assert_eq!(lines(&plain), [asked]);
-    let asked = format!("CONNECT {} HTTP/1.1", target.authority());
-    assert_eq!(lines(&secure), [asked]);
+    let expected = format!("GET {} HTTP/1.1", server.url("/"));
+    assert_eq!(lines(&plain), [expected]);
+    let expected = format!("CONNECT {} HTTP/1.1", target.authority());
+    assert_eq!(lines(&secure), [expected]);
 }
 
 #[test]
@@ -102,7 +102,8 @@ fn socks_proxy_of_every_version_is_used() {
     }
 }
 
-/// Expects this problem of `proxy` (with this password) after so many attempts.
+/// A download through `proxy` must fail with `problem` after this number of attempts, and show no
+/// password.
 #[track_caller]
 fn assert_problem_of(proxy: &str, network: &Network, problem: &ProxyProblem, attempts: usize) {
     let limits = Limits {
@@ -135,12 +136,6 @@ fn assert_problem_of(proxy: &str, network: &Network, problem: &ProxyProblem, att
     );
 }
 
-fn connection(reason: &str) -> ProxyProblem {
-    ProxyProblem::Connection {
-        reason: Some(reason.to_owned()),
-    }
-}
-
 fn with_password(url: &str) -> String {
     url.replace("://", "://user:s3cret@")
 }
@@ -149,10 +144,8 @@ fn with_password(url: &str) -> String {
 fn problem_of_a_proxy_is_reported_as_its_own() {
     let raw = |bytes: &[u8]| Answer::Raw(bytes.to_vec());
     let drip = Answer::Drip(b"HTTP/1.1 200 OK\r\nX: ".to_vec());
-    let status = |status| ProxyProblem::Refused {
-        status: Some(status),
-    };
-    let eof = connection("unexpected end of file");
+    let status = |status| ProxyProblem::Refused(Some(status));
+    let eof = ProxyProblem::Connection("unexpected end of file".to_owned());
     for (answer, problem, attempts) in [
         (Answer::status(407), ProxyProblem::Credentials, 1),
         (Answer::status(403), status(403), 1),
@@ -176,9 +169,9 @@ fn problem_on_the_way_to_a_proxy_is_reported_as_its_own() {
     let socks = SocksServer::start(Some(("user", "right")));
     let protected = socks.authority();
     let (nowhere, no_tls) = (nowhere(), without_tls());
-    let refused = || connection("Connection refused (os error 111)");
+    let refused = || ProxyProblem::Connection("Connection refused (os error 111)".to_owned());
     let tls = ProxyProblem::Tls;
-    let refused_by_proxy = ProxyProblem::Refused { status: None };
+    let refused_by_proxy = ProxyProblem::Refused(None);
     for (proxy, problem, attempts) in [
         (format!("http://{nowhere}"), refused(), 4),
         (format!("socks5h://{nowhere}"), refused(), 4),

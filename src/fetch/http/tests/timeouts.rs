@@ -1,8 +1,8 @@
-//! Waiting that ends in time.
+//! Timeouts in every phase of a download.
 
 use super::*;
 
-/// Expects that the time was over before any of the file had arrived.
+/// The attempt must have run out of time before a part of the file arrived.
 #[track_caller]
 fn assert_out_of_time(attempt: Attempt) {
     let error = attempt.error();
