@@ -156,14 +156,10 @@ pub(crate) fn open(path: &Path, links: Links) -> io::Result<File> {
 ///
 /// Besides those of [`open`] and of reading: `FileTooLarge` if it is longer.
 pub(crate) fn read_small(path: &Path, limit: u64, links: Links) -> io::Result<Vec<u8>> {
-    let file = open(path, links)?;
-    // The size of files in /proc is 0.
-    let announced = file.metadata()?.len();
     let mut content = Vec::new();
-    if announced <= limit {
-        file.take(limit + 1).read_to_end(&mut content)?;
-    }
-    if announced.max(content.len() as u64) > limit {
+    let file = open(path, links)?;
+    file.take(limit + 1).read_to_end(&mut content)?;
+    if content.len() as u64 > limit {
         return Err(io::Error::new(
             io::ErrorKind::FileTooLarge,
             format!("it is longer than {limit} bytes"),

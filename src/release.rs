@@ -125,7 +125,7 @@ impl Release {
         match &source {
             Source::Web(url) if url.scheme() == "http" && pin.is_none() => {
                 let problem = SourceProblem::HttpWithoutChecksum;
-                Err(ReleaseError::Source(Redacted::url(url), problem))
+                Err(ReleaseError::Source(source.redacted(), problem))
             }
             _ => Ok(Self {
                 source,
@@ -165,8 +165,7 @@ impl Source {
     pub(crate) fn public_url(&self) -> String {
         match self {
             Self::Web(url) => Redacted::public(&redact::without_user_info(url)),
-            Self::File(path) => Redacted::public(&file_url(path)),
-            Self::App { path, .. } => Redacted::public(&path.to_string_lossy()),
+            Self::File(_) | Self::App { .. } => Redacted::public(&self.location()),
         }
     }
 
@@ -193,16 +192,18 @@ impl Source {
 
     /// The source as a log may show it.
     pub(crate) fn redacted(&self) -> Redacted {
+        Redacted::text(&self.location())
+    }
+
+    /// The source with its secrets.
+    fn location(&self) -> String {
         match self {
-            Self::Web(url) => Redacted::url(url),
-            Self::File(path) => Redacted::text(&file_url(path)),
-            Self::App { path, .. } => Redacted::text(&path.to_string_lossy()),
+            Self::Web(url) => url.to_string(),
+            Self::File(path) => Url::from_file_path(path)
+                .map_or_else(|()| format!("file://{}", path.display()), String::from),
+            Self::App { path, .. } => path.to_string_lossy().into_owned(),
         }
     }
-}
-
-fn file_url(path: &Path) -> String {
-    Url::from_file_path(path).map_or_else(|()| format!("file://{}", path.display()), String::from)
 }
 
 /// Whether `location` is meant as a URL. A colon is not enough: `mirror.example:8080/agent` has no

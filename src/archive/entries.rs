@@ -25,12 +25,9 @@ const MAX_EXTENSION_BYTES: u64 = 512 * 1024;
 /// The most pieces that a sparse file may have.
 const MAX_CHUNKS: usize = 32 * 1024;
 
-/// A piece of a file's content; what lies between two pieces is a hole, full of zeros.
-#[derive(Clone, Copy, Debug)]
-struct Chunk {
-    offset: u64,
-    length: u64,
-}
+/// The offset and the length of a piece of a file's content. Between two pieces is a hole, full of
+/// zeros.
+type Chunk = [u64; 2];
 
 /// An entry of the archive.
 #[derive(Debug)]
@@ -44,13 +41,9 @@ pub(super) struct Entry {
 pub(super) enum EntryKind {
     /// A regular file, whose content comes next.
     File(Content),
-    /// Another name of an earlier entry.
-    HardLink {
-        target: Vec<u8>,
-    },
-    SymbolicLink {
-        target: Vec<u8>,
-    },
+    /// Another name of an earlier entry, which is the target.
+    HardLink(Vec<u8>),
+    SymbolicLink(Vec<u8>),
     Directory,
     /// A device or a FIFO.
     Special,
@@ -171,8 +164,8 @@ impl<R: Read> Entries<R> {
         let kind = match header.as_old().linkflag[0] {
             // Some archivers store the size of what a link or a device leads to; nothing of it
             // follows.
-            b'1' => EntryKind::HardLink { target: target() },
-            b'2' => EntryKind::SymbolicLink { target: target() },
+            b'1' => EntryKind::HardLink(target()),
+            b'2' => EntryKind::SymbolicLink(target()),
             b'3' | b'4' | b'6' => EntryKind::Special,
             b'5' => EntryKind::Directory,
             kind => {
@@ -224,7 +217,7 @@ impl<R: Read> Entries<R> {
                 let (Ok(offset), Ok(length)) = (header.offset(), header.length()) else {
                     return Err(damaged(Damage::SparseMap));
                 };
-                chunks.push(Chunk { offset, length });
+                chunks.push([offset, length]);
             }
             if chunks.len() > MAX_CHUNKS {
                 return Err(unsupported(path, Form::ManyPieces));
@@ -288,7 +281,7 @@ impl<R: Read> Entries<R> {
         into: &mut impl Write,
     ) -> Result<(), ArchiveError> {
         let mut position = 0;
-        for Chunk { offset, length } in &content.chunks {
+        for [offset, length] in &content.chunks {
             copy_exactly(&mut io::repeat(0), offset - position, into)?;
             copy_exactly(&mut self.source, *length, into)?;
             self.data -= length;
@@ -351,10 +344,9 @@ impl<R: Read> Entries<R> {
         if size > MAX_PATH_BYTES as u64 + 1 {
             return Err(ArchiveError::PathTooLong);
         }
-        let mut name = self.extension(size)?;
-        let end = name.iter().position(|byte| *byte == 0);
-        name.truncate(end.unwrap_or(name.len()));
-        Ok(name)
+        let name = self.extension(size)?;
+        let name = name.split(|byte| *byte == 0).next();
+        Ok(name.unwrap_or_default().to_vec())
     }
 
     /// The content of an entry that describes the next one.
@@ -462,13 +454,7 @@ fn chunks(numbers: &[u64], path: &[u8]) -> Result<Vec<Chunk>, ArchiveError> {
     if !rest.is_empty() {
         return Err(damaged(Damage::SparseMap));
     }
-    Ok(pairs
-        .iter()
-        .map(|[offset, length]| Chunk {
-            offset: *offset,
-            length: *length,
-        })
-        .collect())
+    Ok(pairs.to_vec())
 }
 
 /// Checks that the pieces follow one another in a file of `size` bytes, and add up to the `stored`
@@ -476,7 +462,7 @@ fn chunks(numbers: &[u64], path: &[u8]) -> Result<Vec<Chunk>, ArchiveError> {
 fn check_map(size: u64, chunks: &[Chunk], stored: u64) -> Result<(), ArchiveError> {
     let mut position = 0;
     let mut left = stored;
-    for Chunk { offset, length } in chunks {
+    for [offset, length] in chunks {
         // Archivers disagree on where a piece starts if the previous one ends within a block.
         let is_aligned = *length == 0 || (stored - left).is_multiple_of(BLOCK);
         match (offset.checked_add(*length), left.checked_sub(*length)) {

@@ -178,11 +178,11 @@ impl<'a> Unpacking<'a> {
                         self.store(is_executable, |writer| entries.copy(&content, writer))?;
                     self.insert(path, stored);
                 }
-                EntryKind::HardLink { target } => match self.find(&target) {
+                EntryKind::HardLink(target) => match self.find(&target) {
                     Some(stored) => self.insert(path, stored.clone()),
                     None => self.leave_out(path, target),
                 },
-                EntryKind::SymbolicLink { target } => self.leave_out(path, target),
+                EntryKind::SymbolicLink(target) => self.leave_out(path, target),
                 EntryKind::Special => self.leave_out(path, Vec::new()),
                 EntryKind::Directory => {}
             }
@@ -292,7 +292,7 @@ impl<'a> Unpacking<'a> {
             .left_out
             .into_iter()
             .filter(|(other, ..)| *other == directory)
-            .map(|(_, name, _)| String::from_utf8_lossy(&name).into_owned())
+            .map(|(_, name, _)| join_path(b"", &name))
             .collect();
         Ok(Unpacked { files, left_out })
     }
@@ -326,10 +326,14 @@ impl<'a> Unpacking<'a> {
                     names: names.take(SHOWN).collect(),
                 }
             })),
-            [(first, _), ref others @ ..] => Err(ArchiveError::SeveralAgents {
-                paths: [first, others.first().map_or(first, |(second, _)| *second)]
-                    .map(|directory| join_path(directory, AGENT.as_bytes()))
-                    .to_vec(),
+            // One directory that holds it twice is named twice.
+            ref several => Err(ArchiveError::SeveralAgents {
+                paths: several
+                    .iter()
+                    .cycle()
+                    .take(2)
+                    .map(|(directory, _)| join_path(directory, AGENT.as_bytes()))
+                    .collect(),
             }),
         }
     }
@@ -340,7 +344,7 @@ impl<'a> Unpacking<'a> {
             .find(|(_, name, target)| name == AGENT.as_bytes() && !target.is_empty())
             .map(|(directory, name, target)| ArchiveError::AgentIsLink {
                 path: join_path(directory, name),
-                target: String::from_utf8_lossy(target).into_owned(),
+                target: join_path(b"", target),
             })
     }
 }
@@ -374,16 +378,14 @@ fn check(name: &str, path: &Path, target: &Target) -> Result<FileKind, ArchiveEr
 }
 
 fn usable_name(name: Vec<u8>) -> Result<String, ArchiveError> {
-    let unusable =
-        |name: &[u8]| ArchiveError::UnusableName(String::from_utf8_lossy(name).into_owned());
-    let name = String::from_utf8(name).map_err(|error| unusable(error.as_bytes()))?;
-    if name.chars().any(char::is_control) {
-        return Err(unusable(name.as_bytes()));
+    match String::from_utf8(name) {
+        Ok(name) if RESERVED_NAMES.contains(&name.as_str()) => {
+            Err(ArchiveError::ReservedName(name))
+        }
+        Ok(name) if name.chars().any(char::is_control) => Err(ArchiveError::UnusableName(name)),
+        Ok(name) => Ok(name),
+        Err(error) => Err(ArchiveError::UnusableName(join_path(b"", error.as_bytes()))),
     }
-    if RESERVED_NAMES.contains(&name.as_str()) {
-        return Err(ArchiveError::ReservedName(name));
-    }
-    Ok(name)
 }
 
 /// Directory and name of a path in an archive; `None` if it names no file.

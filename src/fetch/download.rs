@@ -1,4 +1,4 @@
-//! The outcome of a fetch.
+//! A downloaded file, and what identifies its version.
 
 use crate::checksum::Checksum;
 
@@ -23,14 +23,6 @@ impl Validators {
     pub(crate) fn is_empty(&self) -> bool {
         *self == Self::default()
     }
-}
-
-/// The outcome of a fetch that did not fail.
-#[derive(Debug, Eq, PartialEq)]
-pub(crate) enum Fetched {
-    /// The server still has the version that the validators name.
-    NotModified,
-    File(Download),
 }
 
 /// A downloaded file.

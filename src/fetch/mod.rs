@@ -9,7 +9,7 @@ mod store;
 use std::io;
 use std::path::{Path, PathBuf};
 
-pub(crate) use self::download::{Download, Fetched, Validators};
+pub(crate) use self::download::{Download, Validators};
 pub(crate) use self::error::FetchError;
 pub(crate) use self::event::{Event, OnEvent};
 use crate::files::{self, Links};
@@ -17,8 +17,8 @@ use crate::limits::Limits;
 use crate::network::Network;
 use crate::release::Source;
 
-/// Fetches `source` into the new file `into`; with `known` validators, only if the server has
-/// another version.
+/// Fetches `source` into the new file `into`. Returns `None` if the server still has the version of
+/// the `known` validators.
 pub(crate) fn fetch(
     source: &Source,
     known: &Validators,
@@ -26,7 +26,7 @@ pub(crate) fn fetch(
     network: &Network,
     limits: &Limits,
     on_event: OnEvent<'_>,
-) -> Result<Fetched, FetchError> {
+) -> Result<Option<Download>, FetchError> {
     let fetched = match source {
         Source::Web(url) => http::fetch(url, known, into, network, limits, on_event)?,
         Source::File(path) => copy(path, into, limits, on_event)?,
@@ -35,7 +35,7 @@ pub(crate) fn fetch(
         }
     };
     match fetched {
-        Fetched::File(Download { bytes: 0, .. }) => Err(FetchError::Empty),
+        Some(Download { bytes: 0, .. }) => Err(FetchError::Empty),
         fetched => Ok(fetched),
     }
 }
@@ -56,14 +56,14 @@ fn copy(
     into: &Path,
     limits: &Limits,
     on_event: OnEvent<'_>,
-) -> Result<Fetched, FetchError> {
+) -> Result<Option<Download>, FetchError> {
     let source = files::open(from, Links::Follow).map_err(|error| match error.kind() {
         io::ErrorKind::InvalidInput => FetchError::NotAFile,
         _ => FetchError::ReadSource(error),
     })?;
     let metadata = source.metadata().map_err(FetchError::ReadSource)?;
     let (checksum, bytes) = store::store(source, Some(metadata.len()), into, limits, on_event)?;
-    Ok(Fetched::File(Download {
+    Ok(Some(Download {
         checksum,
         bytes,
         validators: Validators::default(),
@@ -78,7 +78,7 @@ mod tests {
     use super::*;
     use crate::checksum::Checksum;
 
-    fn fetch_from(source: &Source) -> Result<(Fetched, Vec<u8>), FetchError> {
+    fn fetch_from(source: &Source) -> Result<(Option<Download>, Vec<u8>), FetchError> {
         let directory = tempfile::tempdir().unwrap();
         let into = directory.path().join("download");
         let fetched = fetch(
@@ -112,7 +112,7 @@ mod tests {
             validators: Validators::default(),
             is_delimited: true,
         };
-        let expected = (Fetched::File(expected), b"content".to_vec());
+        let expected = (Some(expected), b"content".to_vec());
         for source in [source, file] {
             assert_eq!(fetch_from(&source).unwrap(), expected);
         }

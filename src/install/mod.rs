@@ -13,7 +13,7 @@ pub(crate) use self::layout::{FILES_DIRECTORY, prepare, write_buildpack_files};
 pub(crate) use self::notice::{Notice, OnNotice};
 use crate::archive::{self, FileKind, Unpacked};
 use crate::cache::{self, Contents, Decision, Previous};
-use crate::fetch::{self, Download, FetchError, Fetched, Validators};
+use crate::fetch::{self, Download, FetchError, Validators};
 use crate::files::{self, DIRECTORY_MODE};
 use crate::limits::Limits;
 use crate::metadata::{AgentMetadata, INSTALLER};
@@ -58,8 +58,7 @@ impl Installation<'_> {
         };
         match cache::decide(previous, contents, self.release) {
             Decision::Keep(metadata) => {
-                let checksum = &metadata.sha256;
-                (self.on_notice)(Notice::UsingPinned(checksum));
+                (self.on_notice)(Notice::UsingPinned(&metadata.sha256));
                 Ok(Some(metadata))
             }
             Decision::Install(reasons) => {
@@ -97,8 +96,7 @@ impl Installation<'_> {
         };
         let metadata = self.replace(download)?;
         if self.release.pin.is_none() {
-            let checksum = &metadata.sha256;
-            (self.on_notice)(Notice::Unpinned(checksum));
+            (self.on_notice)(Notice::Unpinned(&metadata.sha256));
         }
         Ok(metadata)
     }
@@ -162,8 +160,8 @@ impl Installation<'_> {
             &|event| (self.on_notice)(Notice::Fetch(event)),
         );
         let download = match fetched {
-            Ok(Fetched::NotModified) => return Ok(None),
-            Ok(Fetched::File(download)) => download,
+            Ok(Some(download)) => download,
+            Ok(None) => return Ok(None),
             Err(error) => return Err(InstallError::Fetch { source, error }),
         };
         if let Some(pin) = &self.release.pin

@@ -139,11 +139,15 @@ impl Attempt {
         self.outcome.as_ref().unwrap()
     }
 
+    fn read(&self, name: &str) -> Vec<u8> {
+        fs_err::read(self.into().join(name)).unwrap()
+    }
+
     /// The content of an installed file.
     #[track_caller]
     fn content(&self, name: &str) -> Vec<u8> {
         self.unpacked();
-        fs_err::read(self.into().join(name)).unwrap()
+        self.read(name)
     }
 
     fn into(&self) -> PathBuf {
@@ -161,7 +165,7 @@ impl Attempt {
                 (entry.file_name().into_string().unwrap(), mode)
             })
             .collect();
-        let checksum = |name: &String| Checksum::of_file(&self.into().join(name)).unwrap();
+        let checksum = |name: &String| Checksum::of_bytes(&self.read(name));
         let files: Files = installed
             .keys()
             .map(|name| (name.clone(), checksum(name)))

@@ -13,7 +13,7 @@ use super::error::{HttpError, Phase, ProtocolProblem, ProxyName, ProxyProblem, T
 pub(super) fn classify(
     error: ureq::Error,
     proxy: Option<&ProxyName>,
-    named: Option<&str>,
+    named: Option<String>,
     bytes: u64,
 ) -> HttpError {
     let error = match (error, proxy) {
@@ -24,10 +24,7 @@ pub(super) fn classify(
         (error, _) => error,
     };
     if let Some(problem) = tls_problem(&error) {
-        return HttpError::Tls {
-            problem,
-            named: named.map(str::to_owned),
-        };
+        return HttpError::Tls { problem, named };
     }
     let protocol = |problem| HttpError::Protocol(problem);
     match error {

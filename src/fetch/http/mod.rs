@@ -31,14 +31,15 @@ pub(crate) use self::error::{
 };
 use self::proxy::{ProxyKind, ProxyServer};
 use self::watchdog::Watchdog;
-use super::download::{Download, Fetched, Validators};
+use super::download::{Download, Validators};
 use super::error::FetchError;
 use super::event::{Event, OnEvent};
 use super::store::{self, StoreError};
 use crate::limits::Limits;
 use crate::network::Network;
 
-/// Fetches `url` into the file `into`, and retries if that can help.
+/// Fetches `url` into the file `into`, and retries if that can help. Returns `None` if the server
+/// still has the version of the `known` validators.
 pub(super) fn fetch(
     url: &Url,
     known: &Validators,
@@ -46,7 +47,7 @@ pub(super) fn fetch(
     network: &Network,
     limits: &Limits,
     on_event: OnEvent<'_>,
-) -> Result<Fetched, FetchError> {
+) -> Result<Option<Download>, FetchError> {
     let client = Client {
         source: url,
         into,
@@ -78,7 +79,7 @@ struct Exchange {
 }
 
 impl Client<'_> {
-    fn fetch(&self, mut known: Validators) -> Result<Fetched, FetchError> {
+    fn fetch(&self, mut known: Validators) -> Result<Option<Download>, FetchError> {
         let max_backoff = self.limits.max_backoff;
         let mut delays = ExponentialBuilder::new()
             .with_min_delay(self.limits.min_backoff)
@@ -113,7 +114,7 @@ impl Client<'_> {
     }
 
     /// Requests the file once, and follows redirects.
-    fn attempt(&self, known: &Validators) -> Result<Fetched, FetchError> {
+    fn attempt(&self, known: &Validators) -> Result<Option<Download>, FetchError> {
         let mut url = self.source.clone();
         for _ in 0..=self.limits.max_redirects {
             let exchange = self.request(&url, known)?;
@@ -166,7 +167,11 @@ impl Client<'_> {
     }
 
     /// Stores the body of a response with the file.
-    fn receive(&self, exchange: Exchange, known: &Validators) -> Result<Fetched, FetchError> {
+    fn receive(
+        &self,
+        exchange: Exchange,
+        known: &Validators,
+    ) -> Result<Option<Download>, FetchError> {
         let Exchange {
             response,
             proxy,
@@ -174,7 +179,7 @@ impl Client<'_> {
         } = exchange;
         match response.status().as_u16() {
             200 => {}
-            304 if !known.is_empty() => return Ok(Fetched::NotModified),
+            304 if !known.is_empty() => return Ok(None),
             _ => return Err(response::refusal(&response, proxy).into()),
         }
         let validators = response::validators(&response);
@@ -194,7 +199,7 @@ impl Client<'_> {
                 let phase = Phase::Total { bytes };
                 Err(HttpError::TimedOut(phase).into())
             }
-            Ok((checksum, bytes)) => Ok(Fetched::File(Download {
+            Ok((checksum, bytes)) => Ok(Some(Download {
                 checksum,
                 bytes,
                 validators,
@@ -217,8 +222,7 @@ impl Client<'_> {
         if watchdog.is_some_and(Watchdog::is_expired) {
             return HttpError::TimedOut(Phase::Total { bytes });
         }
-        let named = authorities::named(self.network);
-        classify::classify(error, proxy, named.as_deref(), bytes)
+        classify::classify(error, proxy, authorities::named(self.network), bytes)
     }
 
     fn agent(&self, url: &Url, proxy: Option<ProxyServer>) -> Result<Agent, HttpError> {

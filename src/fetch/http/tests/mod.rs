@@ -37,7 +37,7 @@ fn quick() -> Limits {
 /// A download into a temporary directory.
 struct Attempt {
     directory: TempDir,
-    outcome: Result<Fetched, FetchError>,
+    outcome: Result<Option<Download>, FetchError>,
     events: String,
 }
 
@@ -78,7 +78,7 @@ impl Attempt {
 
     #[track_caller]
     fn assert_fetched(self) -> Download {
-        let Ok(Fetched::File(download)) = self.outcome else {
+        let Ok(Some(download)) = self.outcome else {
             panic!("{:?}\n{}", self.outcome, self.events);
         };
         assert_eq!(download.checksum, Checksum::of_bytes(CONTENT));
