@@ -3,7 +3,6 @@
 use std::io;
 
 use super::http::error::HttpError;
-use super::store::StoreError;
 
 /// Errors that can occur when an agent is fetched.
 #[derive(Debug)]
@@ -28,15 +27,5 @@ pub(crate) enum FetchError {
 impl From<HttpError> for FetchError {
     fn from(error: HttpError) -> Self {
         Self::Http(error)
-    }
-}
-
-impl From<StoreError> for FetchError {
-    fn from(error: StoreError) -> Self {
-        match error {
-            StoreError::Read { error, .. } => Self::ReadSource(error),
-            StoreError::Write(error) => Self::Write(error),
-            StoreError::TooLarge { limit } => Self::TooLarge { limit },
-        }
     }
 }

@@ -62,7 +62,9 @@ fn copy(
         _ => FetchError::ReadSource(error),
     })?;
     let metadata = source.metadata().map_err(FetchError::ReadSource)?;
-    let (checksum, bytes) = store::store(source, Some(metadata.len()), into, limits, on_event)?;
+    let read_error = |error, _| FetchError::ReadSource(error);
+    let size = Some(metadata.len());
+    let (checksum, bytes) = store::store(source, size, into, limits, on_event, read_error)?;
     Ok(Some(Download {
         checksum,
         bytes,

@@ -34,7 +34,7 @@ use self::watchdog::Watchdog;
 use super::download::{Download, Validators};
 use super::error::FetchError;
 use super::event::{Event, OnEvent};
-use super::store::{self, StoreError};
+use super::store;
 use crate::limits::Limits;
 use crate::network::Network;
 
@@ -75,7 +75,7 @@ struct Client<'a> {
 struct Exchange {
     response: Response<Body>,
     proxy: Option<ProxyName>,
-    watchdog: Option<Watchdog>,
+    watchdog: Watchdog,
 }
 
 impl Client<'_> {
@@ -133,36 +133,33 @@ impl Client<'_> {
         let proxy = proxy::choose(url, self.network)?;
         let name = proxy.as_ref().map(|proxy| proxy.name.clone());
         // An HTTP proxy receives requests for http URLs, and may respond to them itself.
-        let answering = match &proxy {
+        let (responding, credentials) = match &proxy {
             Some(ProxyServer {
                 name,
                 kind: ProxyKind::Http { credentials, .. },
-            }) if url.scheme() == "http" => Some((name.clone(), credentials.clone())),
-            _ => None,
+            }) if url.scheme() == "http" => (Some(name.clone()), credentials.clone()),
+            _ => (None, None),
         };
         let agent = self.agent(url, proxy)?;
-        // If no thread can be started, the library's own timeouts still apply.
-        let watchdog = Watchdog::start(agent.clone(), self.deadline).ok();
+        let watchdog = Watchdog::start(agent.clone(), self.deadline);
         let mut request = agent.get(without_secrets(url).as_str());
-        if let Some(credentials) = basic_credentials(url) {
-            request = request.header(header::AUTHORIZATION, credentials);
-        }
-        if let Some((_, Some(credentials))) = &answering {
-            request = request.header(header::PROXY_AUTHORIZATION, credentials);
-        }
-        if let Some(etag) = &known.etag {
-            request = request.header(header::IF_NONE_MATCH, etag);
-        }
-        if let Some(last_modified) = &known.last_modified {
-            request = request.header(header::IF_MODIFIED_SINCE, last_modified);
+        for (name, value) in [
+            (header::AUTHORIZATION, basic_credentials(url)),
+            (header::PROXY_AUTHORIZATION, credentials),
+            (header::IF_NONE_MATCH, known.etag.clone()),
+            (header::IF_MODIFIED_SINCE, known.last_modified.clone()),
+        ] {
+            if let Some(value) = value {
+                request = request.header(name, value);
+            }
         }
         match request.call() {
             Ok(response) => Ok(Exchange {
                 response,
-                proxy: answering.map(|(name, _)| name),
+                proxy: responding,
                 watchdog,
             }),
-            Err(error) => Err(self.failed(error, name.as_ref(), watchdog.as_ref(), 0)),
+            Err(error) => Err(self.failed(error, name.as_ref(), &watchdog, 0)),
         }
     }
 
@@ -191,24 +188,19 @@ impl Client<'_> {
             self.into,
             self.limits,
             self.on_event,
+            |error, bytes| self.failed(error.into(), None, &watchdog, bytes).into(),
         );
-        let watchdog = watchdog.as_ref();
-        match stored {
+        match stored? {
             // A shut down connection looks like the end of a body that is not delimited.
-            Ok((_, bytes)) if watchdog.is_some_and(Watchdog::is_expired) => {
-                let phase = Phase::Total { bytes };
-                Err(HttpError::TimedOut(phase).into())
+            (_, bytes) if watchdog.is_expired() => {
+                Err(HttpError::TimedOut(Phase::Total { bytes }).into())
             }
-            Ok((checksum, bytes)) => Ok(Some(Download {
+            (checksum, bytes) => Ok(Some(Download {
                 checksum,
                 bytes,
                 validators,
                 is_delimited,
             })),
-            Err(StoreError::Read { error, bytes }) => {
-                Err(self.failed(error.into(), None, watchdog, bytes).into())
-            }
-            Err(error) => Err(error.into()),
         }
     }
 
@@ -216,10 +208,10 @@ impl Client<'_> {
         &self,
         error: ureq::Error,
         proxy: Option<&ProxyName>,
-        watchdog: Option<&Watchdog>,
+        watchdog: &Watchdog,
         bytes: u64,
     ) -> HttpError {
-        if watchdog.is_some_and(Watchdog::is_expired) {
+        if watchdog.is_expired() {
             return HttpError::TimedOut(Phase::Total { bytes });
         }
         classify::classify(error, proxy, authorities::named(self.network), bytes)
