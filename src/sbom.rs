@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 use crate::archive::AGENT;
 use crate::metadata::AgentMetadata;
 
-/// The bill of materials for an installed agent. Without time stamp and serial number, so that it
-/// is reproducible.
+/// The bill of materials of an installed agent. It has no time stamp and no serial number, so that
+/// it is reproducible.
 pub(crate) fn of_agent(metadata: &AgentMetadata) -> Sbom {
     Sbom::from_bytes(
         SbomFormat::CycloneDxJson,
@@ -67,8 +67,8 @@ mod tests {
 
     fn read_back() -> Bom {
         let sbom = of_agent(&agent_metadata());
-        let bom =
-            Bom::parse_from_json_with_version(sbom.data.as_slice(), SpecVersion::V1_5).unwrap();
+        let data = sbom.data.as_slice();
+        let bom = Bom::parse_from_json_with_version(data, SpecVersion::V1_5).unwrap();
         let validation = bom.validate_version(SpecVersion::V1_5);
         assert!(validation.passed(), "{validation:?}");
         bom

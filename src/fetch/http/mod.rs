@@ -1,4 +1,4 @@
-//! A client for one file of a web server: conditional, with retries, bounded in time.
+//! A client for one file of a web server, with conditional requests, retries and a total timeout.
 
 mod authorities;
 mod classify;
@@ -31,27 +31,15 @@ pub(crate) use self::error::{
 };
 use self::proxy::{ProxyKind, ProxyServer};
 use self::watchdog::Watchdog;
-use super::download::{Download, Fetched, Validators};
+use super::download::{Download, Validators};
+use super::error::FetchError;
 use super::event::{Event, OnEvent};
-use super::store::{self, StoreError};
+use super::store;
 use crate::limits::Limits;
 use crate::network::Network;
 
-/// Errors that can occur when a file is fetched from a server.
-#[derive(Debug)]
-pub(super) enum Failure {
-    Http(HttpError),
-    /// The file cannot be stored.
-    Store(StoreError),
-}
-
-impl From<HttpError> for Failure {
-    fn from(error: HttpError) -> Self {
-        Self::Http(error)
-    }
-}
-
-/// Fetches `url` into the file `into`, and tries again if that can help.
+/// Fetches `url` into the file `into`, and retries if that can help. Returns `None` if the server
+/// still has the version of the `known` validators.
 pub(super) fn fetch(
     url: &Url,
     known: &Validators,
@@ -59,7 +47,7 @@ pub(super) fn fetch(
     network: &Network,
     limits: &Limits,
     on_event: OnEvent<'_>,
-) -> Result<Fetched, Failure> {
+) -> Result<Option<Download>, FetchError> {
     let client = Client {
         source: url,
         into,
@@ -83,15 +71,15 @@ struct Client<'a> {
     authorities: OnceCell<Arc<Vec<Certificate<'static>>>>,
 }
 
-/// A response, and what is needed until its body is read.
+/// A response, and the state that is needed until its body is read.
 struct Exchange {
     response: Response<Body>,
     proxy: Option<ProxyName>,
-    watchdog: Option<Watchdog>,
+    watchdog: Watchdog,
 }
 
 impl Client<'_> {
-    fn fetch(&self, mut known: Validators) -> Result<Fetched, Failure> {
+    fn fetch(&self, mut known: Validators) -> Result<Option<Download>, FetchError> {
         let max_backoff = self.limits.max_backoff;
         let mut delays = ExponentialBuilder::new()
             .with_min_delay(self.limits.min_backoff)
@@ -101,7 +89,7 @@ impl Client<'_> {
             .build();
         loop {
             let error = match self.attempt(&known) {
-                Err(Failure::Http(error)) => error,
+                Err(FetchError::Http(error)) => error,
                 outcome => return outcome,
             };
             if !known.is_empty() && may_be_about_validators(&error) {
@@ -126,7 +114,7 @@ impl Client<'_> {
     }
 
     /// Requests the file once, and follows redirects.
-    fn attempt(&self, known: &Validators) -> Result<Fetched, Failure> {
+    fn attempt(&self, known: &Validators) -> Result<Option<Download>, FetchError> {
         let mut url = self.source.clone();
         for _ in 0..=self.limits.max_redirects {
             let exchange = self.request(&url, known)?;
@@ -144,42 +132,43 @@ impl Client<'_> {
     fn request(&self, url: &Url, known: &Validators) -> Result<Exchange, HttpError> {
         let proxy = proxy::choose(url, self.network)?;
         let name = proxy.as_ref().map(|proxy| proxy.name.clone());
-        // A proxy that speaks HTTP sees requests for http URLs, and may answer them itself.
-        let answering = match &proxy {
+        // An HTTP proxy receives requests for http URLs, and may respond to them itself.
+        let (responding, credentials) = match &proxy {
             Some(ProxyServer {
                 name,
                 kind: ProxyKind::Http { credentials, .. },
-            }) if url.scheme() == "http" => Some((name.clone(), credentials.clone())),
-            _ => None,
+            }) if url.scheme() == "http" => (Some(name.clone()), credentials.clone()),
+            _ => (None, None),
         };
         let agent = self.agent(url, proxy)?;
-        // If no thread can be started, the library's own timeouts still apply.
-        let watchdog = Watchdog::start(agent.clone(), self.deadline).ok();
+        let watchdog = Watchdog::start(agent.clone(), self.deadline);
         let mut request = agent.get(without_secrets(url).as_str());
-        if let Some(credentials) = basic_credentials(url) {
-            request = request.header(header::AUTHORIZATION, credentials);
-        }
-        if let Some((_, Some(credentials))) = &answering {
-            request = request.header(header::PROXY_AUTHORIZATION, credentials);
-        }
-        if let Some(etag) = &known.etag {
-            request = request.header(header::IF_NONE_MATCH, etag);
-        }
-        if let Some(last_modified) = &known.last_modified {
-            request = request.header(header::IF_MODIFIED_SINCE, last_modified);
+        for (name, value) in [
+            (header::AUTHORIZATION, basic_credentials(url)),
+            (header::PROXY_AUTHORIZATION, credentials),
+            (header::IF_NONE_MATCH, known.etag.clone()),
+            (header::IF_MODIFIED_SINCE, known.last_modified.clone()),
+        ] {
+            if let Some(value) = value {
+                request = request.header(name, value);
+            }
         }
         match request.call() {
             Ok(response) => Ok(Exchange {
                 response,
-                proxy: answering.map(|(name, _)| name),
+                proxy: responding,
                 watchdog,
             }),
-            Err(error) => Err(self.failed(error, name.as_ref(), watchdog.as_ref(), 0)),
+            Err(error) => Err(self.failed(error, name.as_ref(), &watchdog, 0)),
         }
     }
 
     /// Stores the body of a response with the file.
-    fn receive(&self, exchange: Exchange, known: &Validators) -> Result<Fetched, Failure> {
+    fn receive(
+        &self,
+        exchange: Exchange,
+        known: &Validators,
+    ) -> Result<Option<Download>, FetchError> {
         let Exchange {
             response,
             proxy,
@@ -187,7 +176,7 @@ impl Client<'_> {
         } = exchange;
         match response.status().as_u16() {
             200 => {}
-            304 if !known.is_empty() => return Ok(Fetched::NotModified),
+            304 if !known.is_empty() => return Ok(None),
             _ => return Err(response::refusal(&response, proxy).into()),
         }
         let validators = response::validators(&response);
@@ -199,24 +188,19 @@ impl Client<'_> {
             self.into,
             self.limits,
             self.on_event,
+            |error, bytes| self.failed(error.into(), None, &watchdog, bytes).into(),
         );
-        let watchdog = watchdog.as_ref();
-        match stored {
+        match stored? {
             // A shut down connection looks like the end of a body that is not delimited.
-            Ok((_, bytes)) if watchdog.is_some_and(Watchdog::is_expired) => {
-                let phase = Phase::Total { bytes };
-                Err(HttpError::TimedOut { phase }.into())
+            (_, bytes) if watchdog.is_expired() => {
+                Err(HttpError::TimedOut(Phase::Total { bytes }).into())
             }
-            Ok((checksum, bytes)) => Ok(Fetched::File(Download {
+            (checksum, bytes) => Ok(Some(Download {
                 checksum,
                 bytes,
                 validators,
                 is_delimited,
             })),
-            Err(StoreError::Read { error, bytes }) => {
-                Err(self.failed(error.into(), None, watchdog, bytes).into())
-            }
-            Err(error) => Err(Failure::Store(error)),
         }
     }
 
@@ -224,16 +208,13 @@ impl Client<'_> {
         &self,
         error: ureq::Error,
         proxy: Option<&ProxyName>,
-        watchdog: Option<&Watchdog>,
+        watchdog: &Watchdog,
         bytes: u64,
     ) -> HttpError {
-        if watchdog.is_some_and(Watchdog::is_expired) {
-            return HttpError::TimedOut {
-                phase: Phase::Total { bytes },
-            };
+        if watchdog.is_expired() {
+            return HttpError::TimedOut(Phase::Total { bytes });
         }
-        let named = authorities::named(self.network);
-        classify::classify(error, proxy, named.as_deref(), bytes)
+        classify::classify(error, proxy, authorities::named(self.network), bytes)
     }
 
     fn agent(&self, url: &Url, proxy: Option<ProxyServer>) -> Result<Agent, HttpError> {

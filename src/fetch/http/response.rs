@@ -34,7 +34,7 @@ pub(super) fn refusal(response: &Response<Body>, proxy: Option<ProxyName>) -> Ht
     }
 }
 
-/// Whether the headers say that there were too many requests.
+/// Whether the headers indicate too many requests.
 fn is_rate_limited(response: &Response<Body>) -> bool {
     const REMAINING: [&str; 3] = [
         "ratelimit-remaining",
@@ -48,7 +48,7 @@ fn is_rate_limited(response: &Response<Body>) -> bool {
             .any(|name| headers.get(*name).is_some_and(|value| value == "0"))
 }
 
-/// Whether the body says by itself where it ends, as the library reads it.
+/// Whether the body marks its own end. The library ignores that for HTTP 1.0.
 pub(super) fn is_chunked(response: &Response<Body>) -> bool {
     response.version() != Version::HTTP_10
         && response

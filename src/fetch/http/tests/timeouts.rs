@@ -1,18 +1,13 @@
-//! Waiting that ends in time.
+//! Timeouts in every phase of a download.
 
 use super::*;
 
-/// Expects that the time was over before any of the file had arrived.
+/// The attempt must have run out of time before a part of the file arrived.
 #[track_caller]
 fn assert_out_of_time(attempt: Attempt) {
     let error = attempt.error();
     assert!(
-        matches!(
-            error,
-            HttpError::TimedOut {
-                phase: Phase::Total { bytes: 0 }
-            }
-        ),
+        matches!(error, HttpError::TimedOut(Phase::Total { bytes: 0 })),
         "{error:?}"
     );
 }
@@ -31,7 +26,7 @@ fn silence_is_reported_by_its_phase() {
         let server = ReleaseServer::http([answer]);
         let error = Attempt::within(&server.url("/"), &Network::default(), &one_attempt).error();
         assert!(
-            matches!(error, HttpError::TimedOut { phase } if phase == expected),
+            matches!(error, HttpError::TimedOut(phase) if phase == expected),
             "{error:?}"
         );
     }
@@ -77,10 +72,7 @@ fn total_time_bounds_every_phase() {
         let attempt = Attempt::within(&server.url("/"), &Network::default(), &limits);
         assert!(start.elapsed() < Duration::from_secs(5), "{shown}");
         let error = attempt.error();
-        let HttpError::TimedOut {
-            phase: Phase::Total { bytes },
-        } = error
-        else {
+        let HttpError::TimedOut(Phase::Total { bytes }) = error else {
             panic!("{shown}: {error:?}");
         };
         assert_eq!(bytes > 0, has_body, "{shown}");
