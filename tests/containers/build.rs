@@ -2,7 +2,7 @@
 
 use harness::containers::{Image, test_env};
 use harness::release_server::etag;
-use harness::{archive, assert_says, file, sha256};
+use harness::{archive, assert_logs, file, sha256};
 
 use crate::fixtures::{
     OTHER_AGENT, PATIENT_AGENT, PLATFORM, agent_of, conditions, ours, pinned, served,
@@ -39,7 +39,7 @@ fn pinned_rebuild_makes_no_request() {
 
     let rebuilt = image.rebuild();
     let sum = sha256(&archive(PATIENT_AGENT));
-    assert_says(
+    assert_logs(
         ours(&rebuilt.log),
         &format!("has the pinned checksum {sum}\n- Done (finished in "),
     );
@@ -55,7 +55,7 @@ fn unchanged_release_is_kept_by_a_conditional_request() {
 
     let layer = image.checksum_of_layer("backplane/agent", "agent");
     let rebuilt = image.rebuild();
-    assert_says(ours(&rebuilt.log), "it is unchanged\n- Done (finished in ");
+    assert_logs(ours(&rebuilt.log), "it is unchanged\n- Done (finished in ");
     // The server answers 304 to its own entity tag.
     let tag = etag(&archive(PATIENT_AGENT));
     assert_eq!(conditions(&server), [Some(tag)]);
@@ -126,8 +126,8 @@ fn image_of_an_older_buildpack_is_rebuilt_with_todays_programs() {
         .post_buildpack(test_env().buildpack_under_test())
         .run();
     let log = ours(&new.log);
-    assert_says(log, "the installer has changed from 0 to 1\n");
-    assert_says(
+    assert_logs(log, "the installer has changed from 0 to 1\n");
+    assert_logs(
         log,
         "Installed backplane, tunnel.toml\n- Done (finished in ",
     );

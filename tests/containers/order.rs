@@ -1,7 +1,7 @@
 //! The buildpack among others, in all the ways that pack knows to put it there.
 
 use harness::containers::{Build, test_env};
-use harness::{App, assert_says};
+use harness::{App, assert_logs};
 use indoc::formatdoc;
 
 use crate::fixtures::{PATIENT_AGENT, PLATFORM, app, order, ours};
@@ -92,7 +92,7 @@ fn project_descriptor_adds_ours_behind_the_builders_order_and_sets_its_variables
         .without_buildpacks()
         .run();
     assert_eq!(order(&image), ["fixture/processes", "backplane/agent"]);
-    assert_says(
+    assert_logs(
         ours(&image.log),
         &format!("\n  - Fetching vendor/backplane for {PLATFORM}\n"),
     );
