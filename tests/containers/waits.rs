@@ -17,13 +17,11 @@ const LONGER: Duration = Duration::from_secs(4);
 const SERVED_FOR: Duration = Duration::from_millis(2_500);
 
 /// Each app has one worker, which serves, and ends once it has no child any more. Its name is a process type, and so a program of the PATH.
-const APPS: [(&str, &str); 6] = [
+const APPS: [(&str, &str); 4] = [
     ("haproxy-master", "haproxy -W -f haproxy.cfg"),
     ("ruby-waitall", "ruby server.rb"),
     ("python-wait", "python3 server.py"),
-    ("perl-wait", "perl server.pl"),
     ("ash-wait", "busybox ash server.sh"),
-    ("bash-wait", "bash server.sh"),
 ];
 
 const HAPROXY: &str = indoc! {r#"
@@ -73,21 +71,6 @@ const PYTHON: &str = indoc! {r#"
             sys.exit(7)
 "#};
 
-const PERL: &str = indoc! {r#"
-    use IO::Socket::INET;
-    unless ($worker = fork) {
-        $listener = IO::Socket::INET->new(LocalAddr => "127.0.0.1:$ENV{PORT}", Listen => 5, ReuseAddr => 1) or die $!;
-        while ($client = $listener->accept) {
-            sysread $client, $request, 4096;
-            syswrite $client, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
-            close $client;
-        }
-    }
-    $SIG{TERM} = sub { kill TERM => $worker };
-    1 while wait != -1;
-    exit 7;
-"#};
-
 /// The first wait ends with the signal.
 const SHELL: &str = indoc! {r#"
     ./sample-app &
@@ -126,7 +109,6 @@ fn build() -> Build {
         .file("haproxy.cfg", HAPROXY)
         .file("server.rb", RUBY)
         .file("server.py", PYTHON)
-        .file("server.pl", PERL)
         .file("server.sh", SHELL);
     Build::new(app)
         .env("BACKPLANE_AGENT_URL", "vendor/backplane")
