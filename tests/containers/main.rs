@@ -14,7 +14,6 @@ mod fixtures;
 mod launch;
 mod networks;
 mod order;
-mod other_agent;
 mod packages;
 mod pods;
 mod rolling_deploy;
