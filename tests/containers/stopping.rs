@@ -31,7 +31,6 @@ fn request_in_flight_is_finished_when_the_container_is_stopped() {
     assert_eq!(served.container.wait(), 0, "{}", served.container.stderr());
     // Else the request was over before anything was stopped.
     assert!(end > SLOW / 2, "{end:?}");
-    assert!(end < SLOW + NOTICED, "{end:?}");
 }
 
 #[test]
