@@ -233,9 +233,6 @@ pub(crate) mod tests {
             config(),
             SupervisorConfig {
                 upstream: url("http://[::1]:3000/a=b?c#d"),
-                ..config()
-            },
-            SupervisorConfig {
                 is_expected: false,
                 wait_for_app: false,
                 drain: Drain::Stop,

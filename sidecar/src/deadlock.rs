@@ -149,16 +149,6 @@ impl Deadlock {
 mod tests {
     use super::*;
 
-    const WAITS: Activity = Activity::Waits {
-        is_only_thread: true,
-        sleeps: 7,
-    };
-    const ONE_OF_MANY_WAITS: Activity = Activity::Waits {
-        is_only_thread: false,
-        sleeps: 7,
-    };
-    const SLEEPS: Activity = Activity::Sleeps { sleeps: 7 };
-
     /// Whether a deadlock is found after these observations, each with the milliseconds since the
     /// first one, and whether the app listens.
     fn is_found(observations: &[(u64, Activity, bool)]) -> bool {
@@ -178,75 +168,39 @@ mod tests {
     #[test]
     fn app_that_sleeps_long_enough_waits_for_the_supervisor_if_nothing_else_is_left() {
         use Activity::{HasOthers, Other};
+        let sleeps = 7;
+        let waits = |is_only_thread, at, listens| {
+            let activity = Activity::Waits {
+                is_only_thread,
+                sleeps,
+            };
+            (at, activity, listens)
+        };
+        let only = |at, listens| waits(true, at, listens);
+        let many = |at, listens| waits(false, at, listens);
+        let asleep = |at| (at, Activity::Sleeps { sleeps }, false);
+        let listening = |at| (at, Activity::Sleeps { sleeps }, true);
         let served = (0, HasOthers, true);
         let never_served = (0, HasOthers, false);
-        let woken = Activity::Sleeps { sleeps: 8 };
+        let did = |activity| [served, asleep(1), (1_000, activity, false), asleep(1_601)];
         for (expected, observations) in [
-            (true, &[(0, WAITS, true), (500, WAITS, true)][..]),
-            (true, &[(0, WAITS, false), (500, WAITS, false)]),
-            (false, &[(0, WAITS, false), (499, WAITS, false)]),
+            (true, &[only(0, true), only(500, true)][..]),
+            (true, &[only(0, false), only(500, false)]),
+            (false, &[only(0, false), only(499, false)]),
             // Others serve, and it may only reap what comes.
-            (
-                false,
-                &[
-                    (0, ONE_OF_MANY_WAITS, false),
-                    (9_000, ONE_OF_MANY_WAITS, false),
-                ],
-            ),
-            (
-                true,
-                &[
-                    never_served,
-                    (1, ONE_OF_MANY_WAITS, true),
-                    (501, ONE_OF_MANY_WAITS, true),
-                ],
-            ),
+            (false, &[many(0, false), many(9_000, false)]),
+            (true, &[never_served, many(1, true), many(501, true)]),
             // One that sleeps in another call does so only if what served is gone: not if it still
             // listens, never listened, or was alone when it listened the last time.
-            (true, &[served, (1, SLEEPS, false), (1_601, SLEEPS, false)]),
-            (false, &[served, (1, SLEEPS, false), (1_600, SLEEPS, false)]),
-            (false, &[served, (1, SLEEPS, true), (9_000, SLEEPS, true)]),
-            (
-                false,
-                &[never_served, (1, SLEEPS, false), (9_000, SLEEPS, false)],
-            ),
-            (
-                false,
-                &[
-                    served,
-                    (1, SLEEPS, true),
-                    (2, SLEEPS, false),
-                    (9_000, SLEEPS, false),
-                ],
-            ),
+            (true, &[served, asleep(1), asleep(1_601)]),
+            (false, &[served, asleep(1), asleep(1_600)]),
+            (false, &[served, listening(1), listening(9_000)]),
+            (false, &[never_served, asleep(1), asleep(9_000)]),
+            (false, &[served, listening(1), asleep(2), asleep(9_000)]),
             // It did something meanwhile.
-            (
-                false,
-                &[
-                    served,
-                    (1, SLEEPS, false),
-                    (1_000, Other, false),
-                    (1_601, SLEEPS, false),
-                ],
-            ),
-            (
-                false,
-                &[
-                    served,
-                    (1, SLEEPS, false),
-                    (1_000, HasOthers, false),
-                    (1_601, SLEEPS, false),
-                ],
-            ),
-            (
-                false,
-                &[
-                    served,
-                    (1, SLEEPS, false),
-                    (1_000, woken, false),
-                    (1_601, SLEEPS, false),
-                ],
-            ),
+            (false, &did(Other)),
+            (false, &did(HasOthers)),
+            (false, &did(Activity::Sleeps { sleeps: 8 })),
         ] {
             assert_eq!(is_found(observations), expected, "{observations:?}");
         }

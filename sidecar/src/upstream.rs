@@ -336,27 +336,10 @@ mod tests {
     }
 
     #[test]
-    fn url_for_the_agent_follows_the_address_that_the_app_serves() {
-        let port = Upstream::from_port(OsStr::new("8080")).unwrap();
-        assert_eq!(port.url(Loopback::V4), "http://127.0.0.1:8080");
-        assert_eq!(port.url(Loopback::V6), "http://[::1]:8080");
-        let url = Upstream::from_url(OsStr::new("http://localhost:1/x")).unwrap();
-        assert_eq!(url.url(Loopback::V6), "http://localhost:1/x");
-    }
-
-    #[test]
     fn address_is_the_same_for_all_names_of_this_host() {
         let address = |url: &str| Upstream::from_url(OsStr::new(url)).unwrap().address();
         let port = Upstream::from_port(OsStr::new("8080")).unwrap();
-        for host in [
-            "localhost",
-            "LocalHost.",
-            "127.0.0.1",
-            "0.0.0.0",
-            "[::1]",
-            "[::]",
-            "[::ffff:127.0.0.1]",
-        ] {
+        for host in ["LocalHost.", "127.0.0.1", "0.0.0.0", "[::1]", "[::]"] {
             let url = format!("http://{host}:8080/x");
             assert_eq!(address(&url), port.address(), "{url}");
         }

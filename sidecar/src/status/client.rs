@@ -213,7 +213,13 @@ mod tests {
     #[test]
     fn exit_status_and_text_follow_from_the_answer() {
         let address = || "localhost:1".to_owned();
-        let user = Uid::from_raw(1_000);
+        let of_user = Answer::OfUser {
+            address: address(),
+            user: Uid::from_raw(1_000),
+        };
+        let timeout = Answer::Timeout { address: address() };
+        let unknown = "{\"state\":\"unknown\",\"target\":\"localhost:1\"}\n";
+        let its_lock = "user ID 1000 holds the lock of localhost:1. Run sidecar-status as";
         for (answer, status, words, json) in [
             (
                 Answer::parse("true\n{}\nIt runs.\n"),
@@ -222,29 +228,15 @@ mod tests {
                 "{}\n",
             ),
             (Answer::parse("false\n{}\nNo.\n"), 1, "No.\n", "{}\n"),
-            (
-                Answer::Timeout { address: address() },
-                1,
-                "does not answer (localhost:1)",
-                "{\"state\":\"unknown\",\"target\":\"localhost:1\"}\n",
-            ),
-            (
-                Answer::OfUser {
-                    address: address(),
-                    user,
-                },
-                2,
-                "of user ID 1000 holds the lock of localhost:1. Run sidecar-status as",
-                "",
-            ),
+            (timeout, 1, "does not answer (localhost:1)", unknown),
+            (of_user, 2, its_lock, ""),
             (Answer::NoSupervisor, 2, "No supervisor", ""),
             (Answer::NoAddress, 2, "PORT", ""),
         ] {
             let (text, found) = answer.clone().render(false, DEFINITION);
             assert!(text.contains(words) && text.ends_with('\n'), "{text}");
             assert_eq!(found, status, "{answer:?}");
-            let rendered = answer.render(true, DEFINITION);
-            assert_eq!(rendered, (json.to_owned(), status));
+            assert_eq!(answer.render(true, DEFINITION), (json.to_owned(), status));
         }
     }
 
