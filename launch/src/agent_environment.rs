@@ -105,7 +105,7 @@ fn is_service_link(name: &OsStr, value: &OsStr) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::{WithBytes as _, environment};
+    use crate::settings::tests::{environment, with_bytes};
 
     #[test]
     fn links_to_services_of_kubernetes_are_not_for_the_agent_unless_they_are_named() {
@@ -162,15 +162,16 @@ mod tests {
             ("LD_PRELOAD", "no"),
             ("PORT", "8080"),
             ("MINE", "yes"),
-        ])
-        .with_bytes(b"ODD", b"\xfe\xff")
-        .with_bytes(b"BACKPLANE_\xff", b"\xff");
+        ]);
+        let with_odd = |environment: &Environment| {
+            let environment = with_bytes(environment, b"ODD", b"\xfe\xff");
+            with_bytes(&environment, b"BACKPLANE_\xff", b"\xff")
+        };
         let extra = ["MINE", "ODD", "UNSET"].map(OsString::from);
-
         let directory = Path::new("/layers/agent/libexec");
-        let agent = of_agent(&app, directory, &extra, OsStr::new("T"));
+        let agent = of_agent(&with_odd(&app), directory, &extra, OsStr::new("T"));
 
-        let expected = environment(&[
+        let mut expected = with_odd(&environment(&[
             ("BACKPLANE_LABELS", "a=b"),
             ("BACKPLANE_ANYTHING", "x"),
             ("HOME", "/home/app"),
@@ -182,11 +183,13 @@ mod tests {
             ("NO_PROXY", "localhost"),
             ("SSL_CERT_FILE", "/ca.pem"),
             ("MINE", "yes"),
-        ])
-        .with_bytes(b"ODD", b"\xfe\xff")
-        .with_bytes(b"BACKPLANE_\xff", b"\xff")
-        .with_bytes(b"PATH", b"/layers/agent/libexec:/app/bin:/usr/bin")
-        .with_bytes(b"BACKPLANE_TOKEN", b"T");
+        ]));
+        for (name, value) in [
+            ("PATH", "/layers/agent/libexec:/app/bin:/usr/bin"),
+            ("BACKPLANE_TOKEN", "T"),
+        ] {
+            expected = with_bytes(&expected, name.as_bytes(), value.as_bytes());
+        }
         assert_eq!(agent, expected);
     }
 

@@ -1,36 +1,12 @@
-//! Every word of a decision to the user, for a person whose deploy has just failed: what happened,
-//! to what, and what to do now.
+//! All texts of a decision for the user, whose deploy may have just failed: what happened, to what,
+//! and what to do now.
 
 use std::fmt::{self, Display, Formatter};
 use std::path::PathBuf;
 
-use sidecar::{Level, UrlError};
+use sidecar::UrlError;
 
-/// A message, and how important it is.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub(crate) struct LogEntry {
-    pub(crate) level: Level,
-    pub(crate) message: Message,
-}
-
-impl LogEntry {
-    pub(crate) fn warning(message: Message) -> Self {
-        let level = Level::Warning;
-        Self { level, message }
-    }
-
-    pub(crate) fn info(message: Message) -> Self {
-        let level = Level::Info;
-        Self { level, message }
-    }
-
-    pub(crate) fn debug(message: Message) -> Self {
-        let level = Level::Debug;
-        Self { level, message }
-    }
-}
-
-/// What a user reads of a decision.
+/// A message about a decision.
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[rustfmt::skip]
 pub(crate) enum Message {

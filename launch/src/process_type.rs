@@ -61,10 +61,10 @@ fn is_fir_part(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::environment;
+    use crate::settings::tests::environment;
 
     #[test]
-    fn dyno_tells_the_type_on_cedar_and_fir_and_else_only_one_offs() {
+    fn dyno_has_the_type_on_cedar_and_fir_and_else_only_one_offs() {
         for (dyno, expected) in [
             ("web.1", Some("web")),
             ("web.12", Some("web")),

@@ -1,5 +1,5 @@
-//! What the launch environment asks for, parsed once. A malformed value is named, and its default
-//! taken: nothing here may keep an app from booting.
+//! The settings in the launch environment, parsed once. A malformed value is reported, and its
+//! default used: nothing here may keep an app from booting.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
@@ -49,15 +49,12 @@ pub(crate) struct Settings {
 impl Settings {
     /// Reads the settings and names every malformed one.
     pub(crate) fn read(environment: &Environment) -> (Self, Vec<Message>) {
-        let mut problems = Vec::new();
+        let mut reader = Reader {
+            environment,
+            problems: Vec::new(),
+        };
         let settings = Self {
-            disabled: choice(
-                environment,
-                "BACKPLANE_DISABLED",
-                &SWITCH,
-                false,
-                &mut problems,
-            ),
+            disabled: reader.choice("BACKPLANE_DISABLED", &SWITCH, false),
             token: environment.get("BACKPLANE_TOKEN").map(OsStr::to_owned),
             labels: environment.get("BACKPLANE_LABELS").map(OsStr::to_owned),
             ignored_types: parse_list(environment.get("BACKPLANE_IGNORE_PROCESS_TYPE"))
@@ -66,39 +63,17 @@ impl Settings {
             process_type: text(environment.get("BACKPLANE_PROCESS_TYPE")),
             proxy_url: environment.get("BACKPLANE_PROXY_URL").map(OsStr::to_owned),
             port: environment.get("PORT").map(OsStr::to_owned),
-            wait_for_app: choice(
-                environment,
-                "BACKPLANE_WAIT_FOR_APP",
-                &SWITCH,
-                true,
-                &mut problems,
-            ),
-            drain: choice(
-                environment,
-                "BACKPLANE_DRAIN",
-                &[("keep", Drain::Keep), ("stop", Drain::Stop)],
-                Drain::default(),
-                &mut problems,
-            ),
+            wait_for_app: reader.choice("BACKPLANE_WAIT_FOR_APP", &SWITCH, true),
+            drain: reader.choice("BACKPLANE_DRAIN", &DRAINS, Drain::default()),
             agent_variables: environment
                 .get("BACKPLANE_AGENT_ENV")
                 .map(variable_names)
                 .unwrap_or_default(),
-            verbosity: choice(
-                environment,
-                "BACKPLANE_LOG",
-                &[
-                    ("info", Verbosity::Info),
-                    ("quiet", Verbosity::Quiet),
-                    ("debug", Verbosity::Debug),
-                ],
-                Verbosity::default(),
-                &mut problems,
-            ),
+            verbosity: reader.choice("BACKPLANE_LOG", &VERBOSITIES, Verbosity::default()),
             dyno: text(environment.get("DYNO")),
             is_test_run: environment.get("HEROKU_TEST_RUN_ID").is_some(),
         };
-        (settings, problems)
+        (settings, reader.problems)
     }
 
     /// The address of the app, by `BACKPLANE_PROXY_URL` or else by `PORT`. `None` if neither is
@@ -111,7 +86,7 @@ impl Settings {
             }));
         }
         let port = self.port.as_ref()?;
-        Some(Upstream::from_port(port).map_err(|_| {
+        Some(Upstream::from_port(port).ok_or_else(|| {
             let value = port.to_string_lossy().into_owned();
             Message::MalformedPort { value }
         }))
@@ -129,53 +104,61 @@ const SWITCH: [(&str, bool); 8] = [
     ("off", false),
 ];
 
-/// One of the named values, in any case; the default where the variable is unset or, with a word to
-/// the user, malformed.
-fn choice<T: Copy + PartialEq>(
-    environment: &Environment,
-    name: &'static str,
-    values: &[(&'static str, T)],
-    default: T,
-    problems: &mut Vec<Message>,
-) -> T {
-    let Some(given) = text(environment.get(name)) else {
-        return default;
-    };
-    let found = values
-        .iter()
-        .find(|(word, _)| given.eq_ignore_ascii_case(word));
-    found.map_or_else(
-        || {
-            let word_of_default = values.iter().find(|(_, value)| *value == default);
-            problems.push(Message::MalformedSetting {
-                name,
-                value: given,
-                wanted: values.iter().map(|(word, _)| *word).collect(),
-                taken: word_of_default.map_or("", |(word, _)| word),
-            });
-            default
-        },
-        |(_, value)| *value,
-    )
+const DRAINS: [(&str, Drain); 2] = [("keep", Drain::Keep), ("stop", Drain::Stop)];
+
+const VERBOSITIES: [(&str, Verbosity); 3] = [
+    ("info", Verbosity::Info),
+    ("quiet", Verbosity::Quiet),
+    ("debug", Verbosity::Debug),
+];
+
+/// Reads choices, and collects a message for each malformed one.
+struct Reader<'a> {
+    environment: &'a Environment,
+    problems: Vec<Message>,
+}
+
+impl Reader<'_> {
+    /// One of the named values, in any case. The default if the variable is unset or malformed.
+    fn choice<T: Copy + PartialEq>(
+        &mut self,
+        name: &'static str,
+        values: &[(&'static str, T)],
+        default: T,
+    ) -> T {
+        let Some(value) = text(self.environment.get(name)) else {
+            return default;
+        };
+        let named = values
+            .iter()
+            .find(|(word, _)| value.eq_ignore_ascii_case(word));
+        if let Some((_, value)) = named {
+            return *value;
+        }
+        let word_of_default = values.iter().find(|(_, value)| *value == default);
+        self.problems.push(Message::MalformedSetting {
+            name,
+            value,
+            wanted: values.iter().map(|(word, _)| *word).collect(),
+            taken: word_of_default.map_or("", |(word, _)| word),
+        });
+        default
+    }
 }
 
 fn text(value: Option<&OsStr>) -> Option<String> {
     Some(value?.to_string_lossy().trim().to_owned())
 }
 
-/// The words of a list, which commas and white space separate; none where the variable is unset or
+/// The words of a list, which commas and white space separate. `None` if the variable is unset or
 /// holds no word.
 fn parse_list(value: Option<&OsStr>) -> Option<Vec<String>> {
     let words: Vec<String> = text(value)?
-        .split(is_separator)
+        .split(|character: char| character == ',' || character.is_whitespace())
         .filter(|word| !word.is_empty())
         .map(str::to_owned)
         .collect();
     (!words.is_empty()).then_some(words)
-}
-
-fn is_separator(character: char) -> bool {
-    character == ',' || character.is_whitespace()
 }
 
 /// The names in a list, which need not be UTF-8, as names in an environment need not be.
@@ -189,9 +172,19 @@ fn variable_names(value: &OsStr) -> Vec<OsString> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
-    use crate::testing::{WithBytes as _, environment};
+
+    /// An environment of these variables.
+    pub(crate) fn environment(variables: &[(&str, &str)]) -> Environment {
+        variables.iter().copied().collect()
+    }
+
+    /// An environment with one more variable, of any bytes.
+    pub(crate) fn with_bytes(environment: &Environment, name: &[u8], value: &[u8]) -> Environment {
+        let variable = (OsStr::from_bytes(name), OsStr::from_bytes(value));
+        environment.iter().chain([variable]).collect()
+    }
 
     fn read(variables: &[(&str, &str)]) -> Settings {
         let (settings, problems) = Settings::read(&environment(variables));
@@ -200,24 +193,23 @@ mod tests {
     }
 
     #[test]
-    fn nothing_set_gives_the_defaults() {
+    fn unset_and_blank_variables_have_their_defaults() {
         let defaults = read(&[]);
         assert!(!defaults.disabled && defaults.wait_for_app && !defaults.is_test_run);
         assert_eq!(defaults.drain, Drain::Keep);
         assert_eq!(defaults.verbosity, Verbosity::Info);
         assert_eq!(defaults.allowed_types, None);
         assert_eq!(defaults.ignored_types, Vec::<String>::new());
-        let names = VARIABLES
-            .into_iter()
-            .chain(["PORT", "DYNO", "HEROKU_TEST_RUN_ID"]);
+        let others = ["PORT", "DYNO", "HEROKU_TEST_RUN_ID"];
         for value in ["", " "] {
-            let pairs: Vec<_> = names.clone().map(|name| (name, value)).collect();
-            assert_eq!(read(&pairs), defaults, "{value:?} is the same as unset");
+            let names = VARIABLES.into_iter().chain(others);
+            let pairs: Vec<_> = names.map(|name| (name, value)).collect();
+            assert_eq!(read(&pairs), defaults, "{value:?}");
         }
     }
 
     #[test]
-    fn switches_know_eight_words_in_any_case() {
+    fn choices_are_one_of_their_words_in_any_case() {
         for (word, expected) in [
             ("1", true),
             ("true", true),
@@ -234,29 +226,21 @@ mod tests {
                 ("BACKPLANE_WAIT_FOR_APP", word),
             ]);
             assert_eq!(
-                (settings.disabled, settings.wait_for_app),
-                (expected, expected),
+                [settings.disabled, settings.wait_for_app],
+                [expected; 2],
                 "{word}"
             );
         }
-    }
-
-    #[test]
-    fn choices_are_read() {
-        let settings = read(&[("BACKPLANE_DRAIN", "Stop"), ("BACKPLANE_LOG", "quiet")]);
-        assert_eq!(
-            (settings.drain, settings.verbosity),
-            (Drain::Stop, Verbosity::Quiet)
-        );
-        assert_eq!(read(&[("BACKPLANE_DRAIN", "keep")]).drain, Drain::Keep);
-        assert_eq!(
-            read(&[("BACKPLANE_LOG", "debug")]).verbosity,
-            Verbosity::Debug
-        );
-        assert_eq!(
-            read(&[("BACKPLANE_LOG", "info")]).verbosity,
-            Verbosity::Info
-        );
+        for (word, expected) in [("keep", Drain::Keep), ("Stop", Drain::Stop)] {
+            assert_eq!(read(&[("BACKPLANE_DRAIN", word)]).drain, expected);
+        }
+        for (word, expected) in [
+            ("quiet", Verbosity::Quiet),
+            ("info", Verbosity::Info),
+            ("DEBUG", Verbosity::Debug),
+        ] {
+            assert_eq!(read(&[("BACKPLANE_LOG", word)]).verbosity, expected);
+        }
     }
 
     #[test]
@@ -274,45 +258,37 @@ mod tests {
             assert_eq!(settings.ignored_types, expected, "{value:?}");
             assert_eq!(settings.allowed_types.unwrap(), expected, "{value:?}");
         }
-        assert_eq!(
-            read(&[("BACKPLANE_PROCESS_ALLOW", " , ,")]).allowed_types,
-            None
-        );
-        let environment = Environment::default().with_bytes(b"BACKPLANE_AGENT_ENV", b"A, B\xff C");
+        let blank = read(&[("BACKPLANE_PROCESS_ALLOW", " , ,")]);
+        assert_eq!(blank.allowed_types, None);
+        let environment = with_bytes(&environment(&[]), b"BACKPLANE_AGENT_ENV", b"A, B\xff C");
         let (settings, _) = Settings::read(&environment);
-        let names: Vec<&[u8]> = settings
-            .agent_variables
-            .iter()
-            .map(|name| name.as_bytes())
-            .collect();
-        assert_eq!(names, [b"A".as_slice(), b"B\xff", b"C"]);
+        let names = settings.agent_variables.iter().map(|name| name.as_bytes());
+        assert!(names.eq([b"A".as_slice(), b"B\xff", b"C"]));
     }
 
     #[test]
-    fn malformed_values_are_named_and_their_defaults_taken() {
-        let names = [
-            "BACKPLANE_DISABLED",
-            "BACKPLANE_WAIT_FOR_APP",
-            "BACKPLANE_DRAIN",
-            "BACKPLANE_LOG",
+    fn malformed_values_are_reported_and_their_defaults_used() {
+        let choices = [
+            ("BACKPLANE_DISABLED", "false"),
+            ("BACKPLANE_WAIT_FOR_APP", "true"),
+            ("BACKPLANE_DRAIN", "keep"),
+            ("BACKPLANE_LOG", "info"),
         ];
-        let mut environment = Environment::default();
-        for name in names {
-            environment = environment.with_bytes(name.as_bytes(), b"ture\xff");
-        }
-        let (settings, problems) = Settings::read(&environment);
-        let (defaults, _) = Settings::read(&Environment::default());
-        assert_eq!(settings, defaults);
-        let found: Vec<(&str, &str)> = problems
+        let environment = choices
             .iter()
-            .map(|problem| match problem {
-                Message::MalformedSetting {
-                    name, taken, value, ..
-                } if value == "ture\u{fffd}" => (*name, *taken),
-                other => panic!("{other}"),
-            })
-            .collect();
-        let defaults = ["false", "true", "keep", "info"];
-        assert_eq!(found, names.into_iter().zip(defaults).collect::<Vec<_>>());
+            .fold(environment(&[]), |environment, (name, _)| {
+                with_bytes(&environment, name.as_bytes(), b"ture\xff")
+            });
+        let (settings, problems) = Settings::read(&environment);
+        assert_eq!(settings, read(&[]));
+        assert_eq!(problems.len(), choices.len());
+        for (problem, (name, default)) in problems.iter().zip(choices) {
+            let text = problem.to_string();
+            assert!(
+                text.starts_with(&format!("{name} is 'ture\u{fffd}', ")),
+                "{text}"
+            );
+            assert!(text.ends_with(&format!(" Using {default}.")), "{text}");
+        }
     }
 }

@@ -29,7 +29,7 @@ impl Sidecar for Agent {
     }
 
     fn upstream(&self, environment: &Environment) -> Option<Upstream> {
-        Upstream::from_port(environment.get("PORT")?).ok()
+        Upstream::from_port(environment.get("PORT")?)
     }
 }
 

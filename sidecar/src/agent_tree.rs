@@ -7,9 +7,10 @@ use nix::sys::wait::{Id, WaitPidFlag};
 use rustix::process::{self, Pid, Signal, WaitOptions};
 
 use crate::agent::Agent;
-use crate::children::{self, Descendant};
+use crate::children;
 use crate::config::SupervisorConfig;
 use crate::exit::Exit;
+use crate::procfs::Stat;
 
 /// The agent, if there is one, and what it or an earlier one has started.
 #[derive(Debug, Default)]
@@ -47,7 +48,7 @@ impl AgentTree {
         };
         // Listed first, because the signal makes orphans.
         let mut others = children::living();
-        others.retain(|other| other.group != agent.leader().as_raw_pid());
+        others.retain(|(_, stat)| stat.group != agent.leader().as_raw_pid());
         agent.signal(signal);
         signal_each(&others, signal);
     }
@@ -105,8 +106,8 @@ impl AgentTree {
     }
 }
 
-fn signal_each(processes: &[Descendant], signal: Signal) {
-    for process in processes {
-        let _ = process::kill_process(process.pid, signal); // ESRCH: it is gone.
+fn signal_each(processes: &[(Pid, Stat)], signal: Signal) {
+    for (pid, _) in processes {
+        let _ = process::kill_process(*pid, signal); // ESRCH: it is gone.
     }
 }

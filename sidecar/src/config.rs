@@ -61,73 +61,72 @@ const INFO_NULL: &str = "info-null";
 impl SupervisorConfig {
     /// The arguments, each `name=value`.
     pub(crate) fn to_arguments(&self) -> Vec<OsString> {
-        let argument = |name: &str, value: &OsStr| {
+        let mut arguments = Vec::new();
+        let mut push = |name: &str, value: &OsStr| {
             let mut argument = OsString::from(name);
             argument.push("=");
             argument.push(value);
-            argument
+            arguments.push(argument);
         };
-        let texts = [
-            ("upstream", self.upstream.to_setting()),
-            ("title", self.title.clone()),
-            ("expected", keyword(&YES_OR_NO, self.is_expected)),
-            ("wait-for-app", keyword(&YES_OR_NO, self.wait_for_app)),
-            ("drain", keyword(&DRAINS, self.drain)),
-            ("log", keyword(&VERBOSITIES, self.verbosity)),
-            ("app", self.app.to_string()),
-            ("lock", keyword(&LOCKS, self.lock)),
-        ];
-        let paths = [("program", &self.program), ("agent", &self.agent)];
-        let args = self.args.iter().map(|arg| match arg {
-            Arg::Text(text) => argument(AGENT_ARG, text),
-            Arg::AppUrl => argument(AGENT_URL, OsStr::new("")),
-        });
-        let info = self.info.iter().map(|(name, value)| match value {
-            Some(value) => argument(INFO, OsStr::new(&format!("{name}={value}"))),
-            None => argument(INFO_NULL, OsStr::new(name)),
-        });
-        let texts = texts
-            .iter()
-            .map(|(name, text)| argument(name, OsStr::new(text)));
-        let paths = paths
-            .iter()
-            .map(|(name, path)| argument(name, path.as_os_str()));
-        paths.chain(texts).chain(args).chain(info).collect()
+        push("program", self.program.as_ref());
+        push("agent", self.agent.as_ref());
+        push("upstream", self.upstream.to_setting().as_ref());
+        push("title", self.title.as_ref());
+        push("expected", keyword(&YES_OR_NO, self.is_expected).as_ref());
+        push(
+            "wait-for-app",
+            keyword(&YES_OR_NO, self.wait_for_app).as_ref(),
+        );
+        push("drain", keyword(&DRAINS, self.drain).as_ref());
+        push("log", keyword(&VERBOSITIES, self.verbosity).as_ref());
+        push("app", self.app.to_string().as_ref());
+        push("lock", keyword(&LOCKS, self.lock).as_ref());
+        for arg in &self.args {
+            match arg {
+                Arg::Text(text) => push(AGENT_ARG, text),
+                Arg::AppUrl => push(AGENT_URL, "".as_ref()),
+            }
+        }
+        for (name, value) in &self.info {
+            match value {
+                Some(value) => push(INFO, format!("{name}={value}").as_ref()),
+                None => push(INFO_NULL, name.as_ref()),
+            }
+        }
+        arguments
     }
 
     /// Reads the arguments that [`SupervisorConfig::to_arguments`] wrote.
     pub(crate) fn from_arguments(arguments: &[OsString]) -> Result<Self, ConfigError> {
-        let pairs: Vec<(&[u8], &OsStr)> = arguments
+        let pairs: Vec<(&str, &OsStr)> = arguments
             .iter()
             .filter_map(|argument| {
                 let bytes = argument.as_bytes();
                 let end = bytes.iter().position(|byte| *byte == b'=')?;
-                Some((bytes.get(..end)?, OsStr::from_bytes(bytes.get(end + 1..)?)))
+                let name = str::from_utf8(bytes.get(..end)?).ok()?;
+                Some((name, OsStr::from_bytes(bytes.get(end + 1..)?)))
             })
             .collect();
         let value = |name: &'static str| {
             pairs
                 .iter()
-                .find(|(other, _)| *other == name.as_bytes())
+                .find(|(other, _)| *other == name)
                 .map(|(_, value)| *value)
                 .ok_or(ConfigError { name })
         };
         let text = |name| value(name)?.to_str().ok_or(ConfigError { name });
-        let args = pairs.iter().filter_map(|(name, value)| match name {
-            name if *name == AGENT_ARG.as_bytes() => Some(Arg::Text((*value).to_owned())),
-            name if *name == AGENT_URL.as_bytes() => Some(Arg::AppUrl),
+        let args = pairs.iter().filter_map(|(name, value)| match *name {
+            AGENT_ARG => Some(Arg::Text((*value).to_owned())),
+            AGENT_URL => Some(Arg::AppUrl),
             _ => None,
         });
-        let info = pairs.iter().filter_map(|(name, value)| {
-            let value = value.to_str()?;
-            match name {
-                name if *name == INFO.as_bytes() => {
-                    let (name, value) = value.split_once('=')?;
-                    Some((name.to_owned(), Some(value.to_owned())))
-                }
-                name if *name == INFO_NULL.as_bytes() => Some((value.to_owned(), None)),
-                _ => None,
+        let info = pairs.iter().filter_map(|(name, value)| match *name {
+            INFO => {
+                let (name, value) = value.to_str()?.split_once('=')?;
+                Some((name.to_owned(), Some(value.to_owned())))
             }
+            INFO_NULL => Some((value.to_str()?.to_owned(), None)),
+            _ => None,
         });
         Ok(Self {
             program: PathBuf::from(value("program")?),
@@ -171,11 +170,11 @@ const VERBOSITIES: [(&str, Verbosity); 3] = [
     ("debug", Verbosity::Debug),
 ];
 
-fn keyword<T: Copy + PartialEq>(keywords: &[(&str, T)], value: T) -> String {
+fn keyword<T: Copy + PartialEq>(keywords: &[(&'static str, T)], value: T) -> &'static str {
     keywords
         .iter()
         .find(|(_, other)| *other == value)
-        .map(|(keyword, _)| (*keyword).to_owned())
+        .map(|(keyword, _)| *keyword)
         .expect("each value has its keyword in the table")
 }
 
@@ -193,8 +192,9 @@ fn choice<T: Copy>(
 
 #[cfg(test)]
 pub(crate) mod tests {
-    use std::num::NonZeroI32;
     use std::os::unix::ffi::OsStringExt as _;
+
+    use rustix::process::Pid;
 
     use super::*;
 
@@ -214,8 +214,9 @@ pub(crate) mod tests {
             wait_for_app: true,
             drain: Drain::Keep,
             verbosity: Verbosity::Info,
-            app: AppId::Pidfd {
-                pid: NonZeroI32::new(4711).unwrap(),
+            app: AppId {
+                pid: Pid::INIT,
+                start_time: None,
             },
             lock: Lock::Held,
             info: vec![
@@ -226,16 +227,12 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn arguments_are_read_back_as_they_were_meant() {
-        let pid = NonZeroI32::new(4711).unwrap();
+    fn arguments_are_read_back() {
         let url = |url: &str| Upstream::from_url(OsStr::new(url)).unwrap();
         for config in [
             config(),
             SupervisorConfig {
                 upstream: url("http://[::1]:3000/a=b?c#d"),
-                ..config()
-            },
-            SupervisorConfig {
                 is_expected: false,
                 wait_for_app: false,
                 drain: Drain::Stop,
@@ -248,9 +245,9 @@ pub(crate) mod tests {
             SupervisorConfig {
                 verbosity: Verbosity::Quiet,
                 lock: Lock::StandBy,
-                app: AppId::Pid {
-                    pid,
-                    start_time: 123_456,
+                app: AppId {
+                    pid: Pid::INIT,
+                    start_time: Some(123_456),
                 },
                 ..config()
             },
@@ -271,10 +268,8 @@ pub(crate) mod tests {
         for missing in 0..complete.len() {
             let mut arguments = complete.clone();
             let argument = arguments.remove(missing).into_vec();
-            let name = SupervisorConfig::from_arguments(&arguments)
-                .unwrap_err()
-                .name;
-            assert!(argument.starts_with(name.as_bytes()), "{name}");
+            let error = SupervisorConfig::from_arguments(&arguments).unwrap_err();
+            assert!(argument.starts_with(error.name.as_bytes()), "{error:?}");
         }
         for malformed in [
             &b"upstream=x"[..],

@@ -10,15 +10,15 @@ use rustix::io::Errno;
 use rustix::process::{self, Pid, Signal};
 
 use crate::agent_tree::AgentTree;
-use crate::app::{self, AppId};
+use crate::app;
 use crate::config::{Lock, SupervisorConfig};
 use crate::deadlock;
 use crate::definition::Definition;
 use crate::exit::Exit;
-use crate::limits::{Limits, Moment};
+use crate::limits::{self, Moment};
 use crate::lock::{self, LockName};
 use crate::log::{Level, Log};
-use crate::messages::{Message, NoticeText};
+use crate::messages::NoticeText;
 use crate::ownership;
 use crate::probe::PortProbe;
 use crate::signals::Signals;
@@ -31,7 +31,6 @@ use crate::upstream::Loopback;
 pub(crate) struct EventLoop {
     definition: Definition,
     config: SupervisorConfig,
-    limits: Limits,
     log: Log,
     state: StateMachine,
     started: Instant,
@@ -53,20 +52,15 @@ impl EventLoop {
     pub(crate) fn new(
         definition: Definition,
         config: SupervisorConfig,
-        limits: Limits,
         log: Log,
     ) -> Result<Self, Errno> {
         let signals = Signals::take().map_err(|error| Errno::from_raw_os_error(error as i32))?;
-        let (probe, problem) = PortProbe::open();
-        if let Some(problem) = problem.filter(|_| config.wait_for_app) {
-            log.log(Level::Debug, &problem);
-        }
-        let state = StateMachine::new(
-            limits.clone(),
-            config.wait_for_app,
-            config.drain,
-            config.is_expected,
-        );
+        let probe = if config.wait_for_app {
+            PortProbe::open(log)
+        } else {
+            PortProbe::Unavailable
+        };
+        let state = StateMachine::new(config.wait_for_app, config.drain, config.is_expected);
         Ok(Self {
             state: match config.lock {
                 Lock::StandBy => state.standing_by(),
@@ -75,7 +69,6 @@ impl EventLoop {
             clients: Clients::of_lock(config.lock == Lock::Held),
             definition,
             config,
-            limits,
             log,
             started: Instant::now(),
             signals,
@@ -194,7 +187,7 @@ impl EventLoop {
             tv_sec: 0,
             tv_nsec: 10_000_000,
         };
-        let deadline = Instant::now() + self.limits.kill_timeout;
+        let deadline = Instant::now() + limits::KILL_TIMEOUT;
         while self.agent.kill_orphans() && Instant::now() < deadline {
             let mut descriptors = [PollFd::from_borrowed_fd(
                 self.signals.as_fd(),
@@ -232,11 +225,11 @@ impl EventLoop {
     fn next_wake(&self) -> Option<Moment> {
         let wake = self.state.wake();
         let probe_at = wake.probe.map(|at| self.earliest_probe(at));
-        let poll_at = (!self.app_has_exited && !self.has_pidfd())
-            .then(|| self.now() + self.limits.poll_interval);
+        let poll_at =
+            (!self.app_has_exited && !self.has_pidfd()).then(|| self.now() + limits::POLL_INTERVAL);
         // Until exec.d has exited, the supervisor is still its child.
         let may_be_child_of_app =
-            self.app_as_parent().is_some() || self.now() < self.limits.app_check_interval;
+            self.app_as_parent().is_some() || self.now() < limits::APP_CHECK_INTERVAL;
         let check_at = wake.check.filter(|_| may_be_child_of_app);
         [probe_at, wake.timer, check_at, self.clients.wake(), poll_at]
             .into_iter()
@@ -245,19 +238,19 @@ impl EventLoop {
     }
 
     fn has_pidfd(&self) -> bool {
-        matches!(self.config.app, AppId::Pidfd { .. })
+        self.config.app.start_time.is_none()
     }
 
     /// The app, if the supervisor is its child: when exec.d exits, the kernel makes process 1 or
     /// another process that adopts orphans the parent.
     fn app_as_parent(&self) -> Option<Pid> {
-        process::getppid().filter(|parent| self.config.app.pid() == Some(*parent))
+        process::getppid().filter(|parent| self.config.app.pid == *parent)
     }
 
     /// Earliest time for the next probe; expensive probes are rate-limited.
     fn earliest_probe(&self, wanted: Moment) -> Moment {
         let interval = match self.probe {
-            PortProbe::ProcNet => self.limits.proc_net_interval,
+            PortProbe::ProcNet => limits::PROC_NET_INTERVAL,
             PortProbe::Netlink(_) | PortProbe::Unavailable => Duration::ZERO,
         };
         self.last_probe
@@ -294,27 +287,22 @@ impl EventLoop {
 
     fn probe(&mut self) {
         self.last_probe = Some(self.now());
-        let (host, port) = (self.config.upstream.host(), self.config.upstream.port());
-        let found = self.probe.probe(host, port);
-        for problem in found.problems {
-            let level = match problem {
-                Message::ProbeUnavailable { .. } => Level::Warning,
-                _ => Level::Debug,
-            };
-            self.log.log(level, &problem);
-        }
+        let (host, port) = (&self.config.upstream.host, self.config.upstream.port);
+        let found = self.probe.probe(host, port, self.log);
         let may_yield = self.state.may_yield() && self.config.lock != Lock::Unavailable;
-        let another_listens = match found.loopback {
-            Some(loopback) if may_yield && lock::is_marked(&self.lock_name()) => {
-                let host = self.config.upstream.host();
-                is_foreign(&self.probe.inodes(host, loopback, port), self.config.app)
-            }
-            _ => false,
+        let another_listens = if let Some(loopback) = found
+            && may_yield
+            && lock::is_marked(&self.lock_name())
+        {
+            let inodes = self.probe.inodes(host, loopback, port);
+            ownership::has_any(self.config.app.pid, &inodes) == Some(false)
+        } else {
+            false
         };
         self.dispatch(if another_listens {
             Event::AnotherListens
         } else {
-            Event::Probed(found.loopback)
+            Event::Probed(found)
         });
     }
 
@@ -349,8 +337,8 @@ impl EventLoop {
             return;
         }
         let mut report = None;
-        for _ in 0..self.limits.clients_per_turn {
-            let Some(client) = self.clients.next(self.now(), self.limits.poll_interval) else {
+        for _ in 0..limits::CLIENTS_PER_TURN {
+            let Some(client) = self.clients.next(self.now(), limits::POLL_INTERVAL) else {
                 return;
             };
             if lock::peer(&client).is_some_and(lock::is_trusted) {
@@ -358,29 +346,16 @@ impl EventLoop {
                 let _ = rustix::io::write(client, report.as_bytes()); // It may have left.
             }
         }
-        let next_turn = self.now() + self.limits.clients_interval;
+        let next_turn = self.now() + limits::CLIENTS_INTERVAL;
         self.clients.pause_until(next_turn);
     }
 
     fn report(&self) -> Report<'_> {
-        let now = self.now();
         Report {
-            state: self.state.state(),
-            for_seconds: now.saturating_sub(self.state.since()).as_secs(),
-            restarts: self.state.restarts(),
-            last_exit: self.state.last_exit().map(ToString::to_string),
-            next_try_seconds: self
-                .state
-                .restarts_at()
-                .map(|at| at.saturating_sub(now).as_secs()),
+            agent: self.state.status(self.now()),
             upstream: self.config.upstream.to_string(),
             info: &self.config.info,
             agent_pid: self.agent.pid(),
         }
     }
-}
-
-/// Whether these sockets are certainly of no process of the app.
-fn is_foreign(inodes: &[u64], app: AppId) -> bool {
-    app.pid().and_then(|app| ownership::has_any(app, inodes)) == Some(false)
 }

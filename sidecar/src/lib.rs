@@ -33,7 +33,7 @@ pub use crate::definition::{Arg, Decision, Drain, Hints, Process, Sidecar, Spec}
 pub use crate::environment::Environment;
 pub use crate::file::open_regular;
 pub use crate::log::{Level, LogEntry, Verbosity};
-pub use crate::upstream::{PortError, Upstream, UrlError, redacted};
+pub use crate::upstream::{Upstream, UrlError, redacted};
 
 use std::env;
 use std::ffi::{OsStr, OsString};

@@ -119,7 +119,7 @@ fn write_where_there_is_room(descriptor: BorrowedFd<'_>, line: &[u8]) {
 
 #[cfg(test)]
 mod tests {
-    use std::io::{Read as _, Write as _};
+    use std::io::{Read, Write as _};
     use std::os::fd::AsFd as _;
     use std::os::unix::net::UnixStream;
 
@@ -127,27 +127,21 @@ mod tests {
 
     #[test]
     fn write_at_once_writes_to_pipe_socket_and_file() {
-        let (mut reader, writer) = std::io::pipe().unwrap();
-        write_at_once(writer.as_fd(), b"one\n");
-        drop(writer);
-        let mut text = String::new();
-        reader.read_to_string(&mut text).unwrap();
-        assert_eq!(text, "one\n");
-
-        let (mut reader, writer) = UnixStream::pair().unwrap();
-        write_at_once(writer.as_fd(), b"two\n");
-        drop(writer);
-        let mut text = String::new();
-        reader.read_to_string(&mut text).unwrap();
-        assert_eq!(text, "two\n");
+        let (mut pipe_reader, pipe) = std::io::pipe().unwrap();
+        let (mut peer, socket) = UnixStream::pair().unwrap();
+        for descriptor in [OwnedFd::from(pipe), OwnedFd::from(socket)] {
+            write_at_once(descriptor.as_fd(), b"line\n");
+        }
+        for reader in [&mut pipe_reader as &mut dyn Read, &mut peer] {
+            let mut text = String::new();
+            reader.read_to_string(&mut text).unwrap();
+            assert_eq!(text, "line\n");
+        }
 
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("log");
-        let mut file = std::fs::File::options()
-            .append(true)
-            .create(true)
-            .open(&path)
-            .unwrap();
+        let mut options = std::fs::File::options();
+        let mut file = options.append(true).create(true).open(&path).unwrap();
         file.write_all(b"zero\n").unwrap();
         write_at_once(file.as_fd(), b"one\n");
         write_at_once(file.as_fd(), b"two\n");
@@ -156,15 +150,15 @@ mod tests {
 
     #[test]
     fn write_at_once_drops_the_line_when_a_pipe_or_socket_is_full() {
-        // A write that waited would hang this test: nobody reads.
+        // A write that waited would hang this test.
         let (reader, writer) = std::io::pipe().unwrap();
         let (peer, socket) = UnixStream::pair().unwrap();
         for _ in 0..2_000 {
             write_at_once(writer.as_fd(), &[b'x'; 4096]);
             write_at_once(socket.as_fd(), &[b'x'; 4096]);
         }
+        // The readers are gone.
         drop((reader, peer));
-        // Nobody will ever read.
         write_at_once(writer.as_fd(), b"x");
         write_at_once(socket.as_fd(), b"x");
     }
@@ -173,30 +167,26 @@ mod tests {
     fn description_is_opened_anew_where_it_stays_the_same() {
         let directory = tempfile::tempdir().unwrap();
         let open = |append| {
-            let path = directory.path().join("log");
-            std::fs::File::options()
+            let mut options = std::fs::File::options();
+            options
                 .create(true)
                 .append(append)
                 .write(true)
-                .truncate(false)
-                .open(path)
-                .unwrap()
+                .truncate(false);
+            OwnedFd::from(options.open(directory.path().join("log")).unwrap())
         };
         let (_reader, pipe) = std::io::pipe().unwrap();
         let (_peer, socket) = UnixStream::pair().unwrap();
         for (descriptor, expected) in [
-            (pipe.as_fd(), true),
-            (open(true).as_fd(), true),
-            (open(false).as_fd(), false),
-            (
-                std::fs::File::open("/proc/self/exe").unwrap().as_fd(),
-                false,
-            ),
-            (socket.as_fd(), false),
+            (pipe.into(), true),
+            (open(true), true),
+            (open(false), false),
+            (std::fs::File::open("/proc/self/exe").unwrap().into(), false),
+            (OwnedFd::from(socket), false),
         ] {
-            let own = open_anew(descriptor);
+            let own = open_anew(descriptor.as_fd());
             assert_eq!(own.is_some(), expected, "{descriptor:?}");
-            let flags = fs::fcntl_getfl(descriptor).unwrap();
+            let flags = fs::fcntl_getfl(&descriptor).unwrap();
             assert!(!flags.contains(OFlags::NONBLOCK), "the app's is left alone");
         }
     }

@@ -10,7 +10,7 @@ use crate::app;
 use crate::config::{ConfigError, SupervisorConfig};
 use crate::definition::Definition;
 use crate::event_loop::EventLoop;
-use crate::limits::Limits;
+use crate::limits;
 use crate::log::{Level, Log, Verbosity};
 use crate::messages::Message;
 
@@ -31,8 +31,7 @@ pub(crate) fn run(definition: Definition, arguments: &[OsString]) -> ExitCode {
     let log = Log::new(definition.name, config.verbosity);
     detach();
     let app = config.app;
-    let limits = Limits::default();
-    let result = EventLoop::new(definition, config, limits.clone(), log).and_then(EventLoop::run);
+    let result = EventLoop::new(definition, config, log).and_then(EventLoop::run);
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -40,7 +39,7 @@ pub(crate) fn run(definition: Definition, arguments: &[OsString]) -> ExitCode {
             log.log(Level::Warning, &Message::SupervisorFailed { error });
             // An app that is process 1 of its container would not reap a supervisor that exits
             // before it.
-            app::wait_for_exit(app, limits.poll_interval);
+            app::wait_for_exit(app, limits::POLL_INTERVAL);
             ExitCode::FAILURE
         }
     }

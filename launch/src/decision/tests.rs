@@ -1,24 +1,26 @@
-//! The rules of the decision, each as a table: variables and inputs, and what comes of them.
+//! The rules of the decision, each as a table: variables and other inputs, and the outcome.
 
-mod bindings;
-mod needs;
-
+use std::cell::Cell;
 use std::os::unix::ffi::OsStrExt as _;
+use std::path::PathBuf;
+
+use sidecar::{Drain, Environment, Upstream, UrlError, Verbosity};
 
 use super::*;
-use crate::settings::VARIABLES;
-use crate::testing::{WithBytes as _, environment};
+use crate::settings::tests::{environment, with_bytes};
 
-/// A process for which every rule says yes, changed case by case.
+/// A process that gets an agent, changed case by case.
 struct Case {
     environment: Environment,
     launcher_type: Option<&'static str>,
     is_main: bool,
     has_terminal: bool,
     binding: fn() -> Binding,
-    agent: Option<&'static str>,
-    agent_is_installed: bool,
+    layer: Option<&'static str>,
+    is_installed: bool,
 }
+
+type Variables<'a> = &'a [(&'a str, &'a str)];
 
 const BOOTABLE: [(&str, &str); 4] = [
     ("BACKPLANE_TOKEN", "sesame"),
@@ -26,9 +28,26 @@ const BOOTABLE: [(&str, &str); 4] = [
     ("BACKPLANE_PROCESS_TYPE", "web"),
     ("PORT", "8080"),
 ];
+const NO_TOKEN: (&str, &str) = ("BACKPLANE_TOKEN", "");
+const NO_LABELS: (&str, &str) = ("BACKPLANE_LABELS", "");
+const NO_PORT: (&str, &str) = ("PORT", "");
+const NO_TYPE: (&str, &str) = ("BACKPLANE_PROCESS_TYPE", "");
+const TEST_RUN: (&str, &str) = ("HEROKU_TEST_RUN_ID", "x");
+
+fn of_type(process_type: &str) -> (&'static str, &str) {
+    ("BACKPLANE_PROCESS_TYPE", process_type)
+}
+
+fn allow(types: &str) -> (&'static str, &str) {
+    ("BACKPLANE_PROCESS_ALLOW", types)
+}
+
+fn ignore(types: &str) -> (&'static str, &str) {
+    ("BACKPLANE_IGNORE_PROCESS_TYPE", types)
+}
 
 /// The bootable process with these variables changed; an empty value unsets one.
-fn with(changes: &[(&str, &str)]) -> Case {
+fn with(changes: Variables) -> Case {
     let mut variables = BOOTABLE.to_vec();
     variables.retain(|(name, _)| changes.iter().all(|(changed, _)| changed != name));
     variables.extend(changes.iter().filter(|(_, value)| !value.is_empty()));
@@ -38,403 +57,433 @@ fn with(changes: &[(&str, &str)]) -> Case {
         is_main: false,
         has_terminal: false,
         binding: Binding::default,
-        agent: Some("/layers/agent/libexec/backplane"),
-        agent_is_installed: true,
+        layer: Some("/layers/agent"),
+        is_installed: true,
     }
 }
 
 impl Case {
-    fn decide(&self) -> Decision {
+    fn decide_with(&self, read_binding: &dyn Fn(&Path) -> Binding) -> Decision {
         decide(&Inputs {
-            environment: &self.environment,
-            launcher_type: self.launcher_type,
-            is_main: self.is_main,
-            has_terminal: self.has_terminal,
-            read_binding: &|_| (self.binding)(),
-            agent: self.agent.map(Path::new),
-            is_file: &|_| self.agent_is_installed,
+            process: &Process {
+                environment: &self.environment,
+                launcher_type: self.launcher_type,
+                layer: self.layer.map(Path::new),
+                is_main: self.is_main,
+                has_terminal: self.has_terminal,
+            },
+            read_binding,
+            is_file: &|_| self.is_installed,
+            read_checksum: &|layer| Some(format!("checksum of {}", layer.display())),
         })
     }
 
-    /// The notes of a case that must be skipped.
-    fn skipped(&self) -> Vec<LogEntry> {
+    fn decide(&self) -> Decision {
+        self.decide_with(&|_| (self.binding)())
+    }
+
+    #[track_caller]
+    fn assert_skipped(&self, log: &[LogEntry]) {
         let decision = self.decide();
-        assert_eq!(
-            decision.plan, None,
-            "an agent is started with {:?}",
-            self.environment
-        );
-        decision.log
+        assert_eq!(decision.start, None, "{:?}", self.environment);
+        assert_eq!(decision.log, log, "{:?}", self.environment);
     }
 
-    /// The plan of a case that must be started, and what is said beyond a debug line.
-    fn started(&self) -> (Plan, Vec<LogEntry>) {
-        let Decision { plan, mut log, .. } = self.decide();
-        let plan = plan.unwrap_or_else(|| panic!("no agent is started: {log:?}"));
+    /// The agent of a case that has to have one, and the log above the level of details.
+    #[track_caller]
+    fn started(&self) -> (Spec, Vec<LogEntry>) {
+        let Decision { start, mut log, .. } = self.decide();
+        let spec = start.unwrap_or_else(|| panic!("no agent is started: {log:?}"));
         log.retain(|entry| entry.level < Level::Debug);
-        (plan, log)
-    }
-
-    fn labels(&self) -> String {
-        self.started().0.labels
-    }
-
-    fn upstream(&self) -> String {
-        self.started().0.upstream.to_string()
+        (spec, log)
     }
 }
 
-/// One kind of process for which nobody wants to read a warning.
-const WORKER: (&str, &str) = ("BACKPLANE_PROCESS_TYPE", "worker");
+fn one_off(process_type: &str) -> Message {
+    let process_type = Some(process_type.to_owned());
+    Message::OneOff { process_type }
+}
+
+fn no_labels(variable: &str) -> Message {
+    let variable_of_type = variable.to_owned();
+    Message::NoLabels { variable_of_type }
+}
+
+fn no_agent() -> Message {
+    let path = PathBuf::from("/layers/agent/libexec/backplane");
+    Message::NoAgent { path }
+}
 
 #[test]
 fn web_process_with_token_labels_and_port_is_started() {
-    let (plan, notes) = with(&[]).started();
-    assert_eq!(notes, []);
+    let (spec, log) = with(&[]).started();
+    assert_eq!(log, []);
     assert_eq!(
-        plan,
-        Plan {
-            process_type: "web".to_owned(),
-            is_expected: true,
-            labels: "app=shop".to_owned(),
-            upstream: Upstream::from_port(OsStr::new("8080")).unwrap(),
-            agent: PathBuf::from("/layers/agent/libexec/backplane"),
-            wait_for_app: true,
-            drain: Drain::Keep,
+        spec,
+        Spec {
+            program: PathBuf::from("/layers/agent/libexec/backplane"),
+            args: vec![
+                Arg::Text("connect".into()),
+                Arg::Text("app=shop".into()),
+                Arg::AppUrl,
+            ],
             environment: agent_environment::of_agent(
                 &environment(&BOOTABLE[1..3]),
                 Path::new("/layers/agent/libexec"),
                 &[],
                 OsStr::new("sesame")
             ),
+            upstream: Upstream::from_port(OsStr::new("8080")).unwrap(),
+            title: "app=shop".to_owned(),
+            wait_for_app: true,
+            drain: Drain::Keep,
+            is_expected: true,
+            info: [
+                ("process_type", "web"),
+                ("labels", "app=shop"),
+                ("agent_sha256", "checksum of /layers/agent"),
+            ]
+            .map(|(name, value)| (name.to_owned(), Some(value.to_owned())))
+            .to_vec(),
         }
-    );
-    assert_eq!(
-        plan.environment.get("BACKPLANE_TOKEN"),
-        Some(OsStr::new("sesame"))
     );
 }
 
 #[test]
-fn choices_reach_the_plan() {
-    let (plan, _) = with(&[
+fn settings_reach_the_agent_and_its_supervisor() {
+    let mut case = with(&[
+        NO_TOKEN,
         ("BACKPLANE_WAIT_FOR_APP", "no"),
         ("BACKPLANE_DRAIN", "stop"),
-    ])
-    .started();
-    assert!(!plan.wait_for_app);
-    assert_eq!(plan.drain, Drain::Stop);
-    for (word, verbosity) in [
-        ("quiet", Verbosity::Quiet),
-        ("debug", Verbosity::Debug),
-        ("", Verbosity::Info),
-    ] {
-        assert_eq!(
-            with(&[("BACKPLANE_LOG", word)]).decide().verbosity,
-            verbosity
-        );
-    }
-    let (plan, _) = with(&[
+        ("BACKPLANE_LOG", "quiet"),
         ("BACKPLANE_AGENT_ENV", "MINE"),
         ("MINE", "x"),
         ("OTHER", "y"),
-    ])
-    .started();
-    assert_eq!(plan.environment.get("MINE"), Some(OsStr::new("x")));
-    assert_eq!(plan.environment.get("OTHER"), None);
+    ]);
+    case.environment = with_bytes(&case.environment, b"BACKPLANE_TOKEN", b"\xff\xfe");
+    assert_eq!(case.decide().verbosity, Verbosity::Quiet);
+    let (spec, _) = case.started();
+    assert!(!spec.wait_for_app);
+    assert_eq!(spec.drain, Drain::Stop);
+    for (name, value) in [
+        ("MINE", Some(&b"x"[..])),
+        ("OTHER", None),
+        ("BACKPLANE_TOKEN", Some(b"\xff\xfe")),
+    ] {
+        let found = spec.environment.get(name).map(OsStr::as_bytes);
+        assert_eq!(found, value, "{name}");
+    }
 }
 
 #[test]
-fn rule_1_disabled_wins_over_everything_and_is_silent() {
-    for value in ["1", "true", "yes", "on", "TRUE"] {
-        let notes = with(&[
-            ("BACKPLANE_DISABLED", value),
-            ("BACKPLANE_PROXY_URL", "nonsense"),
-            ("BACKPLANE_DRAIN", "nonsense"),
-        ])
-        .skipped();
-        assert_eq!(notes.last(), Some(&LogEntry::debug(Message::Disabled)));
-        assert!(
-            notes.iter().all(|note| note.level == Level::Debug),
-            "{notes:?}"
-        );
-    }
-    for value in ["0", "false", "no", "off", ""] {
-        with(&[("BACKPLANE_DISABLED", value)]).started();
-    }
-    let (_, notes) = with(&[("BACKPLANE_DISABLED", "ture")]).started();
-    assert!(matches!(
-        &notes[..],
-        [LogEntry {
-            level: Level::Warning,
-            message: Message::MalformedSetting {
-                name: "BACKPLANE_DISABLED",
-                ..
-            }
-        }]
-    ));
-}
-
-#[test]
-fn rule_2_process_type_is_the_stated_one_else_the_dynos_else_the_launchers() {
-    let type_unset = ("BACKPLANE_PROCESS_TYPE", "");
+fn process_type_is_the_stated_one_else_the_dynos_else_the_launchers() {
     for (changes, launcher_type, expected) in [
-        (
-            &[("BACKPLANE_PROCESS_TYPE", "a"), ("DYNO", "b.1")][..],
-            Some("c"),
-            "a",
-        ),
-        (&[type_unset, ("DYNO", "b.1")], Some("c"), "b"),
-        (
-            &[type_unset, ("DYNO", "my-b-12a34b56d-e78f9")],
-            None,
-            "my-b",
-        ),
-        (&[type_unset], Some("c"), "c"),
-        (&[type_unset, ("DYNO", "odd")], Some("c"), "c"),
+        (&[of_type("a"), ("DYNO", "b.1")][..], Some("c"), "a"),
+        (&[NO_TYPE, ("DYNO", "b.1")], Some("c"), "b"),
+        (&[NO_TYPE, ("DYNO", "b-12a34b56d-e78f9")], None, "b"),
+        (&[NO_TYPE], Some("c"), "c"),
+        (&[NO_TYPE, ("DYNO", "odd")], Some("c"), "c"),
+        // Types are compared as whole words.
+        (&[ignore("worker webs we Web web.1")], None, "web"),
+        (&[allow("www,worker"), of_type("worker")], None, "worker"),
+        (&[allow("run"), of_type("run")], None, "run"),
+        (&[allow("web"), TEST_RUN], None, "web"),
+        (&[of_type("runner")], None, "runner"),
+        (&[of_type("Release")], None, "Release"),
     ] {
         let case = Case {
             launcher_type,
             ..with(changes)
         };
-        assert_eq!(case.started().0.process_type, expected);
-    }
-    assert_eq!(
-        with(&[type_unset]).skipped(),
-        [LogEntry::debug(Message::OneOff { process_type: None })]
-    );
-}
-
-#[test]
-fn rule_3_ignored_type_is_skipped_by_whole_word() {
-    let ignored = |list| with(&[("BACKPLANE_IGNORE_PROCESS_TYPE", list)]);
-    for list in ["web", "worker,web", "worker web", " worker , web "] {
-        let process_type = "web".to_owned();
-        assert_eq!(
-            ignored(list).skipped(),
-            [LogEntry::debug(Message::IgnoredType { process_type })],
-            "{list}"
-        );
-    }
-    for list in ["worker", "webs", "we", "Web", "web.1", " , "] {
-        ignored(list).started();
+        let info = case.started().0.info;
+        assert_eq!(info[0].1.as_deref(), Some(expected), "{changes:?}");
     }
 }
 
 #[test]
-fn rule_4_allow_list_lets_only_its_types_through_and_ignore_wins() {
-    let allowed = |list, process_type| {
-        with(&[
-            ("BACKPLANE_PROCESS_ALLOW", list),
-            ("BACKPLANE_PROCESS_TYPE", process_type),
-        ])
+fn process_that_is_no_server_is_skipped_silently() {
+    let not_allowed = |process_type: Option<&str>| Message::NotAllowedType {
+        process_type: process_type.map(str::to_owned),
     };
-    for (list, process_type) in [
-        ("web", "web"),
-        ("www,worker", "worker"),
-        ("run", "run"),
-        ("release web", "release"),
+    let ignored = || Message::IgnoredType {
+        process_type: "web".to_owned(),
+    };
+    for (changes, reason) in [
+        (&[("BACKPLANE_DISABLED", "1")][..], Message::Disabled),
+        (&[ignore("worker web")], ignored()),
+        (&[ignore("web"), allow("web")], ignored()),
+        (&[allow("www")], not_allowed(Some("web"))),
+        (&[allow("webs,we")], not_allowed(Some("web"))),
+        (&[allow("web"), of_type("run")], not_allowed(Some("run"))),
+        (&[allow("web"), NO_TYPE], not_allowed(None)),
+        (&[of_type("run")], one_off("run")),
+        (&[of_type("release")], one_off("release")),
+        (&[of_type("scheduler"), NO_TOKEN], one_off("scheduler")),
+        (&[TEST_RUN], Message::TestRun),
+        (&[NO_TYPE], Message::OneOff { process_type: None }),
     ] {
-        allowed(list, process_type).started();
-    }
-    for (list, process_type) in [("www", "web"), ("webs,we", "web"), ("web", "run")] {
-        let reason = Message::NotAllowedType {
-            process_type: Some(process_type.to_owned()),
+        // Not even a malformed setting is reported.
+        let decision = with(&[changes, &[("BACKPLANE_LOG", "loud")]].concat()).decide();
+        assert_eq!(decision.start, None, "{changes:?}");
+        let [problem, found] = &decision.log[..] else {
+            panic!("{:?}", decision.log);
         };
-        assert_eq!(
-            allowed(list, process_type).skipped(),
-            [LogEntry::debug(reason)]
-        );
+        assert_eq!(found, &LogEntry::debug(reason));
+        assert!(problem.text.starts_with("BACKPLANE_LOG"), "{problem:?}");
+        assert_eq!(problem.level, Level::Debug);
     }
-    let reason = Message::NotAllowedType { process_type: None };
-    assert_eq!(allowed("web", "").skipped(), [LogEntry::debug(reason)]);
-    let both = [
-        ("BACKPLANE_PROCESS_ALLOW", "web"),
-        ("BACKPLANE_IGNORE_PROCESS_TYPE", "web"),
-    ];
-    let process_type = "web".to_owned();
-    assert_eq!(
-        with(&both).skipped(),
-        [LogEntry::debug(Message::IgnoredType { process_type })]
-    );
+    let (_, log) = with(&[("BACKPLANE_LOG", "loud")]).started();
+    assert_eq!(log[0].level, Level::Warning);
 }
 
 #[test]
-fn rule_5_one_off_is_skipped_silently() {
-    for process_type in ["run", "release", "scheduler"] {
-        let notes = with(&[
-            ("BACKPLANE_PROCESS_TYPE", process_type),
-            ("BACKPLANE_TOKEN", ""),
-            ("BACKPLANE_LOG", "nonsense"),
-        ])
-        .skipped();
-        let reason = Message::OneOff {
-            process_type: Some(process_type.to_owned()),
-        };
-        assert_eq!(notes.last(), Some(&LogEntry::debug(reason)));
-        assert!(
-            notes.iter().all(|note| note.level == Level::Debug),
-            "{notes:?}"
-        );
-    }
-    assert_eq!(
-        with(&[("HEROKU_TEST_RUN_ID", "x")]).skipped(),
-        [LogEntry::debug(Message::TestRun)]
-    );
-    with(&[
-        ("HEROKU_TEST_RUN_ID", "x"),
-        ("BACKPLANE_PROCESS_ALLOW", "web"),
-    ])
-    .started();
-    for process_type in ["runner", "web", "worker", "Release"] {
-        with(&[("BACKPLANE_PROCESS_TYPE", process_type)]).started();
-    }
-}
-
-#[test]
-fn rule_5_unknown_type_is_told_once_it_looks_like_a_server() {
-    let unknown = |changes: &[(&str, &str)], is_main, has_terminal, binding| {
-        let mut all = vec![("BACKPLANE_PROCESS_TYPE", "")];
-        all.extend(changes);
-        let case = Case {
-            is_main,
-            has_terminal,
-            binding,
-            ..with(&all)
-        };
-        case.skipped()
-    };
-    let told = [LogEntry::info(Message::UnknownType)];
-    let silent = [LogEntry::debug(Message::OneOff { process_type: None })];
-    let no_token = ("BACKPLANE_TOKEN", "");
+fn unknown_type_is_reported_if_it_looks_like_a_server() {
     let bound: fn() -> Binding = || Binding {
         token: Some("T".into()),
         ..Binding::default()
     };
-    assert_eq!(unknown(&[], true, false, Binding::default), told);
-    assert_eq!(unknown(&[no_token], true, false, bound), told);
-    assert_eq!(unknown(&[], false, false, Binding::default), silent);
-    assert_eq!(unknown(&[], true, true, Binding::default), silent);
-    assert_eq!(unknown(&[no_token], true, false, Binding::default), silent);
-    // A job is not for requests.
-    let no_port = ("PORT", "");
     let url = ("BACKPLANE_PROXY_URL", "http://127.0.0.1:3000");
-    assert_eq!(unknown(&[no_port], true, false, Binding::default), silent);
-    assert_eq!(
-        unknown(&[no_port, url], true, false, Binding::default),
-        told
-    );
+    for (changes, is_main, has_terminal, binding, is_reported) in [
+        (
+            &[][..],
+            true,
+            false,
+            Binding::default as fn() -> Binding,
+            true,
+        ),
+        (&[NO_TOKEN], true, false, bound, true),
+        (&[NO_PORT, url], true, false, Binding::default, true),
+        (&[], false, false, Binding::default, false),
+        (&[], true, true, Binding::default, false),
+        (&[NO_TOKEN], true, false, Binding::default, false),
+        // A job is not for requests.
+        (&[NO_PORT], true, false, Binding::default, false),
+    ] {
+        let case = Case {
+            is_main,
+            has_terminal,
+            binding,
+            ..with(&[&[NO_TYPE], changes].concat())
+        };
+        case.assert_skipped(&[if is_reported {
+            LogEntry::info(Message::UnknownType)
+        } else {
+            LogEntry::debug(Message::OneOff { process_type: None })
+        }]);
+    }
 }
 
 #[test]
 fn skips_warn_for_web_www_and_types_on_the_allow_list_only() {
-    for (process_type, allow, expected) in [
-        ("web", "", Level::Warning),
-        ("www", "", Level::Warning),
-        ("worker", "worker", Level::Warning),
-        ("run", "run", Level::Warning),
-        ("worker", "", Level::Debug),
-        ("webs", "", Level::Debug),
+    for (process_type, allowed, is_expected) in [
+        ("web", "", true),
+        ("www", "", true),
+        ("worker", "worker", true),
+        ("run", "run", true),
+        ("worker", "", false),
+        ("webs", "", false),
     ] {
-        let kind = [
-            ("BACKPLANE_PROCESS_TYPE", process_type),
-            ("BACKPLANE_PROCESS_ALLOW", allow),
-        ];
-        let (plan, _) = with(&kind).started();
-        assert_eq!(plan.is_expected, expected == Level::Warning);
-        for missing in ["BACKPLANE_TOKEN", "BACKPLANE_LABELS", "PORT"] {
-            let notes = with(&[kind[0], kind[1], (missing, "")]).skipped();
-            assert_eq!(notes[0].level, expected, "{process_type} without {missing}");
+        let kind = [of_type(process_type), allow(allowed)];
+        assert_eq!(with(&kind).started().0.is_expected, is_expected);
+        let log = |message| {
+            if is_expected {
+                [LogEntry::warning(message)]
+            } else {
+                [LogEntry::debug(message)]
+            }
+        };
+        for missing in [NO_TOKEN, NO_LABELS, NO_PORT] {
+            let log = with(&[kind[0], kind[1], missing]).decide().log;
+            let level = log[0].level;
+            assert_eq!(level == Level::Warning, is_expected, "{log:?}");
         }
-        let notes = Case {
-            agent_is_installed: false,
+        let case = Case {
+            is_installed: false,
             ..with(&kind)
-        }
-        .skipped();
-        assert_eq!(notes[0].level, expected, "{process_type} without an agent");
+        };
+        case.assert_skipped(&log(no_agent()));
+        let case = Case {
+            layer: None,
+            ..with(&kind)
+        };
+        case.assert_skipped(&log(Message::UnknownLayer));
     }
 }
 
 #[test]
 fn rules_are_tried_in_their_order() {
-    // Each case breaks one rule more than the one after it; the first broken one is named.
+    // Each case breaks one rule more than the one after it; the first broken one is the reason.
     let everything = [
         ("BACKPLANE_DISABLED", "1"),
-        ("BACKPLANE_IGNORE_PROCESS_TYPE", "web"),
-        ("BACKPLANE_PROCESS_ALLOW", "www"),
-        ("HEROKU_TEST_RUN_ID", "x"),
-        ("BACKPLANE_TOKEN", ""),
-        ("BACKPLANE_LABELS", ""),
-        ("PORT", ""),
+        ignore("web"),
+        allow("www"),
+        TEST_RUN,
+        NO_TOKEN,
+        NO_LABELS,
+        NO_PORT,
     ];
-    let expected: [fn(&Message) -> bool; 8] = [
-        |message| matches!(message, Message::Disabled),
-        |message| matches!(message, Message::IgnoredType { .. }),
-        |message| matches!(message, Message::NotAllowedType { .. }),
-        |message| matches!(message, Message::TestRun),
-        |message| matches!(message, Message::NoToken),
-        |message| matches!(message, Message::NoLabels { .. }),
-        |message| matches!(message, Message::NoUpstream),
-        |message| matches!(message, Message::NoAgent { .. }),
+    let process_type = || "web".to_owned();
+    let not_allowed = Message::NotAllowedType {
+        process_type: Some(process_type()),
+    };
+    let expected = [
+        LogEntry::debug(Message::Disabled),
+        LogEntry::debug(Message::IgnoredType {
+            process_type: process_type(),
+        }),
+        LogEntry::debug(not_allowed),
+        LogEntry::debug(Message::TestRun),
+        LogEntry::warning(Message::NoToken),
+        LogEntry::warning(no_labels("BACKPLANE_LABELS_WEB")),
+        LogEntry::warning(Message::NoUpstream),
+        LogEntry::warning(no_agent()),
     ];
-    for (repaired, is_expected) in expected.iter().enumerate() {
+    for (repaired, reason) in expected.into_iter().enumerate() {
         let case = Case {
-            agent_is_installed: false,
+            is_installed: false,
             ..with(&everything[repaired..])
         };
-        let notes = case.skipped();
-        assert!(is_expected(&notes[0].message), "{repaired}: {notes:?}");
+        case.assert_skipped(&[reason]);
     }
 }
 
 #[test]
-fn no_bytes_in_any_variable_make_it_panic() {
-    let names = VARIABLES.into_iter().chain([
-        "BACKPLANE_LABELS_WEB",
-        "PORT",
-        "DYNO",
-        "HEROKU_TEST_RUN_ID",
-        "SERVICE_BINDING_ROOT",
-        "PATH",
-    ]);
-    let garbage: [&[u8]; 9] = [
-        b"\xff\xfe",
-        b"\xc3",
-        b"=",
-        b"-",
-        b"\x1b[2J",
-        b"://",
-        b"http://[",
-        b",",
-        b"a.b-c-\xff",
-    ];
-    for name in names.clone() {
-        for value in garbage {
-            let mut case = with(&[(name, "")]);
-            case.environment = case.environment.with_bytes(name.as_bytes(), value);
-            let decision = case.decide();
-            for entry in decision.log {
-                assert!(!entry.message.to_string().contains("sesame"));
-            }
+fn labels_are_joined() {
+    let of_web = ("BACKPLANE_LABELS_WEB", "tier=front");
+    let dyno = ("DYNO", "web.1");
+    for (changes, expected) in [
+        (&[][..], "app=shop"),
+        (&[of_web], "app=shop,tier=front"),
+        (&[of_web, dyno], "app=shop,tier=front,heroku=true"),
+        (&[of_web, NO_LABELS], "tier=front"),
+        (&[("DYNO", "anything")], "app=shop,heroku=true"),
+        (&[("BACKPLANE_LABELS_WORKER", "x=y")], "app=shop"),
+        (
+            &[of_type("my-web"), ("BACKPLANE_LABELS_MY_WEB", "x=y")],
+            "app=shop,x=y",
+        ),
+    ] {
+        assert_eq!(with(changes).started().0.title, expected, "{changes:?}");
+    }
+    // The mark of Heroku alone is no label.
+    let reason = LogEntry::warning(no_labels("BACKPLANE_LABELS_WEB"));
+    with(&[NO_LABELS, dyno]).assert_skipped(&[reason]);
+    let (spec, log) = with(&[("BACKPLANE_LABELS", "blue,a=b")]).started();
+    assert_eq!(spec.title, "blue,a=b");
+    let label = "blue".to_owned();
+    assert_eq!(
+        log,
+        [LogEntry::warning(Message::LabelWithoutValue { label })]
+    );
+}
+
+#[test]
+fn malformed_labels_and_upstreams_are_warned_of_and_skipped_for_every_type() {
+    for process_type in ["web", "worker"] {
+        let label = || "-x".to_owned();
+        for (name, value, reason) in [
+            (
+                "BACKPLANE_LABELS",
+                "a=b,-x",
+                Message::LabelStartsWithDash { label: label() },
+            ),
+            (
+                &labels::variable_of_type(process_type),
+                "-x",
+                Message::LabelStartsWithDash { label: label() },
+            ),
+            (
+                "PORT",
+                "80 80",
+                Message::MalformedPort {
+                    value: "80 80".to_owned(),
+                },
+            ),
+            (
+                "BACKPLANE_PROXY_URL",
+                "ftp://me:secret@app",
+                Message::MalformedProxyUrl {
+                    url: "ftp://***@app".to_owned(),
+                    error: UrlError::Scheme,
+                },
+            ),
+        ] {
+            let case = with(&[of_type(process_type), (name, value)]);
+            case.assert_skipped(&[LogEntry::warning(reason)]);
         }
     }
-    let mut all = Environment::default();
-    for name in names {
-        all = all.with_bytes(name.as_bytes(), b"\xff\x01");
-    }
-    let mut case = with(&[]);
-    case.environment = all;
-    case.launcher_type = Some("web");
-    case.decide();
 }
 
 #[test]
-fn token_of_any_bytes_reaches_the_agent_as_it_is() {
-    let mut case = with(&[("BACKPLANE_TOKEN", "")]);
-    case.environment = case.environment.with_bytes(b"BACKPLANE_TOKEN", b"\xff\xfe");
-    let (plan, _) = case.started();
-    assert_eq!(
-        plan.environment.get("BACKPLANE_TOKEN"),
-        Some(OsStr::from_bytes(b"\xff\xfe"))
-    );
+fn upstream_is_the_url_else_the_port() {
+    let url = |url| ("BACKPLANE_PROXY_URL", url);
+    for (changes, expected) in [
+        (&[][..], "port 8080"),
+        (&[url("http://app:1/x")], "http://app:1/x"),
+        (&[url("https://app"), ("PORT", "nonsense")], "https://app"),
+        (&[url(""), ("PORT", "1")], "port 1"),
+    ] {
+        let upstream = with(changes).started().0.upstream;
+        assert_eq!(upstream.to_string(), expected, "{changes:?}");
+    }
+}
+
+#[test]
+fn binding_stands_in_for_variables_one_by_one() {
+    for (changes, token, labels) in [
+        (&[][..], "sesame", "app=shop"),
+        (&[NO_TOKEN], "bound", "app=shop"),
+        (&[NO_LABELS], "sesame", "from=binding"),
+        (&[NO_TOKEN, NO_LABELS], "bound", "from=binding"),
+    ] {
+        let case = Case {
+            binding: || Binding {
+                token: Some("bound".into()),
+                labels: Some("from=binding".into()),
+                unreadable: Vec::new(),
+            },
+            ..with(changes)
+        };
+        let (spec, _) = case.started();
+        let found = spec.environment.get("BACKPLANE_TOKEN");
+        assert_eq!(found, Some(OsStr::new(token)));
+        assert_eq!(spec.title, labels);
+    }
+}
+
+#[test]
+fn binding_is_read_once_where_needed_from_the_stated_root() {
+    let root = ("SERVICE_BINDING_ROOT", "/platform");
+    for (changes, expected) in [
+        (&[][..], None),
+        (&[NO_TOKEN], Some("/bindings")),
+        (&[NO_TOKEN, NO_LABELS, root], Some("/platform")),
+        (&[NO_TOKEN, of_type("run")], None),
+        (&[NO_TOKEN, ("BACKPLANE_DISABLED", "1")], None),
+    ] {
+        let read = Cell::new(None);
+        with(changes).decide_with(&|root| {
+            assert_eq!(read.replace(Some(root.to_owned())), None, "{changes:?}");
+            Binding::default()
+        });
+        assert_eq!(read.take(), expected.map(PathBuf::from), "{changes:?}");
+    }
+}
+
+#[test]
+fn unreadable_binding_is_a_warning_of_its_own() {
+    let unreadable = || Message::BindingUnreadable {
+        path: PathBuf::from("/bindings/b/token"),
+        error: "permission denied".to_owned(),
+    };
+    for (process_type, reason) in [
+        ("web", LogEntry::warning(Message::NoToken)),
+        ("worker", LogEntry::debug(Message::NoToken)),
+    ] {
+        let decision = with(&[NO_TOKEN, of_type(process_type)]).decide_with(&|_| Binding {
+            unreadable: vec![unreadable()],
+            ..Binding::default()
+        });
+        assert_eq!(decision.log, [LogEntry::warning(unreadable()), reason]);
+    }
 }

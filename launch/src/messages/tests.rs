@@ -1,5 +1,4 @@
-//! Every message as the user reads it, in `snapshot.txt`, to be read as a whole by whoever changes
-//! one.
+//! Every message as the user reads it, in `snapshot.txt`, to be read as a whole when one changes.
 
 use std::fmt::Write as _;
 
@@ -8,8 +7,7 @@ use super::*;
 /// Messages in all their forms, by their names. The match makes the compiler ask for a new message
 /// to be added here.
 fn every_message() -> Vec<(&'static str, Message)> {
-    let messages = [settings(), decision()].concat();
-    messages
+    messages()
         .into_iter()
         .map(|message| {
             let name = match message {
@@ -39,17 +37,14 @@ fn every_message() -> Vec<(&'static str, Message)> {
         .collect()
 }
 
-fn settings() -> Vec<Message> {
-    vec![Message::MalformedSetting {
-        name: "BACKPLANE_DRAIN",
-        value: "sotp".to_owned(),
-        wanted: vec!["keep", "stop"],
-        taken: "keep",
-    }]
-}
-
-fn decision() -> Vec<Message> {
+fn messages() -> Vec<Message> {
     let mut messages = vec![
+        Message::MalformedSetting {
+            name: "BACKPLANE_DRAIN",
+            value: "sotp".to_owned(),
+            wanted: vec!["keep", "stop"],
+            taken: "keep",
+        },
         Message::Disabled,
         Message::IgnoredType {
             process_type: "worker".to_owned(),
@@ -117,19 +112,15 @@ fn decision() -> Vec<Message> {
 }
 
 #[test]
-fn messages_are_as_in_the_snapshot() {
+fn messages_are_sentences_of_one_line_as_in_the_snapshot() {
     let mut text = String::new();
     for (name, message) in every_message() {
-        writeln!(
-            text,
-            "{name}\n    {}\n",
-            message
-                .to_string()
-                .escape_debug()
-                .to_string()
-                .replace("\\'", "'")
-        )
-        .unwrap();
+        let message = message.to_string();
+        assert!(message.ends_with('.'), "{name}: {message}");
+        assert!(!message.contains("  "), "{name}: {message}");
+        assert!(message.len() < 400, "{name}: {message}");
+        let message = message.escape_debug().to_string().replace("\\'", "'");
+        writeln!(text, "{name}\n    {message}\n").unwrap();
     }
     let snapshot = include_str!("snapshot.txt");
     // Line by line, so that a failure shows the one that differs.
@@ -137,14 +128,4 @@ fn messages_are_as_in_the_snapshot() {
         assert_eq!(found, expected);
     }
     assert_eq!(text, snapshot);
-}
-
-#[test]
-fn messages_are_sentences_of_one_line() {
-    for (name, message) in every_message() {
-        let text = message.to_string();
-        assert!(text.ends_with('.'), "{name}: {text}");
-        assert!(!text.contains("  "), "{name}: {text}");
-        assert!(text.len() < 400, "{name}: {text}");
-    }
 }

@@ -91,6 +91,20 @@ pub(crate) struct Wake {
     pub(crate) check: Option<Moment>,
 }
 
+/// The status of an agent, for users.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) struct AgentStatus {
+    pub(crate) state: AgentState,
+    /// How long the agent has been in this state.
+    pub(crate) for_seconds: u64,
+    /// How often the agent was started again.
+    pub(crate) restarts: u32,
+    /// How it ended the last time.
+    pub(crate) last_exit: Option<String>,
+    /// When it is started again, if that is known.
+    pub(crate) next_try_seconds: Option<u64>,
+}
+
 /// The state of an agent, for users.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum AgentState {

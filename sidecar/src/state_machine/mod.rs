@@ -6,15 +6,16 @@ mod events;
 mod restart;
 
 pub(crate) use backoff::Jitter;
-pub(crate) use events::{Action, AgentState, Event, Notice, Wake};
+pub(crate) use events::{Action, AgentState, AgentStatus, Event, Notice, Wake};
 
 use std::mem;
+use std::time::Duration;
 
 use self::restart::Failures;
 use crate::deadlock::{Activity, Deadlock};
 use crate::definition::Drain;
 use crate::exit::Exit;
-use crate::limits::{Limits, Moment};
+use crate::limits::{self, Moment};
 use crate::log::Level;
 use crate::upstream::Loopback;
 
@@ -77,7 +78,6 @@ impl State {
 /// The state machine of a supervisor.
 #[derive(Debug)]
 pub(crate) struct StateMachine {
-    limits: Limits,
     wait_for_app: bool,
     drain: Drain,
     /// Whether the user most likely expects an agent for this process.
@@ -97,10 +97,9 @@ pub(crate) struct StateMachine {
 }
 
 impl StateMachine {
-    pub(crate) fn new(limits: Limits, wait_for_app: bool, drain: Drain, is_expected: bool) -> Self {
+    pub(crate) fn new(wait_for_app: bool, drain: Drain, is_expected: bool) -> Self {
         Self {
-            next_check: limits.app_check_interval,
-            limits,
+            next_check: limits::APP_CHECK_INTERVAL,
             wait_for_app,
             drain,
             is_expected,
@@ -122,7 +121,7 @@ impl StateMachine {
     /// The same for a supervisor that does not have the lock.
     pub(crate) fn standing_by(mut self) -> Self {
         self.state = State::StandingBy {
-            try_at: self.limits.min_lock_interval,
+            try_at: limits::MIN_LOCK_INTERVAL,
             has_yielded: false,
         };
         self
@@ -140,80 +139,61 @@ impl StateMachine {
 
     /// When to wake.
     pub(crate) fn wake(&self) -> Wake {
-        let probe = |at: Moment| Wake {
-            probe: self.wait_for_app.then_some(at),
-            ..Wake::default()
+        let (probe, timer) = match self.state {
+            State::Waiting { .. } => (Some(self.next_probe), None),
+            State::Running { recovered_at, .. } => (Some(self.next_probe), recovered_at),
+            State::StandingBy { try_at, .. } => (None, Some(try_at)),
+            State::Draining { kill_at } => (None, kill_at),
+            State::Restarting { at } if self.wait_for_app => (Some(at), None),
+            State::Restarting { at } => (None, Some(at)),
+            State::Stopping { kill_at } => (None, Some(kill_at)),
+            State::Killed { give_up_at } => (None, Some(give_up_at)),
+            State::Ended | State::Finished => (None, None),
         };
-        let timer = |at: Moment| Wake {
-            timer: Some(at),
-            ..Wake::default()
-        };
-        let wake = match self.state {
-            State::Waiting { .. } => probe(self.next_probe),
-            State::Running { recovered_at, .. } => Wake {
-                timer: recovered_at,
-                ..probe(self.next_probe)
-            },
-            State::StandingBy { try_at, .. } => timer(try_at),
-            State::Draining { kill_at } => kill_at.map_or_else(Wake::default, timer),
-            State::Restarting { at } if self.wait_for_app => probe(at),
-            State::Restarting { at } => timer(at),
-            State::Stopping { kill_at } => timer(kill_at),
-            State::Killed { give_up_at } => timer(give_up_at),
-            State::Ended | State::Finished => Wake::default(),
-        };
+        let probe = probe.filter(|_| self.wait_for_app);
         let is_ending = matches!(
             self.state,
             State::Stopping { .. } | State::Killed { .. } | State::Finished
         );
         // One that is in no hurry waits for a probe or a timer that comes soon, so that both cost
         // one wakeup.
-        let latest_check = self.next_check + self.limits.app_check_interval;
-        let check_at = match wake.probe.or(wake.timer) {
+        let latest_check = self.next_check + limits::APP_CHECK_INTERVAL;
+        let check_at = match probe.or(timer) {
             Some(at) if at <= latest_check && !self.deadlock.is_suspected() => {
                 at.max(self.next_check)
             }
             _ => self.next_check,
         };
         Wake {
+            probe,
+            timer,
             check: (!is_ending).then_some(check_at),
-            ..wake
         }
     }
 
-    /// The state of the agent, for users.
-    pub(crate) fn state(&self) -> AgentState {
-        match self.state {
-            // No client can ask a supervisor without the lock.
-            State::StandingBy { .. } | State::Waiting { .. } => AgentState::Waiting,
-            State::Running { .. } => AgentState::Running,
-            State::Draining { .. } => AgentState::Draining,
-            State::Restarting { .. } => AgentState::Restarting,
-            State::Ended => AgentState::Ended,
-            State::Stopping { .. } | State::Killed { .. } | State::Finished => AgentState::Stopping,
-        }
-    }
-
-    /// When the present state was entered.
-    pub(crate) fn since(&self) -> Moment {
-        self.since
-    }
-
-    /// When the agent is started again, if that is known.
-    pub(crate) fn restarts_at(&self) -> Option<Moment> {
-        match self.state {
+    /// The status of the agent, for users.
+    pub(crate) fn status(&self, now: Moment) -> AgentStatus {
+        let restarts_at = match self.state {
             State::Restarting { at } => Some(at),
             _ => None,
+        };
+        AgentStatus {
+            state: match self.state {
+                // No client can ask a supervisor without the lock.
+                State::StandingBy { .. } | State::Waiting { .. } => AgentState::Waiting,
+                State::Running { .. } => AgentState::Running,
+                State::Draining { .. } => AgentState::Draining,
+                State::Restarting { .. } => AgentState::Restarting,
+                State::Ended => AgentState::Ended,
+                State::Stopping { .. } | State::Killed { .. } | State::Finished => {
+                    AgentState::Stopping
+                }
+            },
+            for_seconds: now.saturating_sub(self.since).as_secs(),
+            restarts: self.starts.saturating_sub(1),
+            last_exit: self.last_exit.as_ref().map(Exit::to_string),
+            next_try_seconds: restarts_at.map(|at| at.saturating_sub(now).as_secs()),
         }
-    }
-
-    /// How often the agent was started again.
-    pub(crate) fn restarts(&self) -> u32 {
-        self.starts.saturating_sub(1)
-    }
-
-    pub(crate) fn last_exit(&self) -> Option<&Exit> {
-        self.last_exit.as_ref()
     }
 
     /// Takes an event and returns what to do about it, in this order.
@@ -251,7 +231,7 @@ impl StateMachine {
             return Vec::new();
         }
         self.state = State::StandingBy {
-            try_at: now + self.limits.yield_for,
+            try_at: now + limits::YIELD_FOR,
             has_yielded: true,
         };
         vec![
@@ -279,8 +259,7 @@ impl StateMachine {
     fn lock_is_held(&mut self, now: Moment) -> Vec<Action> {
         if matches!(self.state, State::StandingBy { .. }) {
             let waited = now.saturating_sub(self.since);
-            let interval =
-                waited.clamp(self.limits.min_lock_interval, self.limits.max_lock_interval);
+            let interval = waited.clamp(limits::MIN_LOCK_INTERVAL, limits::MAX_LOCK_INTERVAL);
             self.state = State::StandingBy {
                 try_at: now + interval,
                 has_yielded: false,
@@ -301,12 +280,12 @@ impl StateMachine {
 
     fn app_listens(&mut self, loopback: Loopback, now: Moment) -> Vec<Action> {
         self.deadlock.probed(true);
-        self.next_probe = now + self.limits.running_probe_interval;
+        self.next_probe = now + limits::RUNNING_PROBE_INTERVAL;
         match &mut self.state {
             State::Waiting { .. } => self.start(loopback, now),
             State::Restarting { at } if now >= *at => self.start(loopback, now),
             State::Running { failed_probes, .. } => {
-                let was_away = *failed_probes >= self.limits.failure_threshold;
+                let was_away = *failed_probes >= limits::FAILURE_THRESHOLD;
                 *failed_probes = 0;
                 if was_away {
                     vec![Action::Log(Level::Info, Notice::AppListensAgain)]
@@ -320,7 +299,7 @@ impl StateMachine {
 
     fn app_not_listening(&mut self, now: Moment) -> Vec<Action> {
         self.deadlock.probed(false);
-        self.next_probe = now + self.limits.running_probe_interval;
+        self.next_probe = now + limits::RUNNING_PROBE_INTERVAL;
         match &mut self.state {
             State::Waiting {
                 is_slow,
@@ -329,12 +308,12 @@ impl StateMachine {
             } => {
                 *insists = false;
                 let waited = now.saturating_sub(self.since);
-                if waited < self.limits.boot {
-                    self.next_probe = now + self.limits.boot_probe_interval;
+                if waited < limits::BOOT {
+                    self.next_probe = now + limits::BOOT_PROBE_INTERVAL;
                     return Vec::new();
                 }
-                self.next_probe = now + self.limits.waiting_probe_interval;
-                if self.is_expected && waited >= self.limits.late && !mem::replace(is_late, true) {
+                self.next_probe = now + limits::WAITING_PROBE_INTERVAL;
+                if self.is_expected && waited >= limits::LATE && !mem::replace(is_late, true) {
                     vec![Action::Log(Level::Warning, Notice::AppIsLate)]
                 } else if !mem::replace(is_slow, true) {
                     vec![Action::Log(Level::Debug, Notice::AppIsLate)]
@@ -342,12 +321,10 @@ impl StateMachine {
                     Vec::new()
                 }
             }
-            State::Restarting { at } if now >= *at => {
-                self.wait(now + self.limits.boot_probe_interval)
-            }
+            State::Restarting { at } if now >= *at => self.wait(now + limits::BOOT_PROBE_INTERVAL),
             State::Running { failed_probes, .. } => {
                 *failed_probes = failed_probes.saturating_add(1);
-                if *failed_probes == self.limits.failure_threshold {
+                if *failed_probes == limits::FAILURE_THRESHOLD {
                     self.app_stopped_listening()
                 } else {
                     Vec::new()
@@ -369,13 +346,13 @@ impl StateMachine {
     }
 
     fn start(&mut self, loopback: Loopback, now: Moment) -> Vec<Action> {
-        let is_after_crash_loop = self.failures.crash_loop(&self.limits).is_some();
+        let is_after_crash_loop = self.failures.crash_loop().is_some();
         self.state = State::Running {
             failed_probes: 0,
-            recovered_at: is_after_crash_loop.then_some(now + self.limits.recovered_after),
+            recovered_at: is_after_crash_loop.then_some(now + limits::RECOVERED_AFTER),
         };
         self.starts = self.starts.saturating_add(1);
-        self.next_probe = now + self.limits.running_probe_interval;
+        self.next_probe = now + limits::RUNNING_PROBE_INTERVAL;
         vec![Action::Start(loopback)]
     }
 
@@ -387,7 +364,7 @@ impl StateMachine {
 
     fn agent_started(&self, loopback: Loopback) -> Vec<Action> {
         // An agent in a crash loop has its own lines, which are limited.
-        let level = match self.failures.crash_loop(&self.limits) {
+        let level = match self.failures.crash_loop() {
             Some(_) => Level::Debug,
             None => Level::Info,
         };
@@ -406,7 +383,7 @@ impl StateMachine {
             match &mut self.state {
                 // They have been asked to end, and have the time for it that the agent had.
                 State::Draining { kill_at } => {
-                    let kill_at = *kill_at.get_or_insert(now + self.limits.stop_timeout);
+                    let kill_at = *kill_at.get_or_insert(now + limits::STOP_TIMEOUT);
                     if now < kill_at {
                         return Vec::new();
                     }
@@ -432,7 +409,7 @@ impl StateMachine {
             }
             State::Draining { .. } => actions.extend(self.agent_drained(exit, now)),
             State::Running { failed_probes, .. } => {
-                let app_listens = failed_probes < self.limits.failure_threshold;
+                let app_listens = failed_probes < limits::FAILURE_THRESHOLD;
                 actions.extend(self.agent_failed(exit, app_listens, jitter, now));
             }
             State::StandingBy { .. }
@@ -475,9 +452,7 @@ impl StateMachine {
             return self.end(exit);
         }
         let ran_for = now.saturating_sub(self.since);
-        let failure = self
-            .failures
-            .record(&exit, ran_for, now, &self.limits, jitter);
+        let failure = self.failures.record(&exit, ran_for, now, jitter);
         self.state = State::Restarting {
             at: now + failure.delay,
         };
@@ -513,53 +488,52 @@ impl StateMachine {
     }
 
     fn app_exited(&mut self, now: Moment) -> Vec<Action> {
-        match self.state {
-            State::Running { .. } | State::Draining { .. } => {
-                self.state = State::Stopping {
-                    kill_at: now + self.limits.stop_timeout,
-                };
-                let agent_runs = true;
-                let notice = Notice::AppExited { agent_runs };
-                vec![Action::Log(Level::Info, notice), Action::Terminate]
-            }
-            State::StandingBy { .. }
-            | State::Waiting { .. }
-            | State::Restarting { .. }
-            | State::Ended => {
-                self.state = State::Finished;
-                let agent_runs = false;
-                let notice = Notice::AppExited { agent_runs };
-                vec![Action::Log(Level::Debug, notice), Action::Finish]
-            }
-            State::Stopping { .. } | State::Killed { .. } | State::Finished => Vec::new(),
-        }
+        self.stop(limits::STOP_TIMEOUT, now, |agent_runs| {
+            let level = if agent_runs {
+                Level::Info
+            } else {
+                Level::Debug
+            };
+            Action::Log(level, Notice::AppExited { agent_runs })
+        })
     }
 
     fn app_checked(&mut self, activity: Activity, now: Moment) -> Vec<Action> {
-        let waits = self.deadlock.observe(activity, now, &self.limits);
-        if !waits {
-            self.next_check = now
-                + if self.deadlock.is_suspected() {
-                    self.limits.suspect_check_interval
-                } else {
-                    self.limits.app_check_interval
-                };
-            return Vec::new();
+        if self.deadlock.observe(activity, now) {
+            return self.stop(limits::WAITING_APP_STOP_TIMEOUT, now, |_| {
+                Action::Log(Level::Info, Notice::AppWaitsForSupervisor)
+            });
         }
-        let line = Action::Log(Level::Info, Notice::AppWaitsForSupervisor);
+        self.next_check = now
+            + if self.deadlock.is_suspected() {
+                limits::SUSPECT_CHECK_INTERVAL
+            } else {
+                limits::APP_CHECK_INTERVAL
+            };
+        Vec::new()
+    }
+
+    /// Asks the agent to exit, or finishes if there is none; `log` is called with whether there is
+    /// one.
+    fn stop(
+        &mut self,
+        timeout: Duration,
+        now: Moment,
+        log: impl FnOnce(bool) -> Action,
+    ) -> Vec<Action> {
         match self.state {
             State::Running { .. } | State::Draining { .. } => {
                 self.state = State::Stopping {
-                    kill_at: now + self.limits.waiting_app_stop_timeout,
+                    kill_at: now + timeout,
                 };
-                vec![line, Action::Terminate]
+                vec![log(true), Action::Terminate]
             }
             State::StandingBy { .. }
             | State::Waiting { .. }
             | State::Restarting { .. }
             | State::Ended => {
                 self.state = State::Finished;
-                vec![line, Action::Finish]
+                vec![log(false), Action::Finish]
             }
             State::Stopping { .. } | State::Killed { .. } | State::Finished => Vec::new(),
         }
@@ -570,7 +544,7 @@ impl StateMachine {
             State::Running { recovered_at, .. } if recovered_at.is_some_and(|at| now >= at) => {
                 *recovered_at = None;
                 let ran_for = now.saturating_sub(self.since);
-                let exits = self.failures.crash_loop(&self.limits);
+                let exits = self.failures.crash_loop();
                 self.failures.recovered();
                 let recovered = |exits| Notice::AgentRecovered { ran_for, exits };
                 exits
@@ -584,7 +558,7 @@ impl StateMachine {
             }
             State::Stopping { kill_at } if now >= *kill_at => {
                 self.state = State::Killed {
-                    give_up_at: now + self.limits.kill_timeout,
+                    give_up_at: now + limits::KILL_TIMEOUT,
                 };
                 vec![
                     Action::Log(Level::Warning, Notice::KillingAgent),

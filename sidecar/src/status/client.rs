@@ -16,7 +16,7 @@ use rustix::process::{self, Uid};
 use super::MAX_REPORT;
 use crate::definition::{Definition, Sidecar};
 use crate::environment::Environment;
-use crate::limits::Limits;
+use crate::limits;
 use crate::lock::{self, LockName};
 use crate::log;
 use crate::signals;
@@ -36,23 +36,23 @@ pub(crate) fn run<S: Sidecar>(sidecar: &S, arguments: &[OsString]) -> ExitCode {
     // Standard output may be a file that may not grow: the exit status still counts.
     signals::block(&SigSet::from(Signal::SIGXFSZ));
     let definition = Definition::of::<S>();
-    let format = match arguments {
-        [] => Ok(Format::Words),
-        [option] if option == "--json" => Ok(Format::Json),
+    let as_json = match arguments {
+        [] => Ok(false),
+        [option] if option == "--json" => Ok(true),
         [option] if option == "--help" => Err(RUNNING),
         _ => Err(NO_SUPERVISOR),
     };
-    let (text, status) = match format {
-        Ok(format) => {
+    let (text, status) = match as_json {
+        Ok(as_json) => {
             let upstream = sidecar.upstream(&Environment::of_process());
             let answer = upstream.map_or(Answer::NoAddress, |upstream| {
                 let name = LockName {
                     sidecar: definition.name,
                     address: upstream.address(),
                 };
-                ask(&name, Limits::default().status_timeout)
+                ask(&name, limits::STATUS_TIMEOUT)
             });
-            answer.render(format, definition)
+            answer.render(as_json, definition)
         }
         Err(status) => (help(definition), status),
     };
@@ -73,13 +73,7 @@ Exit status: 0 the agent is running, 1 it is not, 2 no supervisor is here.
     )
 }
 
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Format {
-    Words,
-    Json,
-}
-
-/// What became of the question.
+/// The outcome of a query.
 #[derive(Clone, Debug, Eq, PartialEq)]
 enum Answer {
     Report {
@@ -87,17 +81,17 @@ enum Answer {
         json: String,
         words: String,
     },
-    /// There is a supervisor, but stopped or out of time.
+    /// There is a supervisor, but it is stopped or too slow.
     Timeout {
         address: String,
     },
-    /// A process of this user, which this one does not believe, or which does not answer this one.
+    /// A process of this user, which this one does not trust, or which does not answer this one.
     OfUser {
         address: String,
         user: Uid,
     },
     NoSupervisor,
-    /// The environment does not tell which supervisor to ask.
+    /// The environment does not determine which supervisor to ask.
     NoAddress,
 }
 
@@ -118,51 +112,43 @@ impl Answer {
         }
     }
 
-    fn render(self, format: Format, definition: Definition) -> (String, u8) {
-        let for_people = |words: String| match format {
-            Format::Words => words + "\n",
-            Format::Json => String::new(),
-        };
-        match self {
+    /// The text, empty if there is no JSON for this, and the exit status.
+    fn render(self, as_json: bool, definition: Definition) -> (String, u8) {
+        let no_json = String::new();
+        let (words, json, status) = match self {
             Self::Report {
                 is_running,
                 json,
                 words,
-            } => {
-                let text = match format {
-                    Format::Json => json,
-                    Format::Words => words,
-                };
-                let status = if is_running { RUNNING } else { NOT_RUNNING };
-                (text + "\n", status)
-            }
+            } => (words, json, if is_running { RUNNING } else { NOT_RUNNING }),
             // An agent whose supervisor does not work does not count as running.
-            Self::Timeout { address } => {
-                let text = match format {
-                    Format::Json => format!("{{\"state\":\"unknown\",\"target\":\"{address}\"}}\n"),
-                    Format::Words => {
-                        format!("The agent's supervisor does not answer ({address}).\n")
-                    }
-                };
-                (text, NOT_RUNNING)
-            }
+            Self::Timeout { address } => (
+                format!("The agent's supervisor does not answer ({address})."),
+                format!("{{\"state\":\"unknown\",\"target\":\"{address}\"}}"),
+                NOT_RUNNING,
+            ),
             Self::OfUser { address, user } => {
                 let program = program(definition);
                 let words = format!(
                     "A process of user ID {user} holds the lock of {address}. Run {program} as that user."
                 );
-                (for_people(words), NO_SUPERVISOR)
+                (words, no_json, NO_SUPERVISOR)
             }
             Self::NoSupervisor => {
                 let words = "No supervisor runs an agent here. The app's log says why.";
-                (for_people(words.to_owned()), NO_SUPERVISOR)
+                (words.to_owned(), no_json, NO_SUPERVISOR)
             }
             Self::NoAddress => {
                 let words = "The address of the app is unknown here, so no supervisor can be asked. Set the same variables as for the \
                              app, such as PORT.";
-                (for_people(words.to_owned()), NO_SUPERVISOR)
+                (words.to_owned(), no_json, NO_SUPERVISOR)
             }
+        };
+        let mut text = if as_json { json } else { words };
+        if !text.is_empty() {
+            text.push('\n');
         }
+        (text, status)
     }
 }
 
@@ -216,8 +202,6 @@ fn read_until(mut stream: UnixStream, end: Instant) -> io::Result<Vec<u8>> {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::net::UnixListener;
-
     use super::*;
     use crate::definition::Hints;
 
@@ -229,7 +213,13 @@ mod tests {
     #[test]
     fn exit_status_and_text_follow_from_the_answer() {
         let address = || "localhost:1".to_owned();
-        let user = Uid::from_raw(1_000);
+        let of_user = Answer::OfUser {
+            address: address(),
+            user: Uid::from_raw(1_000),
+        };
+        let timeout = Answer::Timeout { address: address() };
+        let unknown = "{\"state\":\"unknown\",\"target\":\"localhost:1\"}\n";
+        let its_lock = "user ID 1000 holds the lock of localhost:1. Run sidecar-status as";
         for (answer, status, words, json) in [
             (
                 Answer::parse("true\n{}\nIt runs.\n"),
@@ -238,29 +228,15 @@ mod tests {
                 "{}\n",
             ),
             (Answer::parse("false\n{}\nNo.\n"), 1, "No.\n", "{}\n"),
-            (
-                Answer::Timeout { address: address() },
-                1,
-                "does not answer (localhost:1)",
-                "{\"state\":\"unknown\",\"target\":\"localhost:1\"}\n",
-            ),
-            (
-                Answer::OfUser {
-                    address: address(),
-                    user,
-                },
-                2,
-                "of user ID 1000 holds the lock of localhost:1. Run sidecar-status as",
-                "",
-            ),
+            (timeout, 1, "does not answer (localhost:1)", unknown),
+            (of_user, 2, its_lock, ""),
             (Answer::NoSupervisor, 2, "No supervisor", ""),
             (Answer::NoAddress, 2, "PORT", ""),
         ] {
-            let (text, found) = answer.clone().render(Format::Words, DEFINITION);
+            let (text, found) = answer.clone().render(false, DEFINITION);
             assert!(text.contains(words) && text.ends_with('\n'), "{text}");
             assert_eq!(found, status, "{answer:?}");
-            let rendered = answer.render(Format::Json, DEFINITION);
-            assert_eq!(rendered, (json.to_owned(), status));
+            assert_eq!(answer.render(true, DEFINITION), (json.to_owned(), status));
         }
     }
 
@@ -276,26 +252,10 @@ mod tests {
             assert_eq!(Answer::parse(text), Answer::NoSupervisor, "{text}");
         }
         let hostile = Answer::parse("true\n\u{1b}[2J\n\u{202e}\u{7}\n");
-        for format in [Format::Words, Format::Json] {
-            let (text, _) = hostile.clone().render(format, DEFINITION);
+        for as_json in [false, true] {
+            let (text, _) = hostile.clone().render(as_json, DEFINITION);
             let line = text.trim_end();
             assert_eq!(line, log::plain(line));
         }
-    }
-
-    #[test]
-    fn supervisor_that_does_not_answer_costs_no_more_than_the_timeout() {
-        let name = LockName {
-            sidecar: "sidecar-test",
-            address: format!("ask-{}:1", process::getpid()),
-        };
-        assert_eq!(ask(&name, Duration::from_secs(9)), Answer::NoSupervisor);
-        // The kernel accepts, and no answer comes.
-        let _lock = UnixListener::from(lock::acquire(&name).unwrap());
-        let started = Instant::now();
-        let address = name.address.clone();
-        let answer = ask(&name, Duration::from_millis(200));
-        assert_eq!(answer, Answer::Timeout { address });
-        assert!(started.elapsed() < Duration::from_secs(5));
     }
 }

@@ -4,35 +4,32 @@ use std::fmt::Write as _;
 
 use super::*;
 
-/// How each state is come to. Where a state behaves differently later, or for another setting, it
-/// is there more than once.
+/// How each state is reached. A state that behaves differently later, or for another setting, is
+/// there more than once.
 fn states() -> Vec<(&'static str, Script)> {
-    let running = |drain| Script::running(drain);
+    let running = Script::running;
+    let standing_by = |wait_for_app| Script::new(wait_for_app, Drain::Keep).standing_by();
     let silent_twice = |drain| {
         let mut script = running(drain);
-        script.tell(SILENT);
-        script.tell(SILENT);
+        script.handle(NOT_LISTENING);
+        script.handle(NOT_LISTENING);
         script
     };
     let draining = || silent_twice(Drain::Stop);
     let restarting = |wait_for_app| {
         let mut script = Script::new(wait_for_app, Drain::Keep);
-        script.tell(if wait_for_app {
-            LISTENS
-        } else {
-            Event::TimerExpired
-        });
-        script.tell(exited(1));
+        script.restart();
+        script.handle(exited(1));
         script
     };
     let stopping = || {
         let mut script = running(Drain::Keep);
-        script.tell(Event::AppExited);
+        script.handle(Event::AppExited);
         script
     };
     let killed = || {
         let mut script = stopping();
-        script.after(2_000).tell(Event::TimerExpired);
+        script.after(2_000).handle(Event::TimerExpired);
         script
     };
     let after_trouble = || {
@@ -43,7 +40,7 @@ fn states() -> Vec<(&'static str, Script)> {
         script
     };
     let then = |mut script: Script, event: Event| {
-        script.tell(event);
+        script.handle(event);
         script
     };
     let later = |mut script: Script, milliseconds: u64| {
@@ -52,12 +49,9 @@ fn states() -> Vec<(&'static str, Script)> {
     };
     let yielding = || then(Script::keep(), Event::AnotherListens);
     vec![
-        ("standing by", Script::standing_by(true)),
-        ("standing by, now", later(Script::standing_by(true), 50)),
-        (
-            "standing by, not waiting",
-            later(Script::standing_by(false), 50),
-        ),
+        ("standing by", standing_by(true)),
+        ("standing by, now", later(standing_by(true), 50)),
+        ("standing by, not waiting", later(standing_by(false), 50)),
         ("yielding", yielding()),
         ("yielding, now", later(yielding(), 2_000)),
         ("waiting", Script::keep()),
@@ -71,7 +65,7 @@ fn states() -> Vec<(&'static str, Script)> {
         ("running", running(Drain::Keep)),
         (
             "running, app silent once",
-            then(running(Drain::Stop), SILENT),
+            then(running(Drain::Stop), NOT_LISTENING),
         ),
         ("running, app silent", silent_twice(Drain::Keep)),
         (
@@ -80,13 +74,10 @@ fn states() -> Vec<(&'static str, Script)> {
         ),
         ("running, recovered", later(after_trouble(), 30_000)),
         ("draining", draining()),
-        (
-            "draining, agent gone",
-            then(draining(), exited_with_others_left()),
-        ),
+        ("draining, agent gone", then(draining(), others_left())),
         (
             "draining, in vain",
-            later(then(draining(), exited_with_others_left()), 2_000),
+            later(then(draining(), others_left()), 2_000),
         ),
         (
             "draining, told to end",
@@ -107,20 +98,29 @@ fn states() -> Vec<(&'static str, Script)> {
     ]
 }
 
+/// The agent has exited, and processes that it has started live.
+fn others_left() -> Event {
+    Event::AgentExited {
+        exit: Exit::Status(0),
+        others_live: true,
+        jitter: Jitter::NONE,
+    }
+}
+
 fn events() -> [(&'static str, Event); 12] {
     [
         ("app listens", LISTENS),
-        ("app is silent", SILENT),
+        ("app is silent", NOT_LISTENING),
         ("another listens", Event::AnotherListens),
         ("lock taken", TAKEN),
         ("lock held", HELD),
         ("agent started", Event::AgentStarted(Loopback::V4)),
         ("agent exited", exited(1)),
-        ("agent exited, not all", exited_with_others_left()),
+        ("agent exited, not all", others_left()),
         ("told to end", Event::ShutdownRequested),
         ("app ended", Event::AppExited),
         ("time is up", Event::TimerExpired),
-        ("app waits for us", Event::AppChecked(APP_WAITS)),
+        ("app waits for us", APP_WAITS),
     ]
 }
 
@@ -133,12 +133,12 @@ fn every_event_in_every_state_is_answered_as_in_the_table() {
             if matches!(event, Event::AppChecked(_)) {
                 // It has to last.
                 let before = format!("{:?}", script.machine.state);
-                assert_eq!(script.tell(event.clone()), [""; 0]);
+                assert_eq!(script.handle(event.clone()), NOTHING);
                 assert_eq!(format!("{:?}", script.machine.state), before);
                 script.after(500);
             }
             let answer: Vec<String> = script
-                .tell(event)
+                .handle(event)
                 .into_iter()
                 .map(|action| match action.split_once(" {") {
                     Some((level_and_name, _)) => level_and_name.to_owned(),
@@ -156,4 +156,45 @@ fn every_event_in_every_state_is_answered_as_in_the_table() {
         assert_eq!(found.trim_end(), expected);
     }
     assert_eq!(table.lines().count(), expected.lines().count());
+}
+
+#[test]
+fn every_state_has_its_name_for_users_and_wakes_for_its_next_probe_or_timer() {
+    use AgentState::{Draining, Ended, Restarting, Running, Stopping, Waiting};
+    let expected = [
+        ("standing by", Waiting, None, Some(50)),
+        ("standing by, now", Waiting, None, Some(0)),
+        ("standing by, not waiting", Waiting, None, Some(0)),
+        ("yielding", Waiting, None, Some(2_000)),
+        ("yielding, now", Waiting, None, Some(0)),
+        ("waiting", Waiting, Some(0), None),
+        ("waiting, has yielded", Waiting, Some(0), None),
+        ("waiting, late", Waiting, Some(0), None),
+        ("waiting, very late", Waiting, Some(0), None),
+        ("not waiting for the app", Restarting, None, Some(0)),
+        ("running", Running, Some(1_000), None),
+        ("running, app silent once", Running, Some(1_000), None),
+        ("running, app silent", Running, Some(1_000), None),
+        ("running, told to end", Running, Some(1_000), None),
+        ("running, recovered", Running, Some(0), Some(0)),
+        ("draining", Draining, None, None),
+        ("draining, agent gone", Draining, None, Some(2_000)),
+        ("draining, in vain", Draining, None, Some(0)),
+        ("draining, told to end", Draining, None, None),
+        ("restarting, not yet", Restarting, Some(250), None),
+        ("restarting, now", Restarting, Some(0), None),
+        ("restarting, now, not waiting", Restarting, None, Some(0)),
+        ("ended", Ended, None, None),
+        ("stopping", Stopping, None, Some(2_000)),
+        ("stopping, in vain", Stopping, None, Some(0)),
+        ("killed", Stopping, None, Some(500)),
+        ("killed, in vain", Stopping, None, Some(0)),
+        ("finished", Stopping, None, None),
+    ];
+    assert_eq!(states().len(), expected.len());
+    for ((name, script), expected) in states().into_iter().zip(expected) {
+        let (probe, timer) = script.wake();
+        let state = script.machine.status(Duration::ZERO).state;
+        assert_eq!((name, state, probe, timer), expected);
+    }
 }
