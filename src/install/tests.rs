@@ -173,7 +173,7 @@ fn same_source_is_kept_replaced_or_survived() {
 }
 
 #[test]
-fn altered_missing_and_strange_files_are_replaced() {
+fn altered_missing_and_unknown_files_are_replaced() {
     let fixture = Fixture::new();
     let metadata = fixture.install();
     let libexec = fixture.path("layer/libexec");
@@ -206,7 +206,7 @@ fn altered_missing_and_strange_files_are_replaced() {
 }
 
 #[test]
-fn optional_goes_on_without_what_cannot_be_fetched_and_stops_for_what_is_wrong() {
+fn optional_agent_is_skipped_if_it_cannot_be_fetched_but_not_if_it_is_wrong() {
     let mut fixture = Fixture::new();
     let metadata = fixture.install();
     fixture.optional = true;

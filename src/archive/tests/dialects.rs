@@ -99,7 +99,7 @@ fn every_dialect_of_a_regular_file_is_read() {
 }
 
 #[test]
-fn extension_headers_are_read_as_posix_says() {
+fn extension_headers_are_read_as_posix_specifies() {
     let size = SCRIPT.len().to_string();
     let path = |kind, path| pax(kind, &[("path", path)]);
     let short = || script(b'0', "short").holding(SCRIPT);

@@ -157,7 +157,7 @@ fn every_truncation_is_noticed() {
 }
 
 #[test]
-fn unpacked_size_is_limited_wherever_it_hides() {
+fn unpacked_size_is_limited_everywhere() {
     let bomb = vec![0; 1 << 20];
     let empty_members = gzip(b"").repeat(10_000);
     let hole = || dialects::pax_sparse("0,0", "60000", b"");

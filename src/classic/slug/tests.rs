@@ -87,7 +87,7 @@ fn all_files_are_there_with_their_modes() {
 }
 
 #[test]
-fn own_files_replace_what_the_app_brings_and_the_rest_is_left_alone() {
+fn own_files_replace_those_of_the_app_and_others_are_left_alone() {
     let fixture = Fixture::new();
     let outside = fixture.directory.path().join("outside");
     fs_err::write(&outside, "outside").unwrap();

@@ -9,7 +9,6 @@ mod no_proxy;
 mod proxy;
 mod redirect;
 mod response;
-mod watchdog;
 
 use std::cell::OnceCell;
 use std::path::Path;
@@ -30,7 +29,6 @@ pub(crate) use self::error::{
     AuthorityProblem, HttpError, Phase, ProtocolProblem, ProxyName, ProxyProblem, TlsProblem,
 };
 use self::proxy::{ProxyKind, ProxyServer};
-use self::watchdog::Watchdog;
 use super::download::{Download, Validators};
 use super::error::FetchError;
 use super::event::{Event, OnEvent};
@@ -71,12 +69,8 @@ struct Client<'a> {
     authorities: OnceCell<Arc<Vec<Certificate<'static>>>>,
 }
 
-/// A response, and the state that is needed until its body is read.
-struct Exchange {
-    response: Response<Body>,
-    proxy: Option<ProxyName>,
-    watchdog: Watchdog,
-}
+/// A response, and the proxy that may have sent it instead of the server.
+type Exchange = (Response<Body>, Option<ProxyName>);
 
 impl Client<'_> {
     fn fetch(&self, mut known: Validators) -> Result<Option<Download>, FetchError> {
@@ -117,11 +111,11 @@ impl Client<'_> {
     fn attempt(&self, known: &Validators) -> Result<Option<Download>, FetchError> {
         let mut url = self.source.clone();
         for _ in 0..=self.limits.max_redirects {
-            let exchange = self.request(&url, known)?;
+            let (response, proxy) = self.request(&url, known)?;
             // The body of a redirect is not read: it may be endless.
-            match redirect::location(&exchange.response) {
+            match redirect::location(&response) {
                 Some(location) => url = redirect::target(self.source, &url, location)?,
-                None => return self.receive(exchange, known),
+                None => return self.receive(response, proxy, known),
             }
         }
         let limit = self.limits.max_redirects;
@@ -141,7 +135,6 @@ impl Client<'_> {
             _ => (None, None),
         };
         let agent = self.agent(url, proxy)?;
-        let watchdog = Watchdog::start(agent.clone(), self.deadline);
         let mut request = agent.get(without_secrets(url).as_str());
         for (name, value) in [
             (header::AUTHORIZATION, basic_credentials(url)),
@@ -154,26 +147,18 @@ impl Client<'_> {
             }
         }
         match request.call() {
-            Ok(response) => Ok(Exchange {
-                response,
-                proxy: responding,
-                watchdog,
-            }),
-            Err(error) => Err(self.failed(error, name.as_ref(), &watchdog, 0)),
+            Ok(response) => Ok((response, responding)),
+            Err(error) => Err(self.failed(error, name.as_ref(), 0)),
         }
     }
 
     /// Stores the body of a response with the file.
     fn receive(
         &self,
-        exchange: Exchange,
+        response: Response<Body>,
+        proxy: Option<ProxyName>,
         known: &Validators,
     ) -> Result<Option<Download>, FetchError> {
-        let Exchange {
-            response,
-            proxy,
-            watchdog,
-        } = exchange;
         match response.status().as_u16() {
             200 => {}
             304 if !known.is_empty() => return Ok(None),
@@ -182,38 +167,23 @@ impl Client<'_> {
         let validators = response::validators(&response);
         let expected_bytes = response.body().content_length();
         let is_delimited = expected_bytes.is_some() || response::is_chunked(&response);
-        let stored = store::store(
+        let (checksum, bytes) = store::store(
             response.into_body().into_reader(),
             expected_bytes,
             self.into,
             self.limits,
             self.on_event,
-            |error, bytes| self.failed(error.into(), None, &watchdog, bytes).into(),
-        );
-        match stored? {
-            // A shut down connection looks like the end of a body that is not delimited.
-            (_, bytes) if watchdog.is_expired() => {
-                Err(HttpError::TimedOut(Phase::Total { bytes }).into())
-            }
-            (checksum, bytes) => Ok(Some(Download {
-                checksum,
-                bytes,
-                validators,
-                is_delimited,
-            })),
-        }
+            |error, bytes| self.failed(error.into(), None, bytes).into(),
+        )?;
+        Ok(Some(Download {
+            checksum,
+            bytes,
+            validators,
+            is_delimited,
+        }))
     }
 
-    fn failed(
-        &self,
-        error: ureq::Error,
-        proxy: Option<&ProxyName>,
-        watchdog: &Watchdog,
-        bytes: u64,
-    ) -> HttpError {
-        if watchdog.is_expired() {
-            return HttpError::TimedOut(Phase::Total { bytes });
-        }
+    fn failed(&self, error: ureq::Error, proxy: Option<&ProxyName>, bytes: u64) -> HttpError {
         classify::classify(error, proxy, authorities::named(self.network), bytes)
     }
 

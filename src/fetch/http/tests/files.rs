@@ -64,7 +64,7 @@ fn validators_are_short_and_visible() {
 }
 
 #[test]
-fn body_says_where_it_ends_or_ends_with_its_connection() {
+fn body_is_delimited_or_ends_with_its_connection() {
     let raw = |head: &str| Answer::Raw([head.as_bytes(), b"\r\n\r\n", CONTENT].concat());
     for (answer, expected) in [
         (content(), true),
