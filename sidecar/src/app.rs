@@ -46,7 +46,7 @@ impl Display for AppId {
     }
 }
 
-/// The app as exec.d hands it to the supervisor.
+/// The app as exec.d passes it to the supervisor.
 #[derive(Debug)]
 pub(crate) struct AppHandle {
     pub(crate) id: AppId,
@@ -166,8 +166,8 @@ mod tests {
 
         drop(child.stdin.take());
         assert!(pidfd_is_ready(10));
-        waiting.join().unwrap();
         assert!(has_exited(app), "a zombie is not alive");
+        waiting.join().unwrap();
         child.wait().unwrap();
         assert!(has_exited(app));
         assert!(matches!(open(pid), Err(AppError::Exited)));

@@ -10,7 +10,7 @@ use rustix::io::Errno;
 pub(crate) enum Exit {
     Status(i32),
     Signal(i32),
-    /// It is gone, but the kernel does not say how: SIGCHLD is ignored here.
+    /// It has exited, but the kernel does not report how: SIGCHLD is ignored here.
     Unknown,
     /// Its program could not be executed.
     NotRun(ExecError),
@@ -21,9 +21,9 @@ pub(crate) enum Exit {
 /// Why the kernel did not execute the agent's program (execve(2)).
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum ExecError {
-    /// `ENOENT`, and the file is not there.
+    /// `ENOENT`, and the file does not exist.
     Missing,
-    /// `ENOENT`, and the file is there: what its `#!` line or its ELF header names is not.
+    /// `ENOENT`, and the file exists: the program in its `#!` line or ELF header does not.
     NoInterpreter,
     /// `EACCES`
     NotExecutable,

@@ -11,7 +11,7 @@ pub enum Level {
     Warning,
     /// A change of state that a user wants to see in the app's log.
     Info,
-    /// Why the program does what it does.
+    /// A reason or a detail.
     Debug,
 }
 

@@ -93,7 +93,7 @@ impl Upstream {
         }
     }
 
-    /// Whether the app is on another host, where this host cannot see whether it listens.
+    /// Whether the app is on another host: this one cannot see whether it listens there.
     pub(crate) fn is_remote(&self) -> bool {
         matches!(self.host, Host::Remote(_))
     }
@@ -145,8 +145,8 @@ pub fn redacted(url: &str) -> String {
 
 /// Takes host and port from a URL (RFC 3986).
 fn parse_url(url: &str) -> Result<Upstream, UrlError> {
-    // Everything else has to be percent-encoded (RFC 3986, section 2); it would also spoil a log
-    // line or `ps`.
+    // Other characters have to be percent-encoded (RFC 3986, section 2); they would also garble a
+    // log line or `ps`.
     if url.contains(|character: char| character.is_whitespace() || character.is_control()) {
         return Err(UrlError::NotPlainText);
     }
@@ -156,8 +156,8 @@ fn parse_url(url: &str) -> Result<Upstream, UrlError> {
         "https" => 443,
         _ => return Err(UrlError::Scheme),
     };
-    // Wherever it is: a password may have a slash in it that should be percent-encoded, and
-    // redaction goes by the last one.
+    // At any place: a password may have a slash in it that should be percent-encoded, and redaction
+    // uses the last one.
     if rest.contains('@') {
         return Err(UrlError::UserInfo);
     }
@@ -288,7 +288,7 @@ mod tests {
             ("http://10.0.0.1:8080", remote("10.0.0.1"), 8080),
         ] {
             let upstream = Upstream::from_url(OsStr::new(url)).expect(url);
-            assert_eq!(upstream.url(Loopback::V6), url, "what the user wrote");
+            assert_eq!(upstream.url(Loopback::V6), url, "as the user wrote it");
             assert_eq!((upstream.host, upstream.port.get()), (host, port), "{url}");
         }
     }

@@ -15,7 +15,7 @@ pub(super) struct Failures {
     kills: u32,
     /// How many of them were crashes.
     crashes: u32,
-    /// Ends by SIGKILL in a row, however long the agent had run: memory may become short slowly.
+    /// Ends by SIGKILL in a row, after runs of any length: memory may become short slowly.
     kills_in_a_row: u32,
     /// When the last line about one was logged.
     last_line: Option<Moment>,
@@ -57,8 +57,7 @@ impl Failures {
         if exit.is_crash() {
             self.crashes = self.crashes.saturating_add(1);
         }
-        // A file that cannot run does not mend itself: the second line would say the same as the
-        // first.
+        // A file that cannot run does not change: the second line would repeat the first.
         let cannot_run = matches!(exit, Exit::NotRun(_));
         // Only an agent that has run can have been refused.
         let has_run = !cannot_run && !matches!(exit, Exit::NotStarted(_));
@@ -95,7 +94,7 @@ impl Failures {
         Some(cause)
     }
 
-    /// Records that the log says that the agent has recovered: its next exit is news.
+    /// Records that the recovery of the agent was logged: its next exit is news.
     pub(super) fn recovered(&mut self) {
         self.last_line = None;
     }

@@ -45,8 +45,8 @@ fn words(state: AgentState) -> (&'static str, &'static str) {
 }
 
 impl Report<'_> {
-    /// What a client gets: whether the agent runs, the JSON and the words for people, a line each.
-    /// Nothing in a line ends it.
+    /// The answer to a client: whether the agent runs, the JSON and the words for people, each on a
+    /// line of its own.
     pub(crate) fn render(&self) -> String {
         let is_running = self.agent.state == AgentState::Running;
         format!("{is_running}\n{}\n{self}\n", self.to_json())
