@@ -25,7 +25,7 @@ impl AgentTree {
     ///
     /// # Errors
     ///
-    /// If its process cannot be made.
+    /// If its process cannot be created.
     pub(crate) fn start(&mut self, config: &SupervisorConfig, url: &str) -> io::Result<()> {
         self.agent = Some(Agent::start(config, url)?);
         Ok(())
@@ -72,9 +72,9 @@ impl AgentTree {
         self.may_have_orphans = true;
     }
 
-    /// Reaps what has exited and kills what an earlier agent left behind. Those that have lost
-    /// their parents by that are children of the supervisor next time. Returns whether any are
-    /// left.
+    /// Reaps what has exited and kills what an earlier agent left behind. Processes that lose their
+    /// parents by that become children of the supervisor until the next call. Returns whether any
+    /// are left.
     pub(crate) fn kill_orphans(&mut self) -> bool {
         self.reap_others();
         self.may_have_orphans &= self.agent.is_none() && children::has_living_child();

@@ -77,7 +77,7 @@ impl Display for AppError {
 pub(crate) fn open_parent() -> Result<AppHandle, AppError> {
     let parent = process::getppid().ok_or(AppError::Exited)?;
     let handle = open(parent)?;
-    // Had the parent exited before it was opened, this process would have another one by now.
+    // If the parent had exited before it was opened, this process would have another parent by now.
     (process::getppid() == Some(parent))
         .then_some(handle)
         .ok_or(AppError::Exited)
@@ -108,7 +108,7 @@ pub(crate) fn is_main(process: Pid) -> bool {
         .any(|process| process == Pid::INIT)
 }
 
-/// Waits until the app has exited: all that is left to do for a supervisor that cannot work.
+/// Waits until the app has exited: the only task left for a supervisor that cannot work.
 pub(crate) fn wait_for_exit(app: AppId, interval: Duration) {
     while !has_exited(app) {
         thread::sleep(interval);

@@ -13,7 +13,7 @@ use rustix::process::{self, Pid};
 use crate::limits::{self, Moment};
 use crate::procfs::{self, Stat};
 
-/// What the app does, as far as it matters here.
+/// The activity of the app, as far as it matters here.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Activity {
     /// It has other children than the supervisor.
@@ -53,8 +53,8 @@ fn try_check(app: Pid) -> Option<Activity> {
     if !waits && (!is_only_thread || wait_channel.contains("nanosleep")) {
         return None;
     }
-    // The list that came first is of the first thread's children, and may have had none because
-    // another child was just made.
+    // The first list has the children of the first thread only, and may have been empty because
+    // another child was just created.
     let others = fs::read_dir(format!("/proc/{app}/task"))
         .ok()?
         .map(|thread| {

@@ -66,7 +66,7 @@ pub struct Spec {
     pub environment: Environment,
     /// The address of the app. There is one agent for each address in a network namespace.
     pub upstream: Upstream,
-    /// What the log calls this agent beside the address of the app, such as its labels.
+    /// The name of this agent in the log, before the address of the app, such as its labels.
     pub title: String,
     /// Whether the agent starts only when the app listens. An agent for an app on another host
     /// starts at once in any case.
@@ -119,7 +119,7 @@ impl Hints {
     };
 }
 
-/// What is fixed for all processes of a sidecar.
+/// The constants of a sidecar.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Definition {
     pub(crate) name: &'static str,

@@ -48,7 +48,7 @@ pub(crate) struct EventLoop {
 impl EventLoop {
     /// # Errors
     ///
-    /// The one of signalfd(2).
+    /// The error of signalfd(2).
     pub(crate) fn new(
         definition: Definition,
         config: SupervisorConfig,
@@ -85,7 +85,7 @@ impl EventLoop {
     ///
     /// # Errors
     ///
-    /// The one of poll(2).
+    /// The error of poll(2).
     pub(crate) fn run(mut self) -> Result<(), Errno> {
         if let Some(notice) = self.state.first_notice() {
             self.dispatch_action(Action::Log(Level::Debug, notice));

@@ -14,7 +14,7 @@ pub(crate) enum Exit {
     Unknown,
     /// Its program could not be executed.
     NotRun(ExecError),
-    /// Its process could not be made.
+    /// Its process could not be created.
     NotStarted(String),
 }
 
@@ -60,7 +60,7 @@ impl Exit {
         self.signal() == Some(Signal::SIGKILL as i32)
     }
 
-    /// Whether the agent ended by a signal that programs send themselves by their faults.
+    /// Whether the agent ended by a signal that shows a fault of the program.
     pub(crate) fn is_crash(&self) -> bool {
         let crashes = [
             Signal::SIGABRT,

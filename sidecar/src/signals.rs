@@ -21,7 +21,7 @@ impl Signals {
     ///
     /// # Errors
     ///
-    /// The one of signalfd(2).
+    /// The error of signalfd(2).
     pub(crate) fn take() -> Result<Self, Errno> {
         let all = SigSet::all();
         block(&all);

@@ -26,7 +26,7 @@ pub(crate) fn take_own_description() {
 ///
 /// # Errors
 ///
-/// The one of dup(2): no descriptor is left.
+/// The error of dup(2): no descriptor is left.
 pub(crate) fn for_agent() -> io::Result<OwnedFd> {
     let own = open_anew(stdio::stderr()).filter(|own| {
         fs::fcntl_getfl(own)
@@ -37,7 +37,7 @@ pub(crate) fn for_agent() -> io::Result<OwnedFd> {
 }
 
 /// A new description of the file behind a descriptor, for writing to its end without waiting.
-/// `None` if that is not possible or not the same: the kernel opens no socket anew; the file may
+/// `None` if that is not possible or not the same: the kernel cannot reopen a socket; the file may
 /// be another user's; and a regular file that is not open for appending has its position in the
 /// description, without which one would overwrite what the other has written (`O_NONBLOCK` means
 /// nothing to a regular file).

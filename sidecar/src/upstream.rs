@@ -10,12 +10,12 @@ use std::num::NonZeroU16;
 pub struct Upstream {
     pub(crate) host: Host,
     pub(crate) port: NonZeroU16,
-    /// The URL that the user asked for. `None` for a port of this host, whose loopback address is
+    /// The URL that the user set. `None` for a port of this host, whose loopback address is
     /// known when the app listens.
     url: Option<String>,
 }
 
-/// A host, as far as it matters for finding out whether something listens there.
+/// A host, as far as it matters for probing whether something listens there.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) enum Host {
     /// This host, by an address of its own: a loopback or the unspecified address.
@@ -67,7 +67,7 @@ impl Upstream {
     ///
     /// # Errors
     ///
-    /// The first thing that is wrong with it.
+    /// The first fault of it.
     pub fn from_url(value: &OsStr) -> Result<Self, UrlError> {
         let url = value.to_str().ok_or(UrlError::NotPlainText)?.trim();
         parse_url(url)
@@ -125,8 +125,8 @@ impl Display for Upstream {
     }
 }
 
-/// A URL, or something that was meant as one, without what may be credentials in it: everything
-/// between the scheme and the last `@`, and the query.
+/// A URL, or a malformed one, without the parts that may be credentials: everything between the
+/// scheme and the last `@`, and the query.
 #[must_use]
 pub fn redacted(url: &str) -> String {
     let (scheme, rest) = match url.split_once("://") {

@@ -100,7 +100,7 @@ fn sigterm_is_not_passed_on_and_nothing_is_restarted_after_it() {
     assert!(is_alive(agent));
     support::signal(agent, "TERM");
     app.log_has("[backplane] The agent was terminated by SIGTERM.\n");
-    // Longer than the delay before a first restart. It stays, as an app that is PID 1 would not reap it.
+    // Longer than the delay before a first restart. It stays, because an app that is PID 1 would not reap it.
     holds_for(Duration::from_secs(1), || {
         is_alive(supervisor) && layer.agents() == [agent]
     });

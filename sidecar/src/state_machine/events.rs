@@ -21,13 +21,13 @@ pub(crate) enum Event {
     LockTried {
         is_taken: bool,
     },
-    /// The agent's process was made, for the app at this address.
+    /// The agent's process was created, for the app at this address.
     AgentStarted(Loopback),
     /// The agent has ended and is not reaped yet, or could not be started. It is repeated at each
     /// change of a child until the answer is [`Action::Reap`].
     AgentExited {
         exit: Exit,
-        /// Whether processes are alive that it has started, or that those have.
+        /// Whether processes below it are alive.
         others_live: bool,
         jitter: Jitter,
     },

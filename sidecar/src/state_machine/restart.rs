@@ -21,7 +21,7 @@ pub(super) struct Failures {
     last_line: Option<Moment>,
 }
 
-/// What follows from a failure.
+/// The consequence of a failure.
 #[derive(Debug, Eq, PartialEq)]
 pub(super) struct Failure {
     /// How long to wait before the agent is started again.
@@ -77,7 +77,7 @@ impl Failures {
         }
     }
 
-    /// What explains the last exits, if there have just been enough of them for that.
+    /// The explanation of the last exits, if there have just been enough of them.
     fn explanation(&mut self) -> Option<Cause> {
         let is_most = |exits: u32| exits > limits::CRASH_LOOP_THRESHOLD / 2;
         let cause = match self.quick_exits == limits::CRASH_LOOP_THRESHOLD {
@@ -99,8 +99,7 @@ impl Failures {
         self.last_line = None;
     }
 
-    /// How many have come in a row, if they are a crash loop, of which the log has a line now and
-    /// then only.
+    /// How many exits there were in a row, if they are a crash loop, which is logged less often.
     pub(super) fn crash_loop(&self) -> Option<u32> {
         (self.quick_exits >= limits::CRASH_LOOP_THRESHOLD).then_some(self.quick_exits)
     }

@@ -28,12 +28,12 @@ impl Clients {
         }
     }
 
-    /// What becomes readable when a client connects.
+    /// A descriptor that becomes readable when a client connects.
     pub(crate) fn descriptor(&self) -> Option<BorrowedFd<'static>> {
         (self.holds_lock && self.accept_paused_until.is_none()).then(rustix::stdio::stdin)
     }
 
-    /// When to ask for the next one without having been woken.
+    /// When to accept the next one even if the descriptor is not readable.
     pub(crate) fn wake(&self) -> Option<Moment> {
         self.accept_paused_until.filter(|_| self.holds_lock)
     }
