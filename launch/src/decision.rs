@@ -97,7 +97,7 @@ fn plan(inputs: &Inputs, settings: &Settings, log: &mut Vec<LogEntry>) -> Result
     };
 
     let token = credentials.token();
-    let labels = token.as_ref().and_then(|_| credentials.labels());
+    let labels = credentials.labels();
     let unreadable = credentials
         .binding
         .iter()

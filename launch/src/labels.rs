@@ -10,7 +10,7 @@ use crate::messages::Message;
 pub(crate) struct Labels {
     /// `key=value`, joined by commas.
     pub(crate) joined: String,
-    /// Labels without `=`, which may be what an agent other than Backplane's wants.
+    /// Labels without `=`, which agents other than Backplane's may accept.
     pub(crate) without_value: Vec<String>,
 }
 

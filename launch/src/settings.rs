@@ -8,7 +8,7 @@ use sidecar::{Drain, Environment, Upstream, Verbosity};
 
 use crate::messages::Message;
 
-/// The variables of ours that a launch reads, besides `BACKPLANE_LABELS_<TYPE>`.
+/// The variables of this buildpack that a launch reads, besides `BACKPLANE_LABELS_<TYPE>`.
 pub const VARIABLES: [&str; 11] = [
     "BACKPLANE_TOKEN",
     "BACKPLANE_LABELS",
@@ -47,7 +47,7 @@ pub(crate) struct Settings {
 }
 
 impl Settings {
-    /// Reads the settings and names every malformed one.
+    /// Reads the settings, and returns a message for each malformed one.
     pub(crate) fn read(environment: &Environment) -> (Self, Vec<Message>) {
         let mut reader = Reader {
             environment,

@@ -25,7 +25,7 @@ impl AgentTree {
     ///
     /// # Errors
     ///
-    /// Its process cannot be made.
+    /// If its process cannot be created.
     pub(crate) fn start(&mut self, config: &SupervisorConfig, url: &str) -> io::Result<()> {
         self.agent = Some(Agent::start(config, url)?);
         Ok(())
@@ -67,14 +67,14 @@ impl AgentTree {
         }
     }
 
-    /// Takes all that is below the supervisor for orphans.
+    /// Treats all processes below the supervisor as orphans.
     pub(crate) fn adopt_all(&mut self) {
         self.may_have_orphans = true;
     }
 
-    /// Reaps what has exited and kills what an earlier agent left behind. Those that have lost
-    /// their parents by that are children of the supervisor next time. Returns whether any are
-    /// left.
+    /// Reaps what has exited and kills what an earlier agent left behind. Processes that lose their
+    /// parents by that become children of the supervisor until the next call. Returns whether any
+    /// are left.
     pub(crate) fn kill_orphans(&mut self) -> bool {
         self.reap_others();
         self.may_have_orphans &= self.agent.is_none() && children::has_living_child();
@@ -92,8 +92,8 @@ impl AgentTree {
         }
     }
 
-    /// A child that has exited and is not the agent, which is reaped only when the state machine
-    /// says so. While the agent is unreaped, others may hide behind it; they are found afterwards.
+    /// A child that has exited and is not the agent, which is reaped only by an action of the
+    /// state machine. Until then, others may be hidden behind it; they are found afterwards.
     fn exited_child(&self) -> Option<Pid> {
         let flags = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
         let status = nix::sys::wait::waitid(Id::All, flags).ok()?;

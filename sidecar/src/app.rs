@@ -46,7 +46,7 @@ impl Display for AppId {
     }
 }
 
-/// The app as exec.d hands it to the supervisor.
+/// The app as exec.d passes it to the supervisor.
 #[derive(Debug)]
 pub(crate) struct AppHandle {
     pub(crate) id: AppId,
@@ -77,7 +77,7 @@ impl Display for AppError {
 pub(crate) fn open_parent() -> Result<AppHandle, AppError> {
     let parent = process::getppid().ok_or(AppError::Exited)?;
     let handle = open(parent)?;
-    // Had the parent exited before it was opened, this process would have another one by now.
+    // If the parent had exited before it was opened, this process would have another parent by now.
     (process::getppid() == Some(parent))
         .then_some(handle)
         .ok_or(AppError::Exited)
@@ -108,7 +108,7 @@ pub(crate) fn is_main(process: Pid) -> bool {
         .any(|process| process == Pid::INIT)
 }
 
-/// Waits until the app has exited: all that is left to do for a supervisor that cannot work.
+/// Waits until the app has exited: the only task left for a supervisor that cannot work.
 pub(crate) fn wait_for_exit(app: AppId, interval: Duration) {
     while !has_exited(app) {
         thread::sleep(interval);
@@ -166,8 +166,8 @@ mod tests {
 
         drop(child.stdin.take());
         assert!(pidfd_is_ready(10));
-        waiting.join().unwrap();
         assert!(has_exited(app), "a zombie is not alive");
+        waiting.join().unwrap();
         child.wait().unwrap();
         assert!(has_exited(app));
         assert!(matches!(open(pid), Err(AppError::Exited)));

@@ -9,7 +9,7 @@ use rustix::process::{self, Pid, WaitId, WaitIdOptions};
 
 use crate::procfs::Stat;
 
-/// A wait that is not for exits passes over zombies, and fails where no other child is left.
+/// A wait for other events than exits skips zombies, and fails if no other child is left.
 const ALIVE: WaitIdOptions = WaitIdOptions::STOPPED
     .union(WaitIdOptions::NOHANG)
     .union(WaitIdOptions::NOWAIT);

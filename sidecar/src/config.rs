@@ -10,15 +10,15 @@ use crate::definition::{Arg, Drain};
 use crate::log::Verbosity;
 use crate::upstream::Upstream;
 
-/// What a supervisor has to do.
+/// The configuration of a supervisor.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) struct SupervisorConfig {
-    /// This very program, through which the agent is started.
+    /// This program, through which the agent is started.
     pub(crate) program: PathBuf,
     pub(crate) agent: PathBuf,
     pub(crate) args: Vec<Arg>,
     pub(crate) upstream: Upstream,
-    /// What the log calls the agent.
+    /// The name of the agent in the log.
     pub(crate) title: String,
     /// Whether the user most likely expects an agent for this process.
     pub(crate) is_expected: bool,
@@ -142,14 +142,6 @@ impl SupervisorConfig {
             app: AppId::parse(text("app")?).ok_or(ConfigError { name: "app" })?,
             lock: choice(&LOCKS, "lock", text("lock")?)?,
             info: info.collect(),
-        })
-    }
-
-    /// The agent's arguments, for an app at this URL.
-    pub(crate) fn agent_args<'a>(&'a self, url: &'a str) -> impl Iterator<Item = &'a OsStr> {
-        self.args.iter().map(move |arg| match arg {
-            Arg::Text(text) => text.as_os_str(),
-            Arg::AppUrl => OsStr::new(url),
         })
     }
 }

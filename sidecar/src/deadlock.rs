@@ -2,8 +2,8 @@
 //!
 //! An app that is process 1 of its container, or adopts orphans, has the supervisor for its child.
 //! If it then waits until no child is left, it waits for the supervisor, which waits for the app.
-//! No process can stand in for the supervisor there, as every one would be a child of the app in
-//! the end.
+//! No other process can take the supervisor's place there, because each would become a child of the
+//! app.
 
 use std::fs;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use rustix::process::{self, Pid};
 use crate::limits::{self, Moment};
 use crate::procfs::{self, Stat};
 
-/// What the app does, as far as it matters here.
+/// The activity of the app, as far as it matters here.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Activity {
     /// It has other children than the supervisor.
@@ -24,9 +24,9 @@ pub(crate) enum Activity {
         /// How often the thread went to sleep.
         sleeps: u64,
     },
-    /// It has none, and its only thread sleeps until something happens: it may wait for SIGCHLD.
+    /// It has none, and its only thread sleeps: it may wait for SIGCHLD.
     Sleeps { sleeps: u64 },
-    /// Anything else, or `/proc` does not tell.
+    /// Anything else, or `/proc` does not show it.
     Other,
 }
 
@@ -35,13 +35,13 @@ pub(crate) fn check(app: Pid) -> Activity {
     try_check(app).unwrap_or(Activity::Other)
 }
 
-/// Cheap things first: for most apps, this is one file of `/proc` a second.
+/// The cheap checks come first: for most apps, this reads one file of `/proc` a second.
 fn try_check(app: Pid) -> Option<Activity> {
     let own = process::getpid();
     if children(app, app)?.iter().any(|child| *child != own) {
         return Some(Activity::HasOthers);
     }
-    // Empty or 0 if the kernel does not tell, which it does for processes of the same user.
+    // Empty or 0 if the kernel does not report it, as it does for processes of the same user.
     let wait_channel = fs::read_to_string(format!("/proc/{app}/wchan")).unwrap_or_default();
     let stat = Stat::of(app).ok()?;
     if !stat.is_asleep() {
@@ -49,12 +49,12 @@ fn try_check(app: Pid) -> Option<Activity> {
     }
     let waits = wait_channel.starts_with("do_wait");
     let is_only_thread = stat.threads == 1;
-    // An app that has slept enough goes on by itself.
+    // An app in nanosleep(2) wakes by itself.
     if !waits && (!is_only_thread || wait_channel.contains("nanosleep")) {
         return None;
     }
-    // The list that came first is of the first thread's children, and may have had none because
-    // another child was just made.
+    // The first list has the children of the first thread only, and may have been empty because
+    // another child was just created.
     let others = fs::read_dir(format!("/proc/{app}/task"))
         .ok()?
         .map(|thread| {
@@ -87,7 +87,7 @@ fn children(app: Pid, thread: Pid) -> Option<Vec<Pid>> {
         .collect()
 }
 
-/// What speaks for a deadlock so far.
+/// The evidence of a deadlock so far.
 #[derive(Debug, Default)]
 pub(crate) struct Deadlock {
     /// Whether it listened at the last probe.
@@ -100,12 +100,12 @@ pub(crate) struct Deadlock {
 }
 
 impl Deadlock {
-    /// Takes in whether the app listens.
+    /// Records whether the app listens.
     pub(crate) fn probed(&mut self, listens: bool) {
         self.listens = listens;
     }
 
-    /// Takes in what the app does, and returns whether it waits for the supervisor.
+    /// Records what the app does, and returns whether it waits for the supervisor.
     pub(crate) fn observe(&mut self, activity: Activity, now: Moment) -> bool {
         let has_others = activity == Activity::HasOthers;
         self.had_others |= has_others;
@@ -124,7 +124,7 @@ impl Deadlock {
         now.saturating_sub(since) >= needed
     }
 
-    /// For how long this has to last. `None` if it does not speak for a deadlock.
+    /// For how long this has to last. `None` if it does not indicate a deadlock.
     fn needed(&self, activity: Activity) -> Option<Duration> {
         match activity {
             // A thread that sleeps in wait(2) has no other child to wait for. Other threads may be
@@ -133,7 +133,7 @@ impl Deadlock {
                 Some(limits::APP_WAIT_THRESHOLD)
             }
             // It may as well finish a request, or wait to start other children.
-            Activity::Sleeps { .. } if self.had_others_when_it_listened && !self.listens => {
+            Activity::Sleeps { .. } if self.had_others_when_it_listened => {
                 Some(limits::APP_SLEEP_THRESHOLD)
             }
             _ => None,

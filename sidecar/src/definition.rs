@@ -1,5 +1,5 @@
-//! The interface between this crate and a buildpack: what the buildpack says of its agent, and what
-//! it is asked.
+//! The interface between this crate and a buildpack: the questions to the buildpack, and its
+//! description of the agent.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -22,7 +22,7 @@ pub trait Sidecar {
     fn decide(&self, process: &Process<'_>) -> Decision;
 
     /// The address of the app in a process with this environment, for the status program. `None` if
-    /// the environment does not say.
+    /// the environment does not determine it.
     fn upstream(&self, environment: &Environment) -> Option<Upstream>;
 }
 
@@ -34,8 +34,8 @@ pub struct Process<'a> {
     /// The process type by the name of the launcher. `None` if the launcher was called by its own
     /// name, such as for a one-off command, or `/proc` is not readable.
     pub launcher_type: Option<&'a str>,
-    /// The directory of the layer that the exec.d program is in. `None` if the program cannot find
-    /// out.
+    /// The directory of the layer that the exec.d program is in. `None` if the program cannot determine
+    /// it.
     pub layer: Option<&'a Path>,
     /// Whether the process is the first of its container, or one that the first started as an init
     /// does.
@@ -66,7 +66,7 @@ pub struct Spec {
     pub environment: Environment,
     /// The address of the app. There is one agent for each address in a network namespace.
     pub upstream: Upstream,
-    /// What the log calls this agent beside the address of the app, such as its labels.
+    /// The name of this agent in the log, before the address of the app, such as its labels.
     pub title: String,
     /// Whether the agent starts only when the app listens. An agent for an app on another host
     /// starts at once in any case.
@@ -104,7 +104,7 @@ pub enum Drain {
 pub struct Hints {
     /// Why an agent usually exits soon after its start, again and again.
     pub quick_exits: &'static str,
-    /// How to see the agent's own output where [`Verbosity::Quiet`] drops it.
+    /// How to see the agent's own output if [`Verbosity::Quiet`] drops it.
     pub show_output: &'static str,
     /// How to change the address at which the app is expected.
     pub upstream: &'static str,
@@ -119,7 +119,7 @@ impl Hints {
     };
 }
 
-/// What is fixed for all processes of a sidecar.
+/// The constants of a sidecar.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Definition {
     pub(crate) name: &'static str,

@@ -1,5 +1,5 @@
-//! The supervisor's one thread: it waits for what happens, passes it to the state machine, and does
-//! what that answers.
+//! The supervisor's one thread: it waits for events, passes them to the state machine, and does the
+//! actions that this returns.
 
 use std::mem;
 use std::os::fd::AsFd as _;
@@ -27,7 +27,7 @@ use crate::status::Report;
 use crate::status::clients::Clients;
 use crate::upstream::Loopback;
 
-/// A supervisor at work.
+/// A running supervisor.
 pub(crate) struct EventLoop {
     definition: Definition,
     config: SupervisorConfig,
@@ -48,7 +48,7 @@ pub(crate) struct EventLoop {
 impl EventLoop {
     /// # Errors
     ///
-    /// The one of signalfd(2).
+    /// The error of signalfd(2).
     pub(crate) fn new(
         definition: Definition,
         config: SupervisorConfig,
@@ -85,7 +85,7 @@ impl EventLoop {
     ///
     /// # Errors
     ///
-    /// The one of poll(2).
+    /// The error of poll(2).
     pub(crate) fn run(mut self) -> Result<(), Errno> {
         if let Some(notice) = self.state.first_notice() {
             self.dispatch_action(Action::Log(Level::Debug, notice));
@@ -106,12 +106,12 @@ impl EventLoop {
             if self.signals.read() || mem::take(&mut self.shutdown_is_pending) {
                 self.dispatch(Event::ShutdownRequested);
             }
-            // At every wake, not only after SIGCHLD, which is not sent where it was ignored before
-            // this process was started.
+            // At every wake, not only after SIGCHLD, which is not sent if it was ignored before this
+            // process was started.
             self.check_agent();
             self.check_app();
             self.run_timers();
-            // Last, because anyone can connect, and as often as they like.
+            // Last, because any process can connect as often as it wants.
             self.serve_status();
         }
         Ok(())
@@ -121,7 +121,7 @@ impl EventLoop {
         self.started.elapsed()
     }
 
-    /// Passes an event to the state machine, and does what it answers.
+    /// Passes an event to the state machine, and does the actions that it returns.
     fn dispatch(&mut self, event: Event) {
         let mut next = Some(event);
         while let Some(event) = next.take() {
@@ -131,8 +131,8 @@ impl EventLoop {
         }
     }
 
-    /// Does one thing, and returns what came of it. No list of actions has two of those that
-    /// something comes of.
+    /// Does one action, and returns the event that follows from it. No list has two actions that
+    /// an event follows from.
     fn dispatch_action(&mut self, action: Action) -> Option<Event> {
         match action {
             Action::Log(level, notice) => {
@@ -180,8 +180,8 @@ impl EventLoop {
         }
     }
 
-    /// Waits until nothing of an earlier agent is left, zombies included, but not for what the
-    /// kernel does not let go of.
+    /// Waits until nothing of an earlier agent is left, zombies included, but no longer than the
+    /// kernel may take.
     fn end_orphans(&mut self) {
         const INTERVAL: Timespec = Timespec {
             tv_sec: 0,
@@ -193,8 +193,8 @@ impl EventLoop {
                 self.signals.as_fd(),
                 PollFlags::IN,
             )];
-            // Until a child exits, or a moment later: those that lost their parents by the kill are
-            // children of this process next.
+            // Until a child exits, or a moment later: processes that lost their parents by the kill
+            // become children of this process.
             let _ = rustix::event::poll(&mut descriptors, Some(&INTERVAL));
             self.shutdown_is_pending |= self.signals.read();
         }
@@ -274,7 +274,7 @@ impl EventLoop {
         self.check_app_waits();
     }
 
-    /// Checks whether the app waits for the supervisor, together with a probe where both are due.
+    /// Checks whether the app waits for the supervisor, together with a probe if both are due.
     fn check_app_waits(&mut self) {
         const SLACK: Duration = Duration::from_millis(20);
         let due = self.state.wake().check;
@@ -330,15 +330,14 @@ impl EventLoop {
         }
     }
 
-    /// Reports to a bounded number of clients. The next turn comes after signals, the app and
-    /// timers have had theirs.
+    /// Reports to a bounded number of clients. Signals, the app and timers come before the next ones.
     fn serve_status(&mut self) {
         if self.is_finished {
             return;
         }
         let mut report = None;
         for _ in 0..limits::CLIENTS_PER_TURN {
-            let Some(client) = self.clients.next(self.now(), limits::POLL_INTERVAL) else {
+            let Some(client) = self.clients.next(self.now()) else {
                 return;
             };
             if lock::peer(&client).is_some_and(lock::is_trusted) {
@@ -347,7 +346,7 @@ impl EventLoop {
             }
         }
         let next_turn = self.now() + limits::CLIENTS_INTERVAL;
-        self.clients.pause_until(next_turn);
+        self.clients.stop_accepting(next_turn);
     }
 
     fn report(&self) -> Report<'_> {

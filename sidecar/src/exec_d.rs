@@ -27,12 +27,12 @@ use crate::messages::Message;
 use crate::signals;
 use crate::stderr;
 
-/// Where the lifecycle puts a link to the launcher for each process of the image.
+/// The directory with a link to the launcher for each process of the image.
 const PROCESSES: &str = "/cnb/process";
 
-/// Plays the role. It succeeds in any case: any other exit status would abort the app's boot.
+/// Runs the exec.d program. It always succeeds: any other exit status would abort the app's boot.
 pub(crate) fn main<S: Sidecar>(sidecar: &S) -> ExitCode {
-    // A line to a log that has reached a file size limit is a SIGXFSZ, and would end the boot; a
+    // A write to a log that has reached a file size limit raises SIGXFSZ, and would end the boot; a
     // Ctrl-C is meant for the app. The supervisor inherits the mask, and the agent starts without
     // it.
     signals::block(&SigSet::all());
@@ -45,7 +45,7 @@ pub(crate) fn main<S: Sidecar>(sidecar: &S) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// Runs what may panic, which the panic hook reports.
+/// Runs a function that may panic, which the panic hook reports.
 fn catch_panics(role: impl FnOnce()) {
     let _ = panic::catch_unwind(AssertUnwindSafe(role));
 }
@@ -81,7 +81,7 @@ fn run<S: Sidecar>(sidecar: &S) {
     }
 }
 
-/// This program's full path: what the launcher called it by, or else what the kernel says.
+/// This program's full path: the one in its arguments, or else the kernel's.
 fn own_path(argv0: Option<OsString>) -> Option<PathBuf> {
     argv0
         .map(PathBuf::from)

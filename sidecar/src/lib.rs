@@ -50,7 +50,7 @@ use crate::messages::Message;
 /// | called | role |
 /// | --- | --- |
 /// | without arguments, by the launcher | the exec.d program: decides, and starts a supervisor |
-/// | by a link named `NAME-status` | asks the supervisor of this container how its agent is |
+/// | by a link named `NAME-status` | asks the supervisor of this container for the agent's state |
 /// | with arguments, by itself | the supervisor, and the step between the supervisor and the agent |
 ///
 /// The exit status is the one of the process. The exec.d program always returns success, because

@@ -41,7 +41,7 @@ pub(crate) const BACKOFF_RESET_AFTER: Duration = Duration::from_mins(1);
 pub(crate) const CRASH_LOOP_THRESHOLD: u32 = 5;
 /// The shortest interval between two log lines about a crash loop.
 pub(crate) const LOG_INTERVAL: Duration = Duration::from_mins(1);
-/// How long an agent has to run after a crash loop until the log says that it has recovered.
+/// How long an agent has to run after a crash loop until it is logged as recovered.
 pub(crate) const RECOVERED_AFTER: Duration = Duration::from_secs(30);
 
 /// How long the agent may take to exit after SIGTERM, once the app has exited.

@@ -1,8 +1,8 @@
 //! The lock that makes one supervisor for each app: the one that holds it runs the agent. Each of
 //! the others, which stand by, has a mark.
 //!
-//! The lock is a listening abstract Unix socket (unix(7)): it ends with its last holder however
-//! that ends, needs no file system, and is as wide as the network namespace, as the app's port is.
+//! The lock is a listening abstract Unix socket (unix(7)): it ends with its last holder in
+//! any case, needs no file system, and is as wide as the network namespace, as the app's port is.
 
 use std::fs;
 use std::io;

@@ -11,7 +11,7 @@ pub enum Level {
     Warning,
     /// A change of state that a user wants to see in the app's log.
     Info,
-    /// Why the program does what it does.
+    /// A reason or a detail.
     Debug,
 }
 
@@ -68,10 +68,10 @@ impl Verbosity {
     }
 }
 
-/// Writes the lines that the user asked to see.
+/// Writes the lines at the levels that the user wants.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Log {
-    /// What each line starts with, in brackets.
+    /// The start of each line, in brackets.
     name: &'static str,
     pub(crate) verbosity: Verbosity,
 }

@@ -1,5 +1,5 @@
-//! Every word of this crate to the user, for a person whose deploy has just failed: what happened,
-//! to what, and what to do now.
+//! All texts of this crate for the user, whose deploy may have just failed: what happened, to what,
+//! and what to do now.
 
 use std::fmt::{self, Display, Formatter};
 use std::time::Duration;
@@ -10,7 +10,7 @@ use crate::exit::Cause;
 use crate::log::Verbosity;
 use crate::state_machine::Notice;
 
-/// A message about a start, which no state machine decides.
+/// A message that does not come from the state machine.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) enum Message {
     AlreadySupervised { address: String },
@@ -80,7 +80,7 @@ impl Display for Message {
     }
 }
 
-/// What the log says of a notice of the state machine.
+/// The text of a notice of the state machine.
 pub(crate) struct NoticeText<'a> {
     pub(crate) notice: &'a Notice,
     pub(crate) config: &'a SupervisorConfig,

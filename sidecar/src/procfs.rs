@@ -76,7 +76,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn stat_is_parsed_whatever_the_program_is_called() {
+    fn stat_is_parsed_with_any_program_name() {
         let tail = "S 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 3 21 987654 23 24";
         let expected = Stat {
             state: 'S',

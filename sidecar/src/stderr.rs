@@ -1,9 +1,9 @@
 //! Standard error, which the app, the supervisor and the agent share.
 //!
-//! Its reader may stand still, so a line that cannot be written at once is
-//! dropped: the app's boot and the agent's restart matter more than our words. What is shared is
+//! Its reader may have stopped reading, so a line that cannot be written at once is dropped: the
+//! app's boot and the agent's restart matter more than the log. What is shared is
 //! the open file description (open(2)), its `O_NONBLOCK` included: that of the app is never
-//! changed, neither by the supervisor nor by the agent, where the kernel can open another one.
+//! changed, neither by the supervisor nor by the agent, if the kernel can open another one.
 
 use std::os::fd::{AsRawFd as _, BorrowedFd, OwnedFd};
 
@@ -14,7 +14,7 @@ use rustix::net::{self, SendFlags};
 use rustix::{stdio, termios};
 
 /// Makes this process and those that it starts use a description of their own that never waits, if
-/// the kernel can open one. Where it cannot, [`write()`] takes care of that by other means.
+/// the kernel can open one. If it cannot, [`write()`] avoids waiting by other means.
 pub(crate) fn take_own_description() {
     if let Some(own) = open_anew(stdio::stderr()) {
         let _ = stdio::dup2_stderr(&own);
@@ -22,11 +22,11 @@ pub(crate) fn take_own_description() {
 }
 
 /// Standard error for the agent, whose writes may wait, and which may change the flags: a
-/// description of its own, where the kernel can open one, or else the one that there is.
+/// description of its own if the kernel can open one, or else the existing one.
 ///
 /// # Errors
 ///
-/// The one of dup(2): no descriptor is left.
+/// The error of dup(2): no descriptor is left.
 pub(crate) fn for_agent() -> io::Result<OwnedFd> {
     let own = open_anew(stdio::stderr()).filter(|own| {
         fs::fcntl_getfl(own)
@@ -37,7 +37,7 @@ pub(crate) fn for_agent() -> io::Result<OwnedFd> {
 }
 
 /// A new description of the file behind a descriptor, for writing to its end without waiting.
-/// `None` where that is not possible or not the same: the kernel opens no socket anew; the file may
+/// `None` if that is not possible or not the same: the kernel cannot reopen a socket; the file may
 /// be another user's; and a regular file that is not open for appending has its position in the
 /// description, without which one would overwrite what the other has written (`O_NONBLOCK` means
 /// nothing to a regular file).
@@ -97,7 +97,7 @@ fn write_at_once(descriptor: BorrowedFd<'_>, line: &[u8]) {
     }
 }
 
-/// Writes as much as `poll` says there is room for: to a pipe a whole line, to a terminal no more
+/// Writes as much as `poll` reports room for: to a pipe a whole line, to a terminal no more
 /// than a byte.
 fn write_where_there_is_room(descriptor: BorrowedFd<'_>, line: &[u8]) {
     let piece = if termios::isatty(descriptor) {

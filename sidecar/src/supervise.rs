@@ -1,4 +1,4 @@
-//! The supervisor's start: detaches itself from what started it, then runs the event loop.
+//! The supervisor's start: it detaches itself from its parent, then runs the event loop.
 
 use std::ffi::OsString;
 use std::fs;
@@ -48,14 +48,14 @@ pub(crate) fn run(definition: Definition, arguments: &[OsString]) -> ExitCode {
 /// Leaves the terminal and the process group of the app, and its directory, which may be unmounted;
 /// adopts the agent's orphans.
 fn detach() {
-    // Each for itself: one that is refused does not keep the others from being done.
+    // Independent of each other: one that is refused does not prevent the others.
     let _ = process::setsid();
     let _ = process::set_child_subreaper(Some(process::getpid()));
     let _ = process::chdir("/");
 }
 
-/// Closes everything but standard input, output and error: who started the app may have left
-/// something open in it, such as the write end of a pipe whose reader waits for its end.
+/// Closes all descriptors except standard input, output and error: the parent of the app may have
+/// left one open in it, such as the write end of a pipe whose reader waits for its end.
 fn close_inherited_descriptors() {
     const FIRST: i32 = 3;
     let listed: Option<Vec<i32>> = fs::read_dir("/proc/self/fd").ok().map(|entries| {
@@ -63,7 +63,7 @@ fn close_inherited_descriptors() {
             .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
             .collect()
     });
-    // Without /proc, the numbers that are likely.
+    // Without /proc, the numbers that are likely to be open.
     let open = listed.unwrap_or_else(|| (FIRST..1024).collect());
     for descriptor in open.into_iter().filter(|descriptor| *descriptor >= FIRST) {
         let _ = nix::unistd::close(descriptor); // EBADF: the directory's own, closed since.

@@ -10,12 +10,12 @@ use std::num::NonZeroU16;
 pub struct Upstream {
     pub(crate) host: Host,
     pub(crate) port: NonZeroU16,
-    /// The URL that the user asked for. `None` for a port of this host, whose loopback address is
+    /// The URL that the user set. `None` for a port of this host, whose loopback address is
     /// known when the app listens.
     url: Option<String>,
 }
 
-/// A host, as far as it matters for finding out whether something listens there.
+/// A host, as far as it matters for probing whether something listens there.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) enum Host {
     /// This host, by an address of its own: a loopback or the unspecified address.
@@ -67,7 +67,7 @@ impl Upstream {
     ///
     /// # Errors
     ///
-    /// The first thing that is wrong with it.
+    /// The first fault of it.
     pub fn from_url(value: &OsStr) -> Result<Self, UrlError> {
         let url = value.to_str().ok_or(UrlError::NotPlainText)?.trim();
         parse_url(url)
@@ -93,7 +93,7 @@ impl Upstream {
         }
     }
 
-    /// Whether the app is on another host, where this host cannot see whether it listens.
+    /// Whether the app is on another host: this one cannot see whether it listens there.
     pub(crate) fn is_remote(&self) -> bool {
         matches!(self.host, Host::Remote(_))
     }
@@ -125,8 +125,8 @@ impl Display for Upstream {
     }
 }
 
-/// A URL, or something that was meant as one, without what may be credentials in it: everything
-/// between the scheme and the last `@`, and the query.
+/// A URL, or a malformed one, without the parts that may be credentials: everything between the
+/// scheme and the last `@`, and the query.
 #[must_use]
 pub fn redacted(url: &str) -> String {
     let (scheme, rest) = match url.split_once("://") {
@@ -145,8 +145,8 @@ pub fn redacted(url: &str) -> String {
 
 /// Takes host and port from a URL (RFC 3986).
 fn parse_url(url: &str) -> Result<Upstream, UrlError> {
-    // Everything else has to be percent-encoded (RFC 3986, section 2); it would also spoil a log
-    // line or `ps`.
+    // Other characters have to be percent-encoded (RFC 3986, section 2); they would also garble a
+    // log line or `ps`.
     if url.contains(|character: char| character.is_whitespace() || character.is_control()) {
         return Err(UrlError::NotPlainText);
     }
@@ -156,8 +156,8 @@ fn parse_url(url: &str) -> Result<Upstream, UrlError> {
         "https" => 443,
         _ => return Err(UrlError::Scheme),
     };
-    // Wherever it is: a password may have a slash in it that should be percent-encoded, and
-    // redaction goes by the last one.
+    // At any place: a password may have a slash in it that should be percent-encoded, and redaction
+    // uses the last one.
     if rest.contains('@') {
         return Err(UrlError::UserInfo);
     }
@@ -288,7 +288,7 @@ mod tests {
             ("http://10.0.0.1:8080", remote("10.0.0.1"), 8080),
         ] {
             let upstream = Upstream::from_url(OsStr::new(url)).expect(url);
-            assert_eq!(upstream.url(Loopback::V6), url, "what the user wrote");
+            assert_eq!(upstream.url(Loopback::V6), url, "as the user wrote it");
             assert_eq!((upstream.host, upstream.port.get()), (host, port), "{url}");
         }
     }

@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::PathBuf;
 
-use sidecar::{Drain, Environment, Upstream, UrlError, Verbosity};
+use sidecar::{Drain, Environment, Upstream, Verbosity};
 
 use super::*;
 use crate::settings::tests::{environment, with_bytes};
@@ -82,11 +82,14 @@ impl Case {
         self.decide_with(&|_| (self.binding)())
     }
 
+    /// Asserts that the process gets no agent, with this level and part of the only line in the log.
     #[track_caller]
-    fn assert_skipped(&self, log: &[LogEntry]) {
-        let decision = self.decide();
-        assert_eq!(decision.start, None, "{:?}", self.environment);
-        assert_eq!(decision.log, log, "{:?}", self.environment);
+    fn assert_skipped(&self, level: Level, reason: &str) {
+        let Decision { start, log, .. } = self.decide();
+        assert_eq!(start, None, "{:?}", self.environment);
+        assert_eq!(log.len(), 1, "{log:?}");
+        assert_eq!(log[0].level, level, "{log:?}");
+        assert!(log[0].text.contains(reason), "{log:?}");
     }
 
     /// The agent of a case that has to have one, and the log above the level of details.
@@ -97,21 +100,6 @@ impl Case {
         log.retain(|entry| entry.level < Level::Debug);
         (spec, log)
     }
-}
-
-fn one_off(process_type: &str) -> Message {
-    let process_type = Some(process_type.to_owned());
-    Message::OneOff { process_type }
-}
-
-fn no_labels(variable: &str) -> Message {
-    let variable_of_type = variable.to_owned();
-    Message::NoLabels { variable_of_type }
-}
-
-fn no_agent() -> Message {
-    let path = PathBuf::from("/layers/agent/libexec/backplane");
-    Message::NoAgent { path }
 }
 
 #[test]
@@ -202,35 +190,41 @@ fn process_type_is_the_stated_one_else_the_dynos_else_the_launchers() {
 
 #[test]
 fn process_that_is_no_server_is_skipped_silently() {
-    let not_allowed = |process_type: Option<&str>| Message::NotAllowedType {
-        process_type: process_type.map(str::to_owned),
-    };
-    let ignored = || Message::IgnoredType {
-        process_type: "web".to_owned(),
-    };
     for (changes, reason) in [
-        (&[("BACKPLANE_DISABLED", "1")][..], Message::Disabled),
-        (&[ignore("worker web")], ignored()),
-        (&[ignore("web"), allow("web")], ignored()),
-        (&[allow("www")], not_allowed(Some("web"))),
-        (&[allow("webs,we")], not_allowed(Some("web"))),
-        (&[allow("web"), of_type("run")], not_allowed(Some("run"))),
-        (&[allow("web"), NO_TYPE], not_allowed(None)),
-        (&[of_type("run")], one_off("run")),
-        (&[of_type("release")], one_off("release")),
-        (&[of_type("scheduler"), NO_TOKEN], one_off("scheduler")),
-        (&[TEST_RUN], Message::TestRun),
-        (&[NO_TYPE], Message::OneOff { process_type: None }),
+        (
+            &[("BACKPLANE_DISABLED", "1")][..],
+            "BACKPLANE_DISABLED is set",
+        ),
+        (
+            &[ignore("worker web")],
+            "its type (web) is in BACKPLANE_IGNORE",
+        ),
+        (&[ignore("web"), allow("web")], "is in BACKPLANE_IGNORE"),
+        (
+            &[allow("www")],
+            "its type (web) is not in BACKPLANE_PROCESS_ALLOW",
+        ),
+        (&[allow("webs,we")], "is not in BACKPLANE_PROCESS_ALLOW"),
+        (&[allow("web"), of_type("run")], "its type (run) is not in"),
+        (
+            &[allow("web"), NO_TYPE],
+            "its type is unknown, and only the types in",
+        ),
+        (&[of_type("run")], "run is a one-off type"),
+        (&[of_type("release")], "release is a one-off type"),
+        (
+            &[of_type("scheduler"), NO_TOKEN],
+            "scheduler is a one-off type",
+        ),
+        (&[TEST_RUN], "this is a test run"),
+        (&[NO_TYPE], "it has no process type"),
     ] {
+        with(changes).assert_skipped(Level::Debug, reason);
         // Not even a malformed setting is reported.
-        let decision = with(&[changes, &[("BACKPLANE_LOG", "loud")]].concat()).decide();
-        assert_eq!(decision.start, None, "{changes:?}");
-        let [problem, found] = &decision.log[..] else {
-            panic!("{:?}", decision.log);
-        };
-        assert_eq!(found, &LogEntry::debug(reason));
-        assert!(problem.text.starts_with("BACKPLANE_LOG"), "{problem:?}");
-        assert_eq!(problem.level, Level::Debug);
+        let malformed = ("BACKPLANE_LOG", "loud");
+        let log = with(&[changes, &[malformed]].concat()).decide().log;
+        assert!(log[0].text.starts_with("BACKPLANE_LOG"), "{log:?}");
+        assert_eq!(log[0].level, Level::Debug);
     }
     let (_, log) = with(&[("BACKPLANE_LOG", "loud")]).started();
     assert_eq!(log[0].level, Level::Warning);
@@ -265,11 +259,11 @@ fn unknown_type_is_reported_if_it_looks_like_a_server() {
             binding,
             ..with(&[&[NO_TYPE], changes].concat())
         };
-        case.assert_skipped(&[if is_reported {
-            LogEntry::info(Message::UnknownType)
+        if is_reported {
+            case.assert_skipped(Level::Info, "set BACKPLANE_PROCESS_TYPE");
         } else {
-            LogEntry::debug(Message::OneOff { process_type: None })
-        }]);
+            case.assert_skipped(Level::Debug, "it has no process type");
+        }
     }
 }
 
@@ -285,28 +279,27 @@ fn skips_warn_for_web_www_and_types_on_the_allow_list_only() {
     ] {
         let kind = [of_type(process_type), allow(allowed)];
         assert_eq!(with(&kind).started().0.is_expected, is_expected);
-        let log = |message| {
-            if is_expected {
-                [LogEntry::warning(message)]
-            } else {
-                [LogEntry::debug(message)]
-            }
+        let level = if is_expected {
+            Level::Warning
+        } else {
+            Level::Debug
         };
-        for missing in [NO_TOKEN, NO_LABELS, NO_PORT] {
-            let log = with(&[kind[0], kind[1], missing]).decide().log;
-            let level = log[0].level;
-            assert_eq!(level == Level::Warning, is_expected, "{log:?}");
+        let variable = labels::variable_of_type(process_type);
+        for (missing, reason) in [
+            (NO_TOKEN, "it has no token"),
+            (
+                NO_LABELS,
+                &format!("Set BACKPLANE_LABELS or {variable}, for"),
+            ),
+            (NO_PORT, "neither PORT nor BACKPLANE_PROXY_URL"),
+        ] {
+            with(&[kind[0], kind[1], missing]).assert_skipped(level, reason);
         }
-        let case = Case {
-            is_installed: false,
-            ..with(&kind)
-        };
-        case.assert_skipped(&log(no_agent()));
-        let case = Case {
-            layer: None,
-            ..with(&kind)
-        };
-        case.assert_skipped(&log(Message::UnknownLayer));
+        let mut case = with(&kind);
+        case.is_installed = false;
+        case.assert_skipped(level, "/layers/agent/libexec/backplane is missing");
+        case.layer = None;
+        case.assert_skipped(level, "cannot find its own directory");
     }
 }
 
@@ -322,28 +315,22 @@ fn rules_are_tried_in_their_order() {
         NO_LABELS,
         NO_PORT,
     ];
-    let process_type = || "web".to_owned();
-    let not_allowed = Message::NotAllowedType {
-        process_type: Some(process_type()),
-    };
-    let expected = [
-        LogEntry::debug(Message::Disabled),
-        LogEntry::debug(Message::IgnoredType {
-            process_type: process_type(),
-        }),
-        LogEntry::debug(not_allowed),
-        LogEntry::debug(Message::TestRun),
-        LogEntry::warning(Message::NoToken),
-        LogEntry::warning(no_labels("BACKPLANE_LABELS_WEB")),
-        LogEntry::warning(Message::NoUpstream),
-        LogEntry::warning(no_agent()),
-    ];
-    for (repaired, reason) in expected.into_iter().enumerate() {
-        let case = Case {
-            is_installed: false,
-            ..with(&everything[repaired..])
-        };
-        case.assert_skipped(&[reason]);
+    for (repaired, (level, reason)) in [
+        (Level::Debug, "BACKPLANE_DISABLED"),
+        (Level::Debug, "BACKPLANE_IGNORE_PROCESS_TYPE"),
+        (Level::Debug, "BACKPLANE_PROCESS_ALLOW"),
+        (Level::Debug, "HEROKU_TEST_RUN_ID"),
+        (Level::Warning, "BACKPLANE_TOKEN"),
+        (Level::Warning, "BACKPLANE_LABELS_WEB"),
+        (Level::Warning, "PORT"),
+        (Level::Warning, "libexec/backplane"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let mut case = with(&everything[repaired..]);
+        case.is_installed = false;
+        case.assert_skipped(level, reason);
     }
 }
 
@@ -366,8 +353,7 @@ fn labels_are_joined() {
         assert_eq!(with(changes).started().0.title, expected, "{changes:?}");
     }
     // The mark of Heroku alone is no label.
-    let reason = LogEntry::warning(no_labels("BACKPLANE_LABELS_WEB"));
-    with(&[NO_LABELS, dyno]).assert_skipped(&[reason]);
+    with(&[NO_LABELS, dyno]).assert_skipped(Level::Warning, "it has no labels");
     let (spec, log) = with(&[("BACKPLANE_LABELS", "blue,a=b")]).started();
     assert_eq!(spec.title, "blue,a=b");
     let label = "blue".to_owned();
@@ -380,36 +366,22 @@ fn labels_are_joined() {
 #[test]
 fn malformed_labels_and_upstreams_are_warned_of_and_skipped_for_every_type() {
     for process_type in ["web", "worker"] {
-        let label = || "-x".to_owned();
         for (name, value, reason) in [
-            (
-                "BACKPLANE_LABELS",
-                "a=b,-x",
-                Message::LabelStartsWithDash { label: label() },
-            ),
+            ("BACKPLANE_LABELS", "a=b,-x", "the label '-x' starts with"),
             (
                 &labels::variable_of_type(process_type),
                 "-x",
-                Message::LabelStartsWithDash { label: label() },
+                "the label '-x' starts with",
             ),
-            (
-                "PORT",
-                "80 80",
-                Message::MalformedPort {
-                    value: "80 80".to_owned(),
-                },
-            ),
+            ("PORT", "80 80", "PORT is '80 80'"),
             (
                 "BACKPLANE_PROXY_URL",
                 "ftp://me:secret@app",
-                Message::MalformedProxyUrl {
-                    url: "ftp://***@app".to_owned(),
-                    error: UrlError::Scheme,
-                },
+                "is 'ftp://***@app', but it must start",
             ),
         ] {
             let case = with(&[of_type(process_type), (name, value)]);
-            case.assert_skipped(&[LogEntry::warning(reason)]);
+            case.assert_skipped(Level::Warning, reason);
         }
     }
 }

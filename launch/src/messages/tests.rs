@@ -38,74 +38,72 @@ fn every_message() -> Vec<(&'static str, Message)> {
 }
 
 fn messages() -> Vec<Message> {
+    let text = str::to_owned;
+    let process_type = |name: &str| Some(name.to_owned());
     let mut messages = vec![
         Message::MalformedSetting {
             name: "BACKPLANE_DRAIN",
-            value: "sotp".to_owned(),
+            value: text("sotp"),
             wanted: vec!["keep", "stop"],
             taken: "keep",
         },
         Message::Disabled,
         Message::IgnoredType {
-            process_type: "worker".to_owned(),
+            process_type: text("worker"),
         },
         Message::NotAllowedType {
-            process_type: Some("worker".to_owned()),
+            process_type: process_type("worker"),
         },
         Message::NotAllowedType { process_type: None },
         Message::OneOff {
-            process_type: Some("release".to_owned()),
+            process_type: process_type("release"),
         },
         Message::OneOff { process_type: None },
         Message::TestRun,
         Message::UnknownType,
         Message::BindingUnreadable {
             path: PathBuf::from("/bindings/backplane/token"),
-            error: "Permission denied (os error 13)".to_owned(),
+            error: text("Permission denied (os error 13)"),
         },
         Message::NoToken,
         Message::NoLabels {
-            variable_of_type: "BACKPLANE_LABELS_WEB".to_owned(),
+            variable_of_type: text("BACKPLANE_LABELS_WEB"),
         },
-        Message::LabelStartsWithDash {
-            label: "-v".to_owned(),
-        },
+        Message::LabelStartsWithDash { label: text("-v") },
         Message::LabelWithControlCharacter {
-            label: "app=shop\nb".to_owned(),
+            label: text("app=shop\nb"),
         },
         Message::LabelNotUtf8 {
-            label: "app=\u{fffd}".to_owned(),
+            label: text("app=\u{fffd}"),
         },
         Message::LabelWithoutValue {
-            label: "shop".to_owned(),
+            label: text("shop"),
         },
         Message::NoUpstream,
         Message::MalformedPort {
-            value: "eighty".to_owned(),
+            value: text("eighty"),
         },
     ];
-    messages.extend(
-        [
-            UrlError::NotPlainText,
-            UrlError::Scheme,
-            UrlError::UserInfo,
-            UrlError::Host,
-            UrlError::Port,
-        ]
-        .map(|error| Message::MalformedProxyUrl {
-            url: "127.0.0.1:3000".to_owned(),
-            error,
-        }),
-    );
+    let errors = [
+        UrlError::NotPlainText,
+        UrlError::Scheme,
+        UrlError::UserInfo,
+        UrlError::Host,
+        UrlError::Port,
+    ];
+    messages.extend(errors.map(|error| Message::MalformedProxyUrl {
+        url: text("127.0.0.1:3000"),
+        error,
+    }));
     messages.extend([
         Message::UnknownLayer,
         Message::NoAgent {
             path: PathBuf::from("/layers/backplane_agent/agent/libexec/backplane"),
         },
         Message::Starting {
-            process_type: "web".to_owned(),
-            labels: "app=shop".to_owned(),
-            upstream: "port 8080".to_owned(),
+            process_type: text("web"),
+            labels: text("app=shop"),
+            upstream: text("port 8080"),
         },
     ]);
     messages

@@ -37,7 +37,7 @@ fn launcher_reads_descriptor_3_to_its_end_at_once_and_nothing_else_is_kept_open(
     layer.redirections = "3>\"$3\" 7>\"$7\"".to_owned();
     layer.prelude = format!(
         "mkfifo '{0}/three' '{0}/seven'; set -- \"$1\" '' '{0}/three' '' '' '' '{0}/seven'
-         cat \"$3\" >'{0}/said' & cat \"$7\" & ",
+         cat \"$3\" >'{0}/exported' & cat \"$7\" & ",
         layer.path().display()
     );
     layer.redirections += "; wait";
@@ -47,8 +47,8 @@ fn launcher_reads_descriptor_3_to_its_end_at_once_and_nothing_else_is_kept_open(
         (layer.output() == "booted\n").then_some(())
     });
     app.agent(1);
-    let said = std::fs::read(layer.path().join("said")).unwrap();
-    assert_eq!(said, b"", "nothing is exported into the app");
+    let exported = std::fs::read(layer.path().join("exported")).unwrap();
+    assert_eq!(exported, b"", "nothing is exported into the app");
     app.finish();
 }
 
@@ -130,7 +130,7 @@ fn boot_goes_on_silently_where_no_agent_is_wanted() {
 }
 
 #[test]
-fn unknown_type_is_told_to_whom_an_init_starts_for_requests() {
+fn unknown_type_is_logged_for_servers_that_an_init_starts() {
     for (init, is_main) in [
         // tini, dumb-init and the like; one that starts a shell; a supervisor for each service, as of s6 and runit.
         (r#"sh -c '"$@"; :' init"#, true),
@@ -164,8 +164,8 @@ fn unknown_type_is_told_to_whom_an_init_starts_for_requests() {
                 .unwrap();
             assert_eq!(output.stdout, b"booted\n", "{init}");
             let log = String::from_utf8_lossy(&output.stderr);
-            let is_told = log.contains("set BACKPLANE_PROCESS_TYPE");
-            assert_eq!(is_told, expected, "{init} {port}: {log}");
+            let is_logged = log.contains("set BACKPLANE_PROCESS_TYPE");
+            assert_eq!(is_logged, expected, "{init} {port}: {log}");
             assert_eq!(log.lines().count(), usize::from(expected), "{log}");
         }
     }
@@ -251,7 +251,7 @@ fn boot_goes_on_with_standard_error_closed() {
 }
 
 #[test]
-fn boot_and_restarts_go_on_with_a_standard_error_that_nobody_reads() {
+fn boot_and_restarts_go_on_with_a_standard_error_that_is_not_read() {
     type Stderr = (Option<PipeReader>, OwnedFd);
     let stderrs: [fn() -> Stderr; 3] = [
         || {
@@ -310,7 +310,7 @@ fn program_called_by_a_relative_path_finds_its_layer() {
     app.finish();
 }
 
-/// What runs the exec.d program where no file may grow: a write to one is a SIGXFSZ.
+/// A command that runs the exec.d program with a file size limit of 0: a write to a file raises SIGXFSZ.
 const NO_FILE_MAY_GROW: &str = "sh -c 'ulimit -f 0; exec \"$0\"'";
 
 #[test]
@@ -426,7 +426,7 @@ exec sleep",
 }
 
 #[test]
-fn log_that_is_not_open_for_appending_holds_what_app_and_supervisor_wrote() {
+fn log_that_is_not_open_for_appending_has_the_lines_of_app_and_supervisor() {
     let (_listener, port) = listen("127.0.0.1");
     let noisy = PATIENT_AGENT.replace("exec sleep", "echo of the agent >&2\nexec sleep");
     let layer = Layer::new(&noisy, port);

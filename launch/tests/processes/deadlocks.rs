@@ -123,7 +123,7 @@ fn app_that_waits_for_all_its_children_ends_as_without_a_supervisor() {
 #[test]
 fn app_without_other_children_that_finishes_a_request_keeps_its_agent() {
     let layer = Layer::new(PATIENT_AGENT, free_port());
-    // Once by a sleep that ends by itself, once in a wait for what comes from elsewhere.
+    // First in a sleep that ends by itself, then in a wait for input.
     let script = "pipe(my $never, my $writer); listener();
         $SIG{TERM} = sub { close $listener; sleep 3; vec(my $set = '', fileno $never, 1) = 1; select($set, undef, undef, 4); exit 7 };
         1 while $listener->accept; sleep while 1";

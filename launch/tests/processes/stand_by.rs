@@ -107,7 +107,7 @@ fn process_that_stands_by_has_an_agent_soon_after_the_holders_end() {
 }
 
 #[test]
-fn process_that_listens_has_the_agent_whichever_was_started_first() {
+fn process_that_listens_has_the_agent_in_any_order_of_starts() {
     for workers in [1, 3] {
         let socket = bound(0);
         let port = port_of(&socket);

@@ -67,7 +67,7 @@ fn status_follows_the_agent() {
 }
 
 #[test]
-fn clients_that_say_nothing_or_come_all_at_once_change_nothing() {
+fn silent_and_simultaneous_clients_change_nothing() {
     let (_listener, port) = listen("127.0.0.1");
     let layer = Layer::new(PATIENT_AGENT, port);
     let app = layer.launch();
@@ -120,7 +120,7 @@ fn address_of(port: u16) -> SocketAddr {
     SocketAddr::from_abstract_name(format!("backplane/localhost:{port}")).unwrap()
 }
 
-/// Ends the flood when a test ends, however it ends.
+/// Ends the flood when the test ends, even by a panic.
 struct Flood<'a>(&'a AtomicBool);
 
 impl Drop for Flood<'_> {
@@ -172,7 +172,7 @@ fn processor_ticks(pid: u32) -> u64 {
     fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap()
 }
 
-/// Runs `backplane-status`, which has to exit in time, whatever it reads.
+/// Runs `backplane-status`, which has to exit in time.
 fn bounded(mut status: Command) -> Output {
     let started = Instant::now();
     let child = status
@@ -188,7 +188,7 @@ fn bounded(mut status: Command) -> Output {
 }
 
 #[test]
-fn status_ends_in_time_whatever_holds_the_lock() {
+fn status_exits_in_time_with_any_holder_of_the_lock() {
     let layer = Layer::new(PATIENT_AGENT, free_port());
     let holder = |behavior: fn(UnixStream)| {
         let port = free_port();
@@ -244,7 +244,7 @@ fn status_ends_in_time_whatever_holds_the_lock() {
 
 #[test]
 #[ignore = "needs root, to be two users; script/test runs it for root"]
-fn supervisor_and_status_believe_their_own_user_and_root_only() {
+fn supervisor_and_status_trust_their_own_user_and_root_only() {
     const NOBODY: u32 = 65_534;
     for (of_supervisor, of_status, expected) in [
         (NOBODY, NOBODY, 0),
@@ -279,7 +279,7 @@ fn supervisor_and_status_believe_their_own_user_and_root_only() {
 }
 
 #[test]
-fn status_of_labels_of_any_length_is_told() {
+fn status_of_labels_of_any_length_is_reported() {
     let (_listener, port) = listen("127.0.0.1");
     let mut layer = Layer::new(PATIENT_AGENT, port);
     layer.set("BACKPLANE_LABELS", &format!("app={}", "x".repeat(100_000)));

@@ -16,8 +16,8 @@ use crate::log::{Level, Log};
 use crate::messages::Message;
 use crate::upstream::{Host, Loopback};
 
-/// By which loopback address the host can be reached through these listeners, if by any. IPv4 comes
-/// first: containers often have no `::1`.
+/// The loopback address by which the host can be reached through these listeners. IPv4 comes first:
+/// containers often have no `::1`.
 fn reachable_by(host: &Host, listeners: &[Listener]) -> Option<Loopback> {
     let serves = |address: IpAddr| listeners.iter().any(|listener| listener.serves(address));
     match host {
@@ -27,7 +27,7 @@ fn reachable_by(host: &Host, listeners: &[Listener]) -> Option<Loopback> {
         }),
         Host::Localhost if serves(IpAddr::V4(Ipv4Addr::LOCALHOST)) => Some(Loopback::V4),
         Host::Localhost if serves(IpAddr::V6(Ipv6Addr::LOCALHOST)) => Some(Loopback::V6),
-        // The kernel of this host knows nothing of others.
+        // The kernel of this host does not know the sockets of others.
         Host::Localhost | Host::Remote(_) => None,
     }
 }
@@ -37,7 +37,7 @@ fn reachable_by(host: &Host, listeners: &[Listener]) -> Option<Loopback> {
 pub(crate) enum PortProbe {
     /// The kernel answers questions over netlink.
     Netlink(SockDiag),
-    /// It does not, as under gVisor, but shows tables.
+    /// It does not, such as under gVisor, but shows tables.
     ProcNet,
     /// It does neither.
     Unavailable,

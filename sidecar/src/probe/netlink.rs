@@ -199,11 +199,14 @@ mod tests {
         let mut socket = [0; ANSWER];
         socket[..2].copy_from_slice(&[AF_INET, TCP_LISTEN]);
         socket[8..12].copy_from_slice(&[127, 0, 0, 1]);
+        let mut connection = socket;
+        connection[1] = 1;
         let refused = (-13_i32).to_ne_bytes();
         for (part, expected) in [
             (message(NLMSG_DONE, 7, &[0; 4]), Ok((true, 0))),
             (message(SOCK_DIAG_BY_FAMILY, 7, &socket), Ok((false, 1))),
             (message(SOCK_DIAG_BY_FAMILY, 6, &socket), Ok((false, 0))),
+            (message(SOCK_DIAG_BY_FAMILY, 7, &connection), Ok((false, 0))),
             (message(NLMSG_DONE, 6, &[0; 4]), Ok((false, 0))),
             (message(NLMSG_ERROR, 7, &refused), Err(Some(13))),
             (message(NLMSG_DONE, 7, &refused), Err(Some(13))),

@@ -1,5 +1,5 @@
 //! The kernel's listening TCP sockets by `/proc/net/tcp` and `tcp6` (`proc_pid_net(5)`): slower,
-//! and without `IPV6_V6ONLY`, but available where netlink is refused.
+//! and without `IPV6_V6ONLY`, but available if netlink is refused.
 
 use std::fs;
 use std::io;

@@ -1,14 +1,14 @@
-//! How long to wait before the agent is started again.
+//! The delay before a restart of the agent.
 
 use std::time::Duration;
 
 use crate::limits;
 use crate::random;
 
-/// A random share, so that many supervisors whose agents fail at the same moment do not come back
-/// at the same moment.
+/// A random share, so that agents of many supervisors that fail at the same moment do not restart at
+/// the same moment.
 ///
-/// In 65536ths, as numbers with a fraction would add a tenth to what our own code weighs in every
+/// In 65536ths, because floating-point code would add a tenth to the size of our own code in every
 /// image.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) struct Jitter(u16);

@@ -1,4 +1,4 @@
-//! What goes in and out of the state machine.
+//! Inputs and outputs of the state machine.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use crate::limits::Moment;
 use crate::log::Level;
 use crate::upstream::Loopback;
 
-/// What happens.
+/// An event from outside.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) enum Event {
     /// A probe found that the app listens, reachable by this address, or does not.
@@ -21,32 +21,32 @@ pub(crate) enum Event {
     LockTried {
         is_taken: bool,
     },
-    /// The agent's process was made, for the app at this address.
+    /// The agent's process was created, for the app at this address.
     AgentStarted(Loopback),
     /// The agent has ended and is not reaped yet, or could not be started. It is repeated at each
     /// change of a child until the answer is [`Action::Reap`].
     AgentExited {
         exit: Exit,
-        /// Whether processes are alive that it has started, or that those have.
+        /// Whether processes below it are alive.
         others_live: bool,
         jitter: Jitter,
     },
     /// SIGTERM to the supervisor.
     ShutdownRequested,
     AppExited,
-    /// What the app does, which has the supervisor for its child.
+    /// The activity of an app that has the supervisor for its child.
     AppChecked(Activity),
     /// The moment of [`Wake::timer`] has come.
     TimerExpired,
 }
 
-/// What the event loop is to do.
+/// A task for the event loop.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) enum Action {
     Log(Level, Notice),
     /// Try to take the lock. The answer is [`Event::LockTried`].
     TryLock,
-    /// Let others have the lock.
+    /// Release the lock for others.
     ReleaseLock,
     /// Start the agent, for the app at this address.
     Start(Loopback),
@@ -60,7 +60,7 @@ pub(crate) enum Action {
     Finish,
 }
 
-/// What a user may want to know.
+/// An occurrence that a user may want to know.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) enum Notice {
     WaitingForApp,

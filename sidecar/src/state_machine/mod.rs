@@ -1,5 +1,5 @@
-//! The supervisor's decisions: a state machine without any I/O. The event loop passes what happens,
-//! and does what it answers.
+//! The supervisor's decisions: a state machine without any I/O. The event loop passes events to it,
+//! and does the actions that it returns.
 
 mod backoff;
 mod events;
@@ -24,16 +24,16 @@ enum State {
     /// Another supervisor holds the lock.
     StandingBy {
         try_at: Moment,
-        /// It has let others have the lock.
+        /// It has released the lock for others.
         has_yielded: bool,
     },
     /// The app does not listen yet, or no longer; there is no agent.
     Waiting {
-        /// The log says at the level of details that it takes longer than most boots do.
+        /// It was logged at the level of details that this takes longer than most boots do.
         is_slow: bool,
-        /// The log says that it takes longer than any boot does.
+        /// It was logged that this takes longer than any boot does.
         is_late: bool,
-        /// That another process listens is no reason any more to let others have the lock: they had
+        /// That another process listens is no longer a reason to release the lock: others could have
         /// it, and did not keep it.
         insists: bool,
     },
@@ -46,7 +46,7 @@ enum State {
     },
     /// The agent was asked to exit because the app no longer listens.
     Draining {
-        /// Until when the processes that it has started may go on after it.
+        /// When the processes that it has started are killed if they outlive it.
         kill_at: Option<Moment>,
     },
     /// The agent has exited and is started again at this moment.
@@ -127,12 +127,12 @@ impl StateMachine {
         self
     }
 
-    /// What there is to log before anything happens.
+    /// The notice to log before the first event.
     pub(crate) fn first_notice(&self) -> Option<Notice> {
         matches!(self.state, State::Waiting { .. }).then_some(Notice::WaitingForApp)
     }
 
-    /// Whether it matters whose the listener is.
+    /// Whether it matters which process listens.
     pub(crate) fn may_yield(&self) -> bool {
         matches!(self.state, State::Waiting { insists: false, .. })
     }
@@ -155,8 +155,8 @@ impl StateMachine {
             self.state,
             State::Stopping { .. } | State::Killed { .. } | State::Finished
         );
-        // One that is in no hurry waits for a probe or a timer that comes soon, so that both cost
-        // one wakeup.
+        // Unless it is urgent, it waits for a probe or a timer that comes soon, so that both cost one
+        // wakeup.
         let latest_check = self.next_check + limits::APP_CHECK_INTERVAL;
         let check_at = match probe.or(timer) {
             Some(at) if at <= latest_check && !self.deadlock.is_suspected() => {
@@ -196,7 +196,7 @@ impl StateMachine {
         }
     }
 
-    /// Takes an event and returns what to do about it, in this order.
+    /// Handles an event, and returns the actions to do in this order.
     pub(crate) fn handle(&mut self, event: Event, now: Moment) -> Vec<Action> {
         let before = mem::discriminant(&self.state);
         let actions = self.react(event, now);
@@ -381,7 +381,7 @@ impl StateMachine {
         self.last_exit = Some(exit.clone());
         if others_live {
             match &mut self.state {
-                // They have been asked to end, and have the time for it that the agent had.
+                // They got SIGTERM, and have as much time to exit as the agent had.
                 State::Draining { kill_at } => {
                     let kill_at = *kill_at.get_or_insert(now + limits::STOP_TIMEOUT);
                     if now < kill_at {
@@ -436,7 +436,7 @@ impl StateMachine {
             return self.end(exit);
         }
         let mut actions = vec![Action::Log(Level::Info, Notice::AgentDrained { exit })];
-        // The app may have been listening again for long.
+        // The app may have been listening again for a while.
         actions.extend(self.wait(now));
         actions
     }

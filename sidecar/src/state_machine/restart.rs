@@ -15,13 +15,13 @@ pub(super) struct Failures {
     kills: u32,
     /// How many of them were crashes.
     crashes: u32,
-    /// Ends by SIGKILL in a row, however long the agent had run: memory may become short slowly.
+    /// Ends by SIGKILL in a row, after runs of any length: memory may become short slowly.
     kills_in_a_row: u32,
     /// When the last line about one was logged.
     last_line: Option<Moment>,
 }
 
-/// What follows from a failure.
+/// The consequence of a failure.
 #[derive(Debug, Eq, PartialEq)]
 pub(super) struct Failure {
     /// How long to wait before the agent is started again.
@@ -57,8 +57,7 @@ impl Failures {
         if exit.is_crash() {
             self.crashes = self.crashes.saturating_add(1);
         }
-        // A file that cannot run does not mend itself: the second line would say the same as the
-        // first.
+        // A file that cannot run does not change: the second line would repeat the first.
         let cannot_run = matches!(exit, Exit::NotRun(_));
         // Only an agent that has run can have been refused.
         let has_run = !cannot_run && !matches!(exit, Exit::NotStarted(_));
@@ -78,7 +77,7 @@ impl Failures {
         }
     }
 
-    /// What explains the last exits, if there have just been enough of them for that.
+    /// The explanation of the last exits, if there have just been enough of them.
     fn explanation(&mut self) -> Option<Cause> {
         let is_most = |exits: u32| exits > limits::CRASH_LOOP_THRESHOLD / 2;
         let cause = match self.quick_exits == limits::CRASH_LOOP_THRESHOLD {
@@ -95,13 +94,12 @@ impl Failures {
         Some(cause)
     }
 
-    /// Records that the log says that the agent has recovered: its next exit is news.
+    /// Records that the recovery of the agent was logged: its next exit is news.
     pub(super) fn recovered(&mut self) {
         self.last_line = None;
     }
 
-    /// How many have come in a row, if they are a crash loop, of which the log has a line now and
-    /// then only.
+    /// How many exits there were in a row, if they are a crash loop, which is logged less often.
     pub(super) fn crash_loop(&self) -> Option<u32> {
         (self.quick_exits >= limits::CRASH_LOOP_THRESHOLD).then_some(self.quick_exits)
     }

@@ -149,14 +149,7 @@ fn app_is_probed_every_20_ms_during_its_boot_and_every_200_ms_later() {
 }
 
 #[test]
-fn agent_is_started_for_the_address_that_the_app_serves() {
-    let mut script = Script::keep();
-    let by_v6 = Event::Probed(Some(Loopback::V6));
-    assert_eq!(script.handle(by_v6), ["start V6"]);
-}
-
-#[test]
-fn app_that_never_listens_is_told_within_a_minute_and_a_slow_boot_is_not() {
+fn app_that_never_listens_is_logged_within_a_minute_and_a_slow_boot_is_not() {
     // The user does not expect the agent of a worker that has a port by chance.
     for is_expected in [true, false] {
         let mut script = Script::of_type(true, Drain::Stop, is_expected);
@@ -178,7 +171,7 @@ fn app_that_never_listens_is_told_within_a_minute_and_a_slow_boot_is_not() {
 }
 
 #[test]
-fn agent_that_is_well_again_after_many_quick_exits_is_told_once() {
+fn recovery_after_a_crash_loop_is_logged_once() {
     for wait_for_app in [true, false] {
         let mut script = Script::new(wait_for_app, Drain::Keep);
         script.restart();
@@ -204,7 +197,7 @@ fn agent_that_is_well_again_after_many_quick_exits_is_told_once() {
 }
 
 #[test]
-fn exit_is_told_with_its_status_and_pause_which_doubles() {
+fn exit_is_logged_with_its_status_and_delay_which_doubles() {
     for wait_for_app in [true, false] {
         let mut script = Script::new(wait_for_app, Drain::Keep);
         script.restart();

@@ -1,7 +1,7 @@
-//! The status program: asks the supervisor of this process's app how the agent is.
+//! The status program, which asks the supervisor of this process's app for the state of the agent.
 //!
-//! The question is a connection to the supervisor's lock. Nothing is sent to the supervisor, so
-//! that no client can hold it up.
+//! It connects to the supervisor's lock. Nothing is sent to the supervisor, so that no client can
+//! delay it.
 
 use std::ffi::OsString;
 use std::io::{self, Read as _, Write as _};
@@ -31,7 +31,7 @@ pub(crate) fn program(definition: Definition) -> String {
     format!("{}-status", definition.name)
 }
 
-/// Plays the role.
+/// Runs the status program.
 pub(crate) fn run<S: Sidecar>(sidecar: &S, arguments: &[OsString]) -> ExitCode {
     // Standard output may be a file that may not grow: the exit status still counts.
     signals::block(&SigSet::from(Signal::SIGXFSZ));
@@ -96,7 +96,7 @@ enum Answer {
 }
 
 impl Answer {
-    /// The answer of a supervisor, as [`super::Report::render`] wrote it. What holds the lock may
+    /// The answer of a supervisor, as [`super::Report::render`] wrote it. The holder of the lock may
     /// be another program, so nothing in it reaches a terminal unescaped.
     fn parse(text: &str) -> Self {
         let mut lines = text.lines();

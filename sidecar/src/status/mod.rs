@@ -13,10 +13,10 @@ use crate::state_machine::{AgentState, AgentStatus};
 /// waits for its reader.
 pub(crate) const MAX_REPORT: usize = 64 * 1024;
 
-/// The longest text in a report. It stands in it twice, and in JSON some characters take two bytes.
+/// The longest text in a report, which has it twice. In JSON, some characters take two bytes.
 const MAX_TEXT: usize = 4 * 1024;
 
-/// What a supervisor reports.
+/// The report of a supervisor.
 #[derive(Clone, Debug)]
 pub(crate) struct Report<'a> {
     pub(crate) agent: AgentStatus,
@@ -45,8 +45,8 @@ fn words(state: AgentState) -> (&'static str, &'static str) {
 }
 
 impl Report<'_> {
-    /// What a client gets: whether the agent runs, the JSON and the words for people, a line each.
-    /// Nothing in a line ends it.
+    /// The answer to a client: whether the agent runs, the JSON and the words for people, each on a
+    /// line of its own.
     pub(crate) fn render(&self) -> String {
         let is_running = self.agent.state == AgentState::Running;
         format!("{is_running}\n{}\n{self}\n", self.to_json())
