@@ -8,9 +8,9 @@ use std::path::Path;
 
 use crate::archive;
 use crate::archive::gunzip::Gunzip;
+use crate::cache::Previous;
 use crate::classic;
 use crate::error::BackplaneError;
-use crate::install::Previous;
 use crate::layers;
 use crate::limits::Limits;
 use crate::messages::errors;
@@ -82,7 +82,7 @@ pub fn metadata(content: &[u8]) -> Vec<(String, Vec<String>)> {
             Previous::Agent(metadata) => {
                 Some((metadata.source, metadata.files.into_keys().collect()))
             }
-            Previous::Nothing | Previous::Unreadable { .. } => None,
+            Previous::Nothing | Previous::Unreadable(_) => None,
         })
         .collect()
 }

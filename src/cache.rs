@@ -6,30 +6,43 @@ use crate::archive::Files;
 use crate::metadata::{AgentMetadata, INSTALLER};
 use crate::release::Release;
 
-/// What an earlier build left behind.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub(crate) enum Cached {
-    /// Nothing: this is a first build, or the previous image or the cache is gone.
+/// The metadata that an earlier build left beside the agent's directory.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Previous {
+    /// No metadata: this is a first build, or the previous image or the cache is gone.
     Nothing,
-    /// An agent whose metadata cannot be read.
-    Unreadable { reason: String },
-    /// An agent, with those of its files that exist and the names of other files beside them.
-    Agent {
-        metadata: AgentMetadata,
-        files: Files,
-        unknown: Box<Names>,
-    },
+    /// It cannot be read, for this reason.
+    Unreadable(String),
+    Agent(AgentMetadata),
+}
+
+impl Previous {
+    /// Damaged metadata. The `reason` may quote it, and is reduced to a short line.
+    pub(crate) fn unreadable(reason: &str) -> Self {
+        const MAX_CHARS: usize = 200;
+        let line = reason.trim().lines().next().unwrap_or_default();
+        Self::Unreadable(line.chars().take(MAX_CHARS).collect())
+    }
+}
+
+/// What is really in the agent's directory.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Contents {
+    /// The files of the metadata that exist.
+    pub(crate) files: Files,
+    /// Other names beside them.
+    pub(crate) unknown: Names,
 }
 
 /// What to do with a cached agent.
 #[derive(Debug, Eq, PartialEq)]
 pub(crate) enum Decision {
     /// It cannot be used, for all these reasons: download.
-    Install { reasons: Vec<Reason> },
+    Install(Vec<Reason>),
     /// It has the pinned checksum: keep it without a request.
     Keep(AgentMetadata),
-    /// It is not what the user asks for: download, and never fall back to it.
-    Replace { reason: Reason },
+    /// It is not the agent that the user asks for: download, and never fall back to it.
+    Replace(Reason),
     /// It may be outdated: ask its source, and keep it if that fails.
     Refresh(AgentMetadata),
 }
@@ -38,9 +51,7 @@ pub(crate) enum Decision {
 #[derive(Debug, Eq, PartialEq)]
 pub(crate) enum Reason {
     NothingCached,
-    UnreadableMetadata {
-        reason: String,
-    },
+    UnreadableMetadata(String),
     Changed {
         property: Property,
         from: String,
@@ -50,6 +61,16 @@ pub(crate) enum Reason {
         problem: FileProblem,
         names: Names,
     },
+}
+
+impl Reason {
+    fn changed(property: Property, from: &str, to: &str) -> Self {
+        Self::Changed {
+            property,
+            from: from.to_owned(),
+            to: to.to_owned(),
+        }
+    }
 }
 
 /// What has changed since an agent was installed.
@@ -71,8 +92,8 @@ pub(crate) enum FileProblem {
     Unknown,
 }
 
-/// The first of many names, and the number of the others: enough for a line of a log, in little
-/// memory.
+/// The first of many names, and the number of the others: enough for a line of the log, without
+/// storing all of them.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub(crate) struct Names {
     pub(crate) first: BTreeSet<String>,
@@ -100,32 +121,22 @@ impl<'a> FromIterator<&'a str> for Names {
     }
 }
 
-/// Decides what to do with what is `cached` if `release` is wanted. The first row that fits wins.
-pub(crate) fn decide(cached: Cached, release: &Release) -> Decision {
-    let install = |reason| Decision::Install {
-        reasons: vec![reason],
+/// Decides what to do with the agent of an earlier build, and the `contents` of its directory, if
+/// `release` is wanted. The first row that fits wins.
+pub(crate) fn decide(previous: Previous, contents: Contents, release: &Release) -> Decision {
+    let metadata = match previous {
+        Previous::Nothing => return Decision::Install(vec![Reason::NothingCached]),
+        Previous::Unreadable(reason) => {
+            return Decision::Install(vec![Reason::UnreadableMetadata(reason)]);
+        }
+        Previous::Agent(metadata) => metadata,
     };
-    let (metadata, files, unknown) = match cached {
-        Cached::Nothing => return install(Reason::NothingCached),
-        Cached::Unreadable { reason } => return install(Reason::UnreadableMetadata { reason }),
-        Cached::Agent {
-            metadata,
-            files,
-            unknown,
-        } => (metadata, files, unknown),
-    };
-    let reasons = reasons_against(&metadata, &files, *unknown, release);
+    let reasons = reasons_against(&metadata, contents, release);
     if !reasons.is_empty() {
-        return Decision::Install { reasons };
+        return Decision::Install(reasons);
     }
-    let changed = |property, from: &str, to: &str| Decision::Replace {
-        reason: Reason::Changed {
-            property,
-            from: from.to_owned(),
-            to: to.to_owned(),
-        },
-    };
     let source = release.source.public_url();
+    let changed = |property, from, to| Decision::Replace(Reason::changed(property, from, to));
     match &release.pin {
         Some(pin) if *pin == metadata.sha256 => Decision::Keep(metadata),
         Some(pin) => changed(Property::Pin, metadata.sha256.short(), pin.short()),
@@ -134,14 +145,9 @@ pub(crate) fn decide(cached: Cached, release: &Release) -> Decision {
     }
 }
 
-/// Everything that makes a cached agent unusable. All of it, so that users do not look for the
-/// cause of a download in the wrong change.
-fn reasons_against(
-    metadata: &AgentMetadata,
-    files: &Files,
-    unknown: Names,
-    release: &Release,
-) -> Vec<Reason> {
+/// All reasons that make a cached agent unusable, so that users do not look for the cause of a
+/// download in the wrong change.
+fn reasons_against(metadata: &AgentMetadata, contents: Contents, release: &Release) -> Vec<Reason> {
     // Without `..`: a new field has to be considered here.
     let AgentMetadata {
         installer,
@@ -160,7 +166,7 @@ fn reasons_against(
     ];
     let (mut altered, mut missing) = (Names::default(), Names::default());
     for (name, checksum) in installed {
-        match files.get(name) {
+        match contents.files.get(name) {
             None => missing.add(name),
             Some(actual) if actual != checksum => altered.add(name),
             Some(_) => {}
@@ -169,17 +175,12 @@ fn reasons_against(
     let problems = [
         (FileProblem::Altered, altered),
         (FileProblem::Missing, missing),
-        (FileProblem::Unknown, unknown),
+        (FileProblem::Unknown, contents.unknown),
     ];
-    let changes =
-        changes
-            .into_iter()
-            .filter(|(_, from, to)| from != to)
-            .map(|(property, from, to)| Reason::Changed {
-                property,
-                from: from.to_owned(),
-                to: to.to_owned(),
-            });
+    let changes = changes
+        .into_iter()
+        .filter(|(_, from, to)| from != to)
+        .map(|(property, from, to)| Reason::changed(property, from, to));
     let problems = problems
         .into_iter()
         .filter(|(_, names)| !names.first.is_empty())
@@ -195,102 +196,112 @@ mod tests {
     use crate::release::Source;
     use crate::release::tests::target;
 
-    fn release(source: &str, pin: Option<&Checksum>) -> Release {
+    const SOURCE: &str = "https://mirror.example/agent.tgz";
+
+    fn release(source: &str, pin: Option<Checksum>) -> Release {
         Release {
             source: Source::Web(source.parse().unwrap()),
             target: target("amd64"),
-            pin: pin.cloned(),
+            pin,
         }
     }
 
-    fn same_release(pin: Option<&Checksum>) -> Release {
-        release("https://mirror.example/agent.tgz", pin)
-    }
-
-    /// The agent of an earlier build, after `change` to its metadata, its files and the names
-    /// beside them.
-    fn changed(change: impl FnOnce(&mut AgentMetadata, &mut Files, &mut Names)) -> Cached {
-        let (mut metadata, mut unknown) = (agent_metadata(), Box::default());
-        let mut files = metadata.files.clone();
-        change(&mut metadata, &mut files, &mut unknown);
-        Cached::Agent {
-            metadata,
-            files,
-            unknown,
-        }
-    }
-
-    fn unchanged() -> Cached {
-        changed(|_, _, _| {})
-    }
-
-    fn change(property: Property, from: &str, to: &str) -> Reason {
-        Reason::Changed {
-            property,
-            from: from.to_owned(),
-            to: to.to_owned(),
-        }
-    }
-
-    fn problem(problem: FileProblem, name: &str) -> Reason {
-        let names = [name].into_iter().collect();
-        Reason::Files { problem, names }
+    /// The agent of an earlier build, after `change` to its metadata and its directory.
+    fn changed(change: &dyn Fn(&mut AgentMetadata, &mut Contents)) -> (Previous, Contents) {
+        let mut metadata = agent_metadata();
+        let mut contents = Contents {
+            files: metadata.files.clone(),
+            ..Contents::default()
+        };
+        change(&mut metadata, &mut contents);
+        (Previous::Agent(metadata), contents)
     }
 
     #[test]
     fn row_1_unusable_agent_is_installed_with_all_reasons() {
-        let reason = "missing field".to_owned();
-        let unreadable = Reason::UnreadableMetadata {
-            reason: reason.clone(),
+        let arch = Reason::changed(Property::Arch, "arm64", "amd64");
+        let problem = |problem, name: &str| Reason::Files {
+            problem,
+            names: [name].into_iter().collect(),
         };
-        for (cached, expected) in [
-            (Cached::Nothing, vec![Reason::NothingCached]),
-            (Cached::Unreadable { reason }, vec![unreadable]),
+        let missing = problem(FileProblem::Missing, "backplane");
+        let altered = problem(FileProblem::Altered, "backplane");
+        let unknown = problem(FileProblem::Unknown, "stranger");
+        let unreadable = "missing field".to_owned();
+        for ((previous, contents), expected) in [
             (
-                changed(|metadata, _, _| metadata.installer = "0".to_owned()),
-                vec![change(Property::Installer, "0", "1")],
+                (Previous::Nothing, Contents::default()),
+                vec![Reason::NothingCached],
             ),
             (
-                changed(|metadata, _, _| metadata.os = "windows".to_owned()),
-                vec![change(Property::Os, "windows", "linux")],
+                (
+                    Previous::Unreadable(unreadable.clone()),
+                    Contents::default(),
+                ),
+                vec![Reason::UnreadableMetadata(unreadable)],
             ),
             (
-                changed(|metadata, _, _| metadata.arch = "arm64".to_owned()),
-                vec![change(Property::Arch, "arm64", "amd64")],
+                changed(&|metadata, _| metadata.installer = "0".to_owned()),
+                vec![Reason::changed(Property::Installer, "0", "1")],
             ),
             (
-                changed(|_, files, _| files.clear()),
-                vec![problem(FileProblem::Missing, "backplane")],
+                changed(&|metadata, _| metadata.os = "windows".to_owned()),
+                vec![Reason::changed(Property::Os, "windows", "linux")],
             ),
             (
-                changed(|_, files, _| {
-                    files.insert("backplane".to_owned(), Checksum::of_bytes(b"other"));
+                changed(&|_, contents| {
+                    let other = Checksum::of_bytes(b"other");
+                    contents.files.insert("backplane".to_owned(), other);
                 }),
-                vec![problem(FileProblem::Altered, "backplane")],
+                vec![altered],
             ),
             (
-                changed(|metadata, files, unknown| {
-                    metadata.installer = "7".to_owned();
+                changed(&|metadata, contents| {
                     metadata.arch = "arm64".to_owned();
-                    files.clear();
-                    unknown.add("stranger");
+                    contents.files.clear();
+                    contents.unknown.add("stranger");
                 }),
-                vec![
-                    change(Property::Installer, "7", "1"),
-                    change(Property::Arch, "arm64", "amd64"),
-                    problem(FileProblem::Missing, "backplane"),
-                    problem(FileProblem::Unknown, "stranger"),
-                ],
+                vec![arch, missing, unknown],
             ),
         ] {
-            // Even the right checksum of the download does not make up for it.
-            for pin in [None, Some(&agent_metadata().sha256)] {
-                let Decision::Install { reasons } = decide(cached.clone(), &same_release(pin))
-                else {
-                    panic!("{cached:?}");
+            // A download with the pinned checksum does not change that.
+            for pin in [None, Some(agent_metadata().sha256)] {
+                let decision = decide(previous.clone(), contents.clone(), &release(SOURCE, pin));
+                let Decision::Install(reasons) = decision else {
+                    panic!("{previous:?}");
                 };
                 assert_eq!(reasons, expected);
             }
+        }
+    }
+
+    #[test]
+    fn rows_2_to_5_usable_agent_is_kept_replaced_or_refreshed() {
+        let pin = agent_metadata().sha256;
+        let other_pin = Checksum::of_bytes(b"another archive");
+        let keep = || Decision::Keep(agent_metadata());
+        let refresh = || Decision::Refresh(agent_metadata());
+        let replace = |property, from, to| Decision::Replace(Reason::changed(property, from, to));
+        let other = "https://other.example/agent.tgz";
+        let token = format!("{SOURCE}?token=1");
+        let public = format!("{SOURCE}?sha256={}", Checksum::of_bytes(b"token=1"));
+        let credentials = SOURCE.replace("://", "://u:p@");
+        for (source, pinned, expected) in [
+            (SOURCE, Some(&pin), keep()),
+            (other, Some(&pin), keep()),
+            (
+                SOURCE,
+                Some(&other_pin),
+                replace(Property::Pin, pin.short(), other_pin.short()),
+            ),
+            (other, None, replace(Property::Source, SOURCE, other)),
+            (&token, None, replace(Property::Source, SOURCE, &public)),
+            (SOURCE, None, refresh()),
+            (&credentials, None, refresh()),
+        ] {
+            let (previous, contents) = changed(&|_, _| {});
+            let decision = decide(previous, contents, &release(source, pinned.cloned()));
+            assert_eq!(decision, expected, "{source} {pinned:?}");
         }
     }
 
@@ -304,55 +315,5 @@ mod tests {
         assert_eq!(names.first.first().unwrap(), "f0000");
         assert_eq!(names.first.last().unwrap(), "f0004");
         assert_eq!(names.more, 1995);
-    }
-
-    #[test]
-    fn row_2_pinned_agent_is_kept_whatever_the_source() {
-        let pin = agent_metadata().sha256;
-        for source in [
-            "https://mirror.example/agent.tgz",
-            "https://other.example/x",
-        ] {
-            assert_eq!(
-                decide(unchanged(), &release(source, Some(&pin))),
-                Decision::Keep(agent_metadata())
-            );
-        }
-    }
-
-    #[test]
-    fn row_3_other_pin_replaces() {
-        let pin = Checksum::of_bytes(b"another archive");
-        let reason = change(Property::Pin, agent_metadata().sha256.short(), pin.short());
-        assert_eq!(
-            decide(unchanged(), &same_release(Some(&pin))),
-            Decision::Replace { reason }
-        );
-    }
-
-    #[test]
-    fn row_4_other_source_replaces() {
-        for source in [
-            "https://other.example/agent.tgz",
-            "https://mirror.example/agent.tgz?token=1",
-        ] {
-            let release = release(source, None);
-            let to = release.source.public_url();
-            let reason = change(Property::Source, "https://mirror.example/agent.tgz", &to);
-            assert_eq!(decide(unchanged(), &release), Decision::Replace { reason });
-        }
-    }
-
-    #[test]
-    fn row_5_same_source_refreshes_with_any_credentials() {
-        for source in [
-            "https://mirror.example/agent.tgz",
-            "https://u:p@mirror.example/agent.tgz",
-        ] {
-            assert_eq!(
-                decide(unchanged(), &release(source, None)),
-                Decision::Refresh(agent_metadata())
-            );
-        }
     }
 }

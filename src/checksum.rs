@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 
 /// A SHA-256 checksum as 64 lower-case hex digits. Only parsing or computing makes one.
 #[derive(Clone, Debug, Deserialize, Eq, Ord, PartialEq, PartialOrd, Serialize)]
-#[serde(try_from = "String", into = "String")]
+#[serde(try_from = "String")]
 pub(crate) struct Checksum(String);
 
 /// The text is not 64 hex digits.
@@ -22,12 +22,6 @@ impl Checksum {
         let mut writer = HashingWriter::new(io::sink());
         io::copy(&mut content, &mut writer)?;
         writer.finish()
-    }
-
-    /// The checksum of a file's content.
-    #[cfg(test)]
-    pub(crate) fn of_file(path: &std::path::Path) -> io::Result<Self> {
-        Self::of_reader(fs_err::File::open(path)?)
     }
 
     /// The checksum of bytes in memory.
@@ -65,12 +59,6 @@ impl TryFrom<String> for Checksum {
     fn try_from(text: String) -> Result<Self, Self::Error> {
         text.parse()
             .map_err(|NotAChecksum| "a checksum has 64 hex digits")
-    }
-}
-
-impl From<Checksum> for String {
-    fn from(checksum: Checksum) -> Self {
-        checksum.0
     }
 }
 
@@ -142,15 +130,15 @@ mod tests {
     }
 
     #[test]
-    fn writer_file_and_bytes_agree() {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("file");
-        let mut writer = HashingWriter::new(fs_err::File::create(&path).unwrap());
+    fn writer_reader_and_bytes_agree() {
+        let mut content = Vec::new();
+        let mut writer = HashingWriter::new(&mut content);
         writer.write_all(b"some ").unwrap();
         writer.write_all(b"bytes").unwrap();
         assert_eq!(writer.written(), 10);
         let written = writer.finish().unwrap();
-        assert_eq!(written, Checksum::of_file(&path).unwrap());
-        assert_eq!(written, Checksum::of_bytes(b"some bytes"));
+        assert_eq!(content, b"some bytes");
+        assert_eq!(written, Checksum::of_bytes(&content));
+        assert_eq!(written, Checksum::of_reader(&content[..]).unwrap());
     }
 }

@@ -13,3 +13,15 @@ pub(crate) fn value<'a>(environment: &'a Environment, name: &str) -> Option<&'a 
     let value = environment.get(OsStr::new(name))?.as_bytes().trim_ascii();
     (!value.is_empty()).then(|| OsStr::from_bytes(value))
 }
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::Environment;
+
+    pub(crate) fn variables(pairs: &[(&str, &str)]) -> Environment {
+        let pairs = pairs.iter();
+        pairs
+            .map(|(name, value)| (name.into(), value.into()))
+            .collect()
+    }
+}

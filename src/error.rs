@@ -10,16 +10,16 @@ use crate::target::Target;
 /// Errors that can stop a build of either front end.
 #[derive(Debug)]
 pub(crate) enum BackplaneError {
-    /// A library panicked, at this place in its source.
-    Panic { place: String },
+    /// A library panicked, at this location in its source.
+    Panic { location: String },
     /// A variable has an invalid value.
     Settings(SettingsError),
     /// The settings ask for a release that does not exist.
     Release(ReleaseError),
     /// The launch program cannot be installed.
     LaunchProgram(io::Error),
-    /// This package of the buildpack is for another processor than the image: for `package`, if
-    /// that is a known one.
+    /// This package of the buildpack is for another architecture than the image; `package` is its
+    /// architecture, if known.
     PackageArchitecture {
         package: Option<&'static str>,
         target: Target,

@@ -1,4 +1,4 @@
-//! Files and directories that another process may have put in the place of ours: read and removed
+//! Safe access to files and directories that another process may have put in the place of ours:
 //! without following a link, waiting for a writer or filling the memory.
 
 use std::fs::File;
@@ -9,13 +9,13 @@ use std::path::Path;
 use rustix::fs::{Access, Mode, OFlags};
 use rustix::io::Errno;
 
-/// The modes of what a build leaves, whatever an archive and the umask say: any user may run the
-/// image.
+/// The modes of all that a build leaves, independent of the archive and of the umask, because any
+/// user may run the image.
 pub(crate) const DIRECTORY_MODE: u32 = 0o755;
 pub(crate) const PROGRAM_MODE: u32 = 0o755;
 pub(crate) const FILE_MODE: u32 = 0o644;
 
-/// Removes anything at `path`, if there is something. A link is removed without what it leads to.
+/// Removes the file, link or directory at `path`, if it exists. Links are not followed.
 pub(crate) fn remove(path: &Path) -> io::Result<()> {
     let metadata = match fs_err::symlink_metadata(path) {
         Ok(metadata) => metadata,
@@ -28,11 +28,11 @@ pub(crate) fn remove(path: &Path) -> io::Result<()> {
     fs_err::remove_dir_all(path).or_else(|_error| remove_tree(path))
 }
 
-/// Removes a tree of directories that the library can't: one that is locked although it is ours, or
-/// has more levels than a process may have files open. The directories of a level are opened up,
-/// and those below them are moved beside them.
+/// Removes a tree of directories that the library can't remove, because directories in it lack the
+/// permissions of their owner, or because it has more levels than a process may have files open.
+/// Sets the permissions of the directories of a level, and moves those below them up to it.
 fn remove_tree(root: &Path) -> io::Result<()> {
-    // What can't be opened up is named by the removal that follows.
+    // If this fails, the error of the removal that follows is reported.
     let unlock = |path: &Path| drop(set_mode(path, DIRECTORY_MODE));
     let mut names = (0_u64..).map(|number| root.join(number.to_string()));
     unlock(root);
@@ -69,12 +69,12 @@ pub(crate) fn is_directory(path: &Path) -> bool {
     fs_err::symlink_metadata(path).is_ok_and(|metadata| metadata.is_dir())
 }
 
-/// Makes `path` a directory that any user may enter, in place of anything else that is there.
+/// Creates the directory `path`, which any user may enter, in place of anything else at `path`.
 ///
 /// # Errors
 ///
-/// Besides those of making it: if it is there, and belongs to another user, so that nothing in it
-/// can be changed.
+/// Besides those of creating it: the directory exists, but this process can't change anything in
+/// it, because it belongs to another user.
 pub(crate) fn make_directory(path: &Path) -> io::Result<()> {
     if !is_directory(path) {
         remove(path)?;
@@ -88,8 +88,8 @@ pub(crate) fn make_directory(path: &Path) -> io::Result<()> {
     })
 }
 
-/// Puts a new file with `content`, which any user may read, in place of whatever is at `path`:
-/// whole or not at all.
+/// Atomically puts a new file with `content`, which any user may read, in place of anything at
+/// `path`.
 pub(crate) fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(".new");
@@ -128,8 +128,8 @@ pub(crate) enum Links {
 ///
 /// # Errors
 ///
-/// Besides the errors of opening: `InvalidInput` if it is no regular file. None holds the path,
-/// which the user may have meant as a URL with a secret.
+/// Besides the errors of opening: `InvalidInput` if it is not a regular file. No error contains the
+/// path, which the user may have meant as a URL with a secret.
 pub(crate) fn open(path: &Path, links: Links) -> io::Result<File> {
     let irregular = || io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file");
     // Without O_NONBLOCK, opening a FIFO waits for its writer (open(2)).
@@ -156,14 +156,10 @@ pub(crate) fn open(path: &Path, links: Links) -> io::Result<File> {
 ///
 /// Besides those of [`open`] and of reading: `FileTooLarge` if it is longer.
 pub(crate) fn read_small(path: &Path, limit: u64, links: Links) -> io::Result<Vec<u8>> {
-    let file = open(path, links)?;
-    // Files of /proc say that they are empty.
-    let announced = file.metadata()?.len();
     let mut content = Vec::new();
-    if announced <= limit {
-        file.take(limit + 1).read_to_end(&mut content)?;
-    }
-    if announced.max(content.len() as u64) > limit {
+    let file = open(path, links)?;
+    file.take(limit + 1).read_to_end(&mut content)?;
+    if content.len() as u64 > limit {
         return Err(io::Error::new(
             io::ErrorKind::FileTooLarge,
             format!("it is longer than {limit} bytes"),
@@ -174,15 +170,23 @@ pub(crate) fn read_small(path: &Path, limit: u64, links: Links) -> io::Result<Ve
 
 #[cfg(test)]
 mod tests {
+    use std::path::PathBuf;
+
     use harness::{STRANGE, assert_untouched, put_strange};
+    use tempfile::TempDir;
 
     use super::*;
 
-    #[test]
-    fn remove_takes_whatever_is_there_and_follows_nothing() {
+    /// A directory, and two paths in it: one for a file of ours, one for a directory outside of it.
+    fn paths() -> (TempDir, PathBuf, PathBuf) {
         let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("ours");
-        let outside = directory.path().join("outside");
+        let [ours, outside] = ["ours", "outside"].map(|name| directory.path().join(name));
+        (directory, ours, outside)
+    }
+
+    #[test]
+    fn anything_is_removed_or_replaced_and_no_link_is_followed() {
+        let (directory, path, outside) = paths();
         for kind in STRANGE {
             put_strange(kind, &path, &outside);
             for _ in 0..2 {
@@ -190,13 +194,30 @@ mod tests {
                 assert!(fs_err::symlink_metadata(&path).is_err(), "{kind}");
             }
             assert_untouched(&outside, kind);
+
+            put_strange(kind, &path, &outside);
+            make_directory(&path).unwrap();
+            let metadata = fs_err::symlink_metadata(&path).unwrap();
+            assert!(metadata.is_dir(), "{kind}");
+            assert_eq!(metadata.mode() & 0o7777, DIRECTORY_MODE, "{kind}");
+            assert_untouched(&outside, kind);
+
+            for name in ["ours", "ours.new"] {
+                put_strange(kind, &directory.path().join(name), &outside);
+                replace(&path, b"ours").unwrap();
+                let metadata = fs_err::symlink_metadata(&path).unwrap();
+                assert!(metadata.is_file(), "{kind}");
+                assert_eq!(metadata.mode() & 0o7777, FILE_MODE, "{kind}");
+                assert_eq!(fs_err::read(&path).unwrap(), b"ours", "{kind}");
+                assert_untouched(&outside, kind);
+                assert_eq!(fs_err::read_dir(directory.path()).unwrap().count(), 2);
+            }
         }
     }
 
     #[test]
     fn tree_is_removed_however_deep_and_locked() {
-        let directory = tempfile::tempdir().unwrap();
-        let (root, outside) = (directory.path().join("0"), directory.path().join("outside"));
+        let (_directory, root, outside) = paths();
         fs_err::create_dir_all(root.join("1/0/2/2")).unwrap();
         fs_err::write(root.join("2"), "").unwrap();
         for kind in STRANGE {
@@ -224,44 +245,8 @@ mod tests {
     }
 
     #[test]
-    fn replaced_file_is_never_written_through() {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("ours");
-        let outside = directory.path().join("outside");
-        for kind in STRANGE {
-            for name in ["ours", "ours.new"] {
-                put_strange(kind, &directory.path().join(name), &outside);
-                replace(&path, b"ours").unwrap();
-                let metadata = fs_err::symlink_metadata(&path).unwrap();
-                assert!(metadata.is_file(), "{kind}");
-                assert_eq!(metadata.mode() & 0o7777, FILE_MODE, "{kind}");
-                assert_eq!(fs_err::read(&path).unwrap(), b"ours", "{kind}");
-                assert_untouched(&outside, kind);
-                assert_eq!(fs_err::read_dir(directory.path()).unwrap().count(), 2);
-            }
-        }
-    }
-
-    #[test]
-    fn directory_is_made_of_whatever_is_there() {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("ours");
-        let outside = directory.path().join("outside");
-        for kind in STRANGE {
-            put_strange(kind, &path, &outside);
-            make_directory(&path).unwrap();
-            let metadata = fs_err::symlink_metadata(&path).unwrap();
-            assert!(metadata.is_dir(), "{kind}");
-            assert_eq!(metadata.mode() & 0o7777, DIRECTORY_MODE, "{kind}");
-            assert_untouched(&outside, kind);
-        }
-    }
-
-    #[test]
     fn only_a_small_regular_file_is_read() {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("ours");
-        let outside = directory.path().join("outside");
+        let (_directory, path, outside) = paths();
         let read = |limit, links| read_small(&path, limit, links);
         fs_err::write(&path, "1234").unwrap();
         assert_eq!(read(4, Links::Refuse).unwrap(), b"1234");

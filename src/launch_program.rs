@@ -7,8 +7,7 @@ use crate::error::BackplaneError;
 use crate::target::Target;
 
 /// Checks that `program` runs on `target`. On a builder that emulates another processor, the
-/// package for that processor builds as well as the right one, and its launch program would then
-/// abort every boot.
+/// package for that processor would build too, and its launch program would then abort every boot.
 pub(crate) fn check(program: &Path, target: &Target) -> Result<(), BackplaneError> {
     let machine = match archive::kind_of(program).map_err(BackplaneError::LaunchProgram)? {
         FileKind::Elf { machine } => machine,
@@ -47,10 +46,7 @@ mod tests {
             fs_err::write(&program, &content).unwrap();
             let found = match check(&program, &target(arch)) {
                 Ok(()) => None,
-                Err(BackplaneError::PackageArchitecture { package, target }) => {
-                    assert_eq!(target.arch, arch);
-                    Some(package)
-                }
+                Err(BackplaneError::PackageArchitecture { package, .. }) => Some(package),
                 Err(error) => panic!("{error:?}"),
             };
             assert_eq!(found, expected, "{arch}");

@@ -60,8 +60,8 @@ use crate::target::Target;
 /// The buildpack, as libcnb drives it.
 struct BackplaneBuildpack;
 
-/// The platform, of which nothing is read. Its variables are in the process environment as well,
-/// and those of the app may have any value, while libcnb fails for one that is not UTF-8.
+/// The platform, from which nothing is read. Its variables are in the process environment as well,
+/// and libcnb would fail for a variable of the app that is not UTF-8.
 struct AnyPlatform {
     env: Env,
 }
@@ -82,7 +82,7 @@ impl Buildpack for BackplaneBuildpack {
     type Error = BackplaneError;
 
     fn detect(&self, _context: DetectContext<Self>) -> libcnb::Result<DetectResult, Self::Error> {
-        // A user who adds this buildpack wants it, whatever the app is.
+        // A user who adds this buildpack wants it for any app.
         DetectResultBuilder::pass().build()
     }
 
@@ -118,7 +118,7 @@ impl Buildpack for BackplaneBuildpack {
     }
 }
 
-/// The image labels that say which agent is in the image.
+/// The image labels that identify the agent in the image.
 fn labels(metadata: Option<&AgentMetadata>) -> Vec<Label> {
     let label = |key: &str, value: &str| Label {
         key: format!("io.backplane.agent.{key}"),
@@ -135,10 +135,10 @@ fn labels(metadata: Option<&AgentMetadata>) -> Vec<Label> {
 /// Runs detect or build of the Cloud Native Buildpack, or compile of the classic one, depending on
 /// the program's name.
 ///
-/// The classic detect is not part of this program, because it would have the name of the other one.
+/// The classic detect is not part of this program, because both would have the same name.
 #[must_use = "it is the exit status of the process"]
 pub fn main() -> ExitCode {
-    // The files of a build have the modes of their kind, 0644 and 0755, whatever its umask: any
+    // Files and directories have the modes 0644 and 0755, independent of the umask, because any
     // user may run the image.
     umask(Mode::WGRP | Mode::WOTH);
     let path = env::args_os().next().unwrap_or_default();
@@ -159,7 +159,7 @@ pub fn main() -> ExitCode {
 
 /// Runs a front end, and logs a panic as an error.
 fn run(front_end: fn() -> ExitCode, log: &dyn Log) -> ExitCode {
-    catch_panics(front_end, |place| {
-        log.error(&errors::message_of(BackplaneError::Panic { place }));
+    catch_panics(front_end, |location| {
+        log.error(&errors::message_of(BackplaneError::Panic { location }));
     })
 }

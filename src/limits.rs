@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-/// The size of the pieces in which files pass through memory: large enough that system calls do not
-/// matter, small enough that memory does not.
+/// The size of the buffers through which files are copied: large enough for few system calls, small
+/// enough for little memory.
 pub(crate) const BUFFER_BYTES: usize = 64 * 1024;
 
-/// What the build program waits for, and what it accepts. Tests pass short and small ones.
+/// The timeouts and bounds of a build. Tests pass shorter and smaller ones.
 #[derive(Clone, Debug)]
 pub(crate) struct Limits {
     /// To resolve a name, connect and finish the TLS handshake.
@@ -36,7 +36,7 @@ pub(crate) struct Limits {
     /// The size of a cached agent's metadata: room for `max_entries` files. Parsed, it takes up to
     /// eighty times as much.
     pub(crate) max_metadata_bytes: u64,
-    /// The size of a file with a config var: what Linux takes as one variable (`MAX_ARG_STRLEN`,
+    /// The size of a file with a config var: that of a variable on Linux (`MAX_ARG_STRLEN`,
     /// execve(2)).
     pub(crate) max_config_var_bytes: u64,
 }

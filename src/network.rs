@@ -70,13 +70,7 @@ mod tests {
     use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 
     use super::*;
-
-    fn network(pairs: &[(&str, &str)]) -> Network {
-        let pairs = pairs
-            .iter()
-            .map(|(name, value)| (name.into(), value.into()));
-        Network::read(&pairs.collect())
-    }
+    use crate::environment::tests::variables;
 
     #[test]
     fn lower_case_wins_and_all_proxy_is_the_fallback() {
@@ -86,14 +80,18 @@ mod tests {
                 value: value.into(),
             })
         };
-        let both = network(&[
+        let both = Network::read(&variables(&[
             ("https_proxy", "a"),
             ("HTTPS_PROXY", "b"),
             ("ALL_PROXY", "c"),
-        ]);
+        ]));
         assert_eq!(both.https_proxy, proxy("https_proxy", "a"));
         assert_eq!(both.http_proxy, proxy("ALL_PROXY", "c"));
-        let upper = network(&[("HTTP_PROXY", "p"), ("NO_PROXY", "n"), ("https_proxy", "")]);
+        let upper = Network::read(&variables(&[
+            ("HTTP_PROXY", "p"),
+            ("NO_PROXY", "n"),
+            ("https_proxy", ""),
+        ]));
         assert_eq!(upper.http_proxy, proxy("HTTP_PROXY", "p"));
         assert_eq!(upper.no_proxy, "n");
         assert_eq!(upper.https_proxy, None);

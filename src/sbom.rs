@@ -7,17 +7,10 @@ use serde_json::{Value, json};
 use crate::archive::AGENT;
 use crate::metadata::AgentMetadata;
 
-/// The bill of materials for an installed agent. Without time stamp and serial number, so that it
-/// is reproducible.
+/// The bill of materials of an installed agent, after [CycloneDX
+/// 1.5](https://cyclonedx.org/docs/1.5/json/). It has no time stamp and no serial number, so that
+/// it is reproducible.
 pub(crate) fn of_agent(metadata: &AgentMetadata) -> Sbom {
-    Sbom::from_bytes(
-        SbomFormat::CycloneDxJson,
-        format!("{:#}\n", document(metadata)),
-    )
-}
-
-/// The document, after [CycloneDX 1.5](https://cyclonedx.org/docs/1.5/json/).
-fn document(metadata: &AgentMetadata) -> Value {
     let hashes = |checksum: &_| json!([{ "alg": "SHA-256", "content": checksum }]);
     let files: Vec<Value> = metadata
         .files
@@ -31,7 +24,7 @@ fn document(metadata: &AgentMetadata) -> Value {
             })
         })
         .collect();
-    json!({
+    let document = json!({
         "bomFormat": "CycloneDX",
         "specVersion": "1.5",
         "version": 1,
@@ -53,7 +46,8 @@ fn document(metadata: &AgentMetadata) -> Value {
             }],
             "components": files,
         }],
-    })
+    });
+    Sbom::from_bytes(SbomFormat::CycloneDxJson, format!("{document:#}\n"))
 }
 
 #[cfg(test)]
@@ -65,18 +59,18 @@ mod tests {
     use super::*;
     use crate::metadata::tests::agent_metadata;
 
-    fn read_back() -> Bom {
+    #[test]
+    fn library_reads_the_same_bytes_for_the_same_agent() {
         let sbom = of_agent(&agent_metadata());
-        let bom =
-            Bom::parse_from_json_with_version(sbom.data.as_slice(), SpecVersion::V1_5).unwrap();
+        assert_eq!(sbom.data, of_agent(&agent_metadata()).data);
+        let data = sbom.data.as_slice();
+        let bom = Bom::parse_from_json_with_version(data, SpecVersion::V1_5).unwrap();
         let validation = bom.validate_version(SpecVersion::V1_5);
         assert!(validation.passed(), "{validation:?}");
-        bom
-    }
+        assert_eq!(bom.serial_number, None);
+        assert!(bom.metadata.is_none());
 
-    #[test]
-    fn library_reads_the_agent_and_its_files() {
-        let components = read_back().components.unwrap().0;
+        let components = bom.components.unwrap().0;
         assert_eq!(components.len(), 1);
         let agent = &components[0];
         assert_eq!(agent.name.to_string(), "backplane");
@@ -89,14 +83,5 @@ mod tests {
         let files = &agent.components.as_ref().unwrap().0;
         assert_eq!(files.len(), 1);
         assert_eq!(files[0].component_type, Classification::File);
-    }
-
-    #[test]
-    fn same_agent_has_the_same_bytes_without_time_or_serial_number() {
-        let first = of_agent(&agent_metadata());
-        assert_eq!(first.data, of_agent(&agent_metadata()).data);
-        let bom = read_back();
-        assert_eq!(bom.serial_number, None);
-        assert!(bom.metadata.is_none());
     }
 }

@@ -6,7 +6,7 @@ use crate::checksum::{Checksum, NotAChecksum};
 use crate::environment::{self, Environment};
 use crate::redact::Redacted;
 
-/// The prefix of all names that are ours, or that a user may mean to be ours.
+/// The prefix of all our names, and of misspelled ones.
 pub(crate) const PREFIX: &str = "BACKPL";
 
 /// The quotation marks that a shell removes from a value, unlike Docker's `--env-file`.
@@ -41,16 +41,16 @@ impl Setting {
     }
 }
 
-/// What a user asks for.
+/// The settings of a build.
 #[derive(Debug, Eq, PartialEq)]
 pub(crate) struct Settings {
     /// Where the agent comes from, with placeholders; `None` for the buildpack's default.
     pub(crate) url: Option<String>,
-    /// What `{channel}` stands for: letters, digits, `.`, `_` and `-`.
+    /// The value of `{channel}`: letters, digits, `.`, `_` and `-`.
     pub(crate) channel: String,
     /// The checksum that the download must have.
     pub(crate) pin: Pin,
-    /// Whether a build goes on without an agent that cannot be fetched.
+    /// Whether a build continues without an agent that cannot be fetched.
     pub(crate) optional: bool,
 }
 
@@ -80,7 +80,7 @@ pub(crate) enum SettingProblem {
     NotText,
     /// It starts or ends with a quotation mark.
     Quoted,
-    /// It does not have the form that the variable wants.
+    /// It does not have the format that the variable requires.
     Malformed,
     /// It names this architecture more than once.
     RepeatedArch(String),
@@ -101,13 +101,13 @@ impl Settings {
     }
 }
 
-/// The names in `environment` that are probably meant to be ours, each with our name that it
-/// resembles.
+/// The names in `environment` that are probably misspelled names of ours, each with the name that
+/// it resembles.
 pub(crate) fn near_misses(environment: &Environment) -> Vec<(String, &'static str)> {
     // Two typos, or a name without its `256`.
-    const LARGEST_DISTANCE: usize = 3;
+    const MAX_DISTANCE: usize = 3;
 
-    // With those of the launch program, because users read the log of a build.
+    // Including those of the launch program, because users read the log of a build.
     let ours = || {
         let at_build = Setting::ALL.map(Setting::name);
         at_build.into_iter().chain(backplane_launch::VARIABLES)
@@ -121,8 +121,8 @@ pub(crate) fn near_misses(environment: &Environment) -> Vec<(String, &'static st
             let upper = name.to_ascii_uppercase();
             ours()
                 .map(|our| (strsim::damerau_levenshtein(&upper, our), our))
-                .filter(|(distance, _)| *distance <= LARGEST_DISTANCE)
-                // A shortened name resembles most the name that it is the beginning of.
+                .filter(|(distance, _)| *distance <= MAX_DISTANCE)
+                // A shortened name is matched with the name that starts with it.
                 .min_by_key(|(distance, our)| (!our.starts_with(&upper), *distance))
                 .map(|(_, our)| (name.to_owned(), our))
         })
@@ -184,7 +184,7 @@ fn parse_pin(value: &str) -> Result<Pin, SettingsError> {
     Ok(Pin::PerArch(pins))
 }
 
-/// A checksum, alone or behind the name of its algorithm, as release pages show it.
+/// Parses a checksum, alone or after the name of its algorithm, as release pages show it.
 fn parse_checksum(text: &str) -> Result<Checksum, NotAChecksum> {
     let text = text.trim();
     match text.split_once(':') {
@@ -211,178 +211,127 @@ fn malformed(setting: Setting, value: &str) -> SettingsError {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use std::ffi::OsString;
     use std::os::unix::ffi::OsStringExt as _;
 
     use super::*;
+    use crate::environment::tests::variables;
 
-    const SUM: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+    pub(crate) const SUM: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 
-    fn environment(pairs: &[(&str, &str)]) -> Environment {
-        pairs
-            .iter()
-            .map(|(name, value)| (name.into(), value.into()))
-            .collect()
+    fn parse(setting: Setting, value: &str) -> Result<Settings, SettingsError> {
+        Settings::parse(&variables(&[(setting.name(), value)]))
     }
 
-    fn parse(pairs: &[(&str, &str)]) -> Result<Settings, SettingsError> {
-        Settings::parse(&environment(pairs))
+    fn pin(value: &str) -> Pin {
+        parse(Setting::AgentSha256, value).unwrap().pin
     }
 
     #[test]
-    fn defaults_where_nothing_is_set_or_everything_is_empty() {
+    fn empty_and_blank_values_are_like_none() {
         let defaults = Settings {
             url: None,
             channel: "stable".to_owned(),
             pin: Pin::None,
             optional: false,
         };
-        assert_eq!(parse(&[]).as_ref(), Ok(&defaults));
-        let empty = Setting::ALL.map(|setting| (setting.name(), ""));
-        assert_eq!(parse(&empty).as_ref(), Ok(&defaults));
-        let blank = Setting::ALL.map(|setting| (setting.name(), " \n"));
-        assert_eq!(parse(&blank), Ok(defaults));
+        assert_eq!(Settings::parse(&Environment::new()), Ok(defaults));
+        for value in ["", " \n"] {
+            let pairs = Setting::ALL.map(|setting| (setting.name(), value));
+            let settings = Settings::parse(&variables(&pairs));
+            assert_eq!(settings, Settings::parse(&Environment::new()));
+        }
     }
 
     #[test]
     fn every_setting_is_read() {
-        let settings = parse(&[
+        let settings = Settings::parse(&variables(&[
             ("BACKPLANE_AGENT_URL", " https://mirror.example/agent.tgz\n"),
             ("BACKPLANE_AGENT_CHANNEL", "beta-2.1"),
             ("BACKPLANE_AGENT_SHA256", SUM),
             ("BACKPLANE_AGENT_OPTIONAL", "Yes"),
-        ])
-        .unwrap();
-        assert_eq!(
-            settings.url.as_deref(),
-            Some("https://mirror.example/agent.tgz")
-        );
-        assert_eq!(settings.channel, "beta-2.1");
-        assert_eq!(settings.pin, Pin::Every(SUM.parse().unwrap()));
-        assert!(settings.optional);
+        ]));
+        let expected = Settings {
+            url: Some("https://mirror.example/agent.tgz".to_owned()),
+            channel: "beta-2.1".to_owned(),
+            pin: Pin::Every(SUM.parse().unwrap()),
+            optional: true,
+        };
+        assert_eq!(settings, Ok(expected));
     }
 
     #[test]
-    fn pin_per_architecture() {
-        let value = format!("amd64:{SUM}, arm64:{}", SUM.to_ascii_uppercase());
-        let settings = parse(&[("BACKPLANE_AGENT_SHA256", &value)]).unwrap();
+    fn pin_may_name_its_algorithm_and_its_architecture() {
         let sum: Checksum = SUM.parse().unwrap();
-        let expected = [("amd64", sum.clone()), ("arm64", sum)];
-        assert_eq!(
-            settings.pin,
-            Pin::PerArch(
-                expected
-                    .map(|(arch, sum)| (arch.to_owned(), sum))
-                    .into_iter()
-                    .collect()
-            )
-        );
-    }
-
-    #[test]
-    fn checksum_may_name_its_algorithm() {
-        for value in [
-            format!("sha256:{SUM}"),
-            format!("SHA256: {SUM}"),
-            format!(" sha256:{SUM}\n"),
-        ] {
-            let settings = parse(&[("BACKPLANE_AGENT_SHA256", &value)]).unwrap();
-            assert_eq!(settings.pin, Pin::Every(SUM.parse().unwrap()), "{value}");
+        for prefix in ["", "sha256:", "SHA256: ", " sha256:"] {
+            let value = format!("{prefix}{SUM}");
+            assert_eq!(pin(&value), Pin::Every(sum.clone()), "{value}");
         }
-        let value = format!("amd64:sha256:{SUM},arm64:{SUM}");
-        let settings = parse(&[("BACKPLANE_AGENT_SHA256", &value)]).unwrap();
-        assert!(matches!(settings.pin, Pin::PerArch(pins) if pins.len() == 2));
-    }
-
-    #[test]
-    fn quotation_marks_of_an_env_file_are_pointed_out() {
-        let pin = format!("'{SUM}'");
-        for (setting, value) in [
-            (Setting::AgentUrl, "\"https://mirror.example/agent.tgz\""),
-            (Setting::AgentUrl, "'vendor/agent'"),
-            (Setting::AgentUrl, "vendor/agent\""),
-            (Setting::AgentChannel, "“beta”"),
-            (Setting::AgentSha256, &pin),
-            (Setting::AgentOptional, "\"true\""),
-        ] {
-            let error = parse(&[(setting.name(), value)]).unwrap_err();
-            assert_eq!(error.problem, SettingProblem::Quoted, "{value}");
-        }
-    }
-
-    #[test]
-    fn secrets_of_a_url_in_any_variable_are_not_in_its_error() {
-        let url = "https://user:s3cret@mirror.example/a?token=s3cret#s3cret";
-        let quoted = format!("\"{url}\"");
-        let with_tab = format!("{url}\tand more");
-        for setting in Setting::ALL {
-            for value in [url, &quoted, &with_tab] {
-                if let Err(error) = parse(&[(setting.name(), value)]) {
-                    assert!(!format!("{error:?}").contains("s3cret"), "{error:?}");
-                }
-            }
+        let pins = ["amd64", "arm64"].map(|arch| (arch.to_owned(), sum.clone()));
+        for prefix in ["", "sha256:"] {
+            let upper = SUM.to_ascii_uppercase();
+            let value = format!("amd64:{prefix}{SUM}, arm64:{prefix}{upper}");
+            assert_eq!(pin(&value), Pin::PerArch(pins.clone().into()), "{value}");
         }
     }
 
     #[test]
     fn switch_has_four_words_for_each_side() {
-        for (word, expected) in [
-            ("1", true),
-            ("true", true),
-            ("YES", true),
-            ("on", true),
-            ("0", false),
-            ("False", false),
-            ("no", false),
-            ("off", false),
+        for (words, expected) in [
+            (["1", "true", "YES", "on"], true),
+            (["0", "False", "no", "off"], false),
         ] {
-            let settings = parse(&[("BACKPLANE_AGENT_OPTIONAL", word)]).unwrap();
-            assert_eq!(settings.optional, expected, "{word}");
+            for word in words {
+                let settings = parse(Setting::AgentOptional, word).unwrap();
+                assert_eq!(settings.optional, expected, "{word}");
+            }
         }
     }
 
     #[test]
-    fn malformed_values_name_the_variable_and_the_value() {
-        let twice = format!("amd64:{SUM},amd64:{SUM}");
-        for (setting, value) in [
-            (Setting::AgentChannel, "../beta"),
-            (Setting::AgentChannel, ".."),
-            (Setting::AgentChannel, "a b"),
-            (Setting::AgentChannel, "{arch}"),
-            (Setting::AgentSha256, "abc"),
-            (Setting::AgentSha256, "amd64:abc"),
-            (Setting::AgentSha256, "amd64:"),
-            (Setting::AgentSha256, "sha256"),
-            (Setting::AgentSha256, &twice),
-            (Setting::AgentOptional, "maybe"),
-            (Setting::AgentOptional, "2"),
+    fn values_that_cannot_be_used_are_refused_with_their_problem() {
+        let [quoted, twice, no_arch] = [
+            format!("'{SUM}'"),
+            format!("amd64:{SUM},amd64:{SUM}"),
+            format!(":{SUM}"),
+        ];
+        let repeated = || SettingProblem::RepeatedArch("amd64".to_owned());
+        let malformed = || SettingProblem::Malformed;
+        let quoted_url = "\"https://mirror.example/agent.tgz\"";
+        for (setting, value, problem) in [
+            (Setting::AgentUrl, quoted_url, SettingProblem::Quoted),
+            (Setting::AgentUrl, "'vendor/agent'", SettingProblem::Quoted),
+            (Setting::AgentUrl, "vendor/agent\"", SettingProblem::Quoted),
+            (Setting::AgentChannel, "“beta”", SettingProblem::Quoted),
+            (Setting::AgentSha256, &quoted, SettingProblem::Quoted),
+            (Setting::AgentOptional, "\"true\"", SettingProblem::Quoted),
+            (Setting::AgentUrl, "a\x1b[31m", SettingProblem::NotText),
+            (Setting::AgentUrl, "a\nb", SettingProblem::NotText),
+            (Setting::AgentChannel, "../beta", malformed()),
+            (Setting::AgentChannel, "..", malformed()),
+            (Setting::AgentChannel, "a b", malformed()),
+            (Setting::AgentChannel, "{arch}", malformed()),
+            (Setting::AgentSha256, "abc", malformed()),
+            (Setting::AgentSha256, "amd64:abc", malformed()),
+            (Setting::AgentSha256, "amd64:", malformed()),
+            (Setting::AgentSha256, "sha256", malformed()),
+            (Setting::AgentSha256, &no_arch, malformed()),
+            (Setting::AgentSha256, &twice, repeated()),
+            (Setting::AgentOptional, "maybe", malformed()),
+            (Setting::AgentOptional, "2", malformed()),
         ] {
-            let error = parse(&[(setting.name(), value)]).unwrap_err();
-            assert_eq!(
-                (error.setting, error.value),
-                (setting, Redacted::text(value))
-            );
+            let expected = SettingsError {
+                setting,
+                value: Redacted::text(value),
+                problem,
+            };
+            assert_eq!(parse(setting, value), Err(expected));
         }
-        let empty_arch = format!(":{SUM}");
-        assert!(parse(&[("BACKPLANE_AGENT_SHA256", &empty_arch)]).is_err());
-        let error = parse(&[("BACKPLANE_AGENT_SHA256", &twice)]).unwrap_err();
-        assert_eq!(
-            error.problem,
-            SettingProblem::RepeatedArch("amd64".to_owned())
-        );
-    }
-
-    #[test]
-    fn values_that_are_not_text_are_refused() {
-        for bytes in [b"a\xff".to_vec(), b"a\x1b[31m".to_vec(), b"a\nb".to_vec()] {
-            let environment = Environment::from([(
-                "BACKPLANE_AGENT_URL".into(),
-                OsString::from_vec(bytes.clone()),
-            )]);
-            let error = Settings::parse(&environment).unwrap_err();
-            assert_eq!(error.problem, SettingProblem::NotText, "{bytes:?}");
-        }
+        let bytes = OsString::from_vec(b"a\xff".to_vec());
+        let environment = Environment::from([("BACKPLANE_AGENT_URL".into(), bytes)]);
+        let error = Settings::parse(&environment).unwrap_err();
+        assert_eq!(error.problem, SettingProblem::NotText);
     }
 
     #[test]
@@ -401,12 +350,9 @@ mod tests {
             ("BACKPLANE_SOMETHING_ELSE", None),
             ("PLANE_TOKEN", None),
         ] {
-            let found = near_misses(&environment(&[(name, "x")]));
-            let expected: Vec<_> = expected
-                .map(|our| (name.to_owned(), our))
-                .into_iter()
-                .collect();
-            assert_eq!(found, expected, "{name}");
+            let found = near_misses(&variables(&[(name, "x")]));
+            let expected = expected.map(|our| (name.to_owned(), our));
+            assert_eq!(found, Vec::from_iter(expected), "{name}");
         }
     }
 }

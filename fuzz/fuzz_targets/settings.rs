@@ -1,5 +1,5 @@
-//! Any bytes as the settings of a build: nothing panics, and nothing that it says has a control
-//! character or a secret of a URL.
+//! Any bytes as the settings of a build: nothing panics, and the log has no control character and
+//! no secret of a URL.
 #![no_main]
 
 use backplane_buildpack::fuzzing;
@@ -10,10 +10,10 @@ const SECRET: [&str; 10] = ["Ω", "ß", "{", "}", ":", "/", "?", "#", "%", "@"];
 
 fuzz_target!(|input: (u8, [&[u8]; 4], &[u8], &[u8], &[u8])| {
     let (start, values, user, host, end) = input;
-    let said = fuzzing::settings(values);
+    let log = fuzzing::settings(values);
     assert!(
-        !said.contains(|char: char| char.is_control() && char != '\n'),
-        "{said}"
+        !log.contains(|char: char| char.is_control() && char != '\n'),
+        "{log}"
     );
 
     let starts = ["https://", "http://", "ftp://", "https:", "\"https://", "'"];
@@ -30,10 +30,10 @@ fuzz_target!(|input: (u8, [&[u8]; 4], &[u8], &[u8], &[u8])| {
     for place in 0..4 {
         let mut values = [&b""[..], b"", pin.as_bytes(), b""];
         values[place] = url.as_bytes();
-        let said = fuzzing::settings(values);
+        let log = fuzzing::settings(values);
         assert!(
-            !said.contains(['Ω', 'ß']) && !said.contains("%CE%A9"),
-            "{url}\n{said}"
+            !log.contains(['Ω', 'ß']) && !log.contains("%CE%A9"),
+            "{url}\n{log}"
         );
     }
 });

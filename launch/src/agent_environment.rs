@@ -6,9 +6,9 @@ use std::path::Path;
 
 use sidecar::Environment;
 
-/// Variables of the app that the agent gets beside `BACKPLANE_*` and `BACKPLANE_AGENT_ENV`: what a
-/// program that dials out needs to find its files, its proxy and its certificates, and nothing that
-/// belongs to the app.
+/// Variables of the app that the agent gets besides `BACKPLANE_*` and those in `BACKPLANE_AGENT_ENV`:
+/// a client program needs them to find its files, its proxy and its certificates, and none belongs to
+/// the app.
 const FORWARDED: [&str; 18] = [
     "HOME",
     "LANG",
@@ -37,7 +37,7 @@ const FORWARDED_PREFIXES: [&str; 2] = ["BACKPLANE_", "LC_"];
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// The agent's environment: the allow-listed variables of the app and those in `extra`, PATH with
-/// the agent's directory first, and the token from wherever it came.
+/// the agent's directory first, and the token.
 pub(crate) fn of_agent(
     app: &Environment,
     directory: &Path,
@@ -105,7 +105,7 @@ fn is_service_link(name: &OsStr, value: &OsStr) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::{WithBytes as _, environment};
+    use crate::settings::tests::{environment, with_bytes};
 
     #[test]
     fn links_to_services_of_kubernetes_are_not_for_the_agent_unless_they_are_named() {
@@ -143,51 +143,43 @@ mod tests {
 
     #[test]
     fn agent_gets_the_allow_listed_variables_and_no_others() {
-        let app = environment(&[
-            ("DATABASE_URL", "postgres://secret"),
+        let forwarded = [
             ("BACKPLANE_LABELS", "a=b"),
-            ("BACKPLANE_TOKEN", "from the app's variables"),
             ("BACKPLANE_ANYTHING", "x"),
-            ("MY_BACKPLANE_X", "no"),
             ("HOME", "/home/app"),
             ("LANG", "C.UTF-8"),
             ("LC_ALL", "C"),
-            ("LCX", "no"),
             ("TZ", "UTC"),
             ("TMPDIR", "/scratch"),
             ("https_proxy", "http://proxy"),
             ("NO_PROXY", "localhost"),
             ("SSL_CERT_FILE", "/ca.pem"),
+            ("MINE", "yes"),
+        ];
+        let others = [
+            ("DATABASE_URL", "postgres://secret"),
+            ("BACKPLANE_TOKEN", "from the app's variables"),
+            ("MY_BACKPLANE_X", "no"),
+            ("LCX", "no"),
             ("PATH", "/app/bin:/usr/bin"),
             ("LD_PRELOAD", "no"),
             ("PORT", "8080"),
-            ("MINE", "yes"),
-        ])
-        .with_bytes(b"ODD", b"\xfe\xff")
-        .with_bytes(b"BACKPLANE_\xff", b"\xff");
+        ];
+        let own = [
+            ("PATH", "/layers/agent/libexec:/app/bin:/usr/bin"),
+            ("BACKPLANE_TOKEN", "T"),
+        ];
+        let with_odd = |variables: [&[(&str, &str)]; 2]| {
+            let odd = with_bytes(&environment(variables[0]), b"ODD", b"\xfe\xff");
+            let odd = with_bytes(&odd, b"BACKPLANE_\xff", b"\xff");
+            let rest = environment(variables[1]);
+            odd.iter().chain(rest.iter()).collect::<Environment>()
+        };
         let extra = ["MINE", "ODD", "UNSET"].map(OsString::from);
-
         let directory = Path::new("/layers/agent/libexec");
+        let app = with_odd([&forwarded, &others]);
         let agent = of_agent(&app, directory, &extra, OsStr::new("T"));
-
-        let expected = environment(&[
-            ("BACKPLANE_LABELS", "a=b"),
-            ("BACKPLANE_ANYTHING", "x"),
-            ("HOME", "/home/app"),
-            ("LANG", "C.UTF-8"),
-            ("LC_ALL", "C"),
-            ("TZ", "UTC"),
-            ("TMPDIR", "/scratch"),
-            ("https_proxy", "http://proxy"),
-            ("NO_PROXY", "localhost"),
-            ("SSL_CERT_FILE", "/ca.pem"),
-            ("MINE", "yes"),
-        ])
-        .with_bytes(b"ODD", b"\xfe\xff")
-        .with_bytes(b"BACKPLANE_\xff", b"\xff")
-        .with_bytes(b"PATH", b"/layers/agent/libexec:/app/bin:/usr/bin")
-        .with_bytes(b"BACKPLANE_TOKEN", b"T");
-        assert_eq!(agent, expected);
+        assert_eq!(agent, with_odd([&forwarded, &own]));
     }
 
     #[test]

@@ -9,25 +9,21 @@ use std::io;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
-/// Where bindings are when `SERVICE_BINDING_ROOT` does not say.
+use crate::messages::Message;
+
+/// The directory of bindings if `SERVICE_BINDING_ROOT` is not set.
 pub(crate) const DEFAULT_ROOT: &str = "/bindings";
 
-/// What the first binding of type `backplane`, by its directory's name, holds.
+/// The content of the first binding of type `backplane`, by the names of the directories.
 #[derive(Debug, Default)]
 pub(crate) struct Binding {
     pub(crate) token: Option<OsString>,
     /// The file of the token, which changes when the token is rotated.
     pub(crate) token_path: Option<PathBuf>,
     pub(crate) labels: Option<OsString>,
-    /// What of this binding, or of any that could be this one, is there but cannot be read.
-    pub(crate) unreadable: Vec<Unreadable>,
-}
-
-/// A file or directory that is there but cannot be read.
-#[derive(Debug)]
-pub(crate) struct Unreadable {
-    pub(crate) path: PathBuf,
-    pub(crate) error: io::Error,
+    /// A message for each file or directory of this binding, or of one that could be this one, that
+    /// exists but cannot be read.
+    pub(crate) unreadable: Vec<Message>,
 }
 
 /// Reads the binding of type `backplane` below `root`. No such directory, or none with that type,
@@ -37,10 +33,7 @@ pub(crate) fn read(root: &Path) -> Binding {
     let mut directories = match directories_in(root) {
         Ok(directories) => directories,
         Err(error) => {
-            binding.unreadable.push(Unreadable {
-                path: root.to_owned(),
-                error,
-            });
+            binding.add_unreadable(root.to_owned(), &error);
             return binding;
         }
     };
@@ -63,16 +56,22 @@ pub(crate) fn read(root: &Path) -> Binding {
 }
 
 impl Binding {
-    /// One entry without the white space around it; a missing, empty or unreadable one is none.
+    /// One entry without the white space around it. `None` if it is missing, empty or unreadable.
     fn entry(&mut self, path: PathBuf) -> Option<OsString> {
         match sidecar::read_value(&path) {
             Ok(value) => (!value.is_empty()).then_some(value),
             Err(error) if is_absent(&error) => None,
             Err(error) => {
-                self.unreadable.push(Unreadable { path, error });
+                self.add_unreadable(path, &error);
                 None
             }
         }
+    }
+
+    fn add_unreadable(&mut self, path: PathBuf, error: &io::Error) {
+        let error = error.to_string();
+        self.unreadable
+            .push(Message::BindingUnreadable { path, error });
     }
 }
 
@@ -109,7 +108,7 @@ mod tests {
     use std::fs;
     use std::os::unix::fs::symlink;
 
-    use rustix::fs::Mode;
+    use rustix::fs::{CWD, FileType, Mode};
     use tempfile::TempDir;
 
     use super::*;
@@ -124,41 +123,42 @@ mod tests {
         root
     }
 
-    fn found(binding: &Binding) -> (Option<&str>, Option<&str>) {
-        let text = |value: &'_ Option<OsString>| {
-            value
-                .as_ref()
-                .map(|value| value.to_str().unwrap().to_owned())
-        };
-        let leak = |value: Option<String>| value.map(|value| &*value.leak());
-        (leak(text(&binding.token)), leak(text(&binding.labels)))
+    /// Token and labels of a binding, and how many of its entries are unreadable.
+    #[track_caller]
+    fn assert_read(root: &Path, token: Option<&str>, labels: Option<&str>, unreadable: usize) {
+        let found = read(root);
+        let texts =
+            [&found.token, &found.labels].map(|value| value.as_deref().map(OsStr::as_bytes));
+        let expected = [token, labels].map(|value| value.map(str::as_bytes));
+        assert_eq!(texts, expected, "{found:?}");
+        assert_eq!(found.unreadable.len(), unreadable, "{found:?}");
     }
 
     #[test]
     fn binding_is_found_by_its_type() {
-        for (files, expected) in [
-            (&[][..], (None, None)),
+        const TYPE: (&str, &str) = ("b/type", "backplane");
+        for (files, token, labels) in [
+            (&[][..], None, None),
             (
-                &[
-                    ("b/type", "backplane"),
-                    ("b/token", "T"),
-                    ("b/labels", "a=b"),
-                ],
-                (Some("T"), Some("a=b")),
+                &[TYPE, ("b/token", "T"), ("b/labels", "a=b")],
+                Some("T"),
+                Some("a=b"),
             ),
             (
                 &[("b/type", "backplane\n"), ("b/token", "T\r\n")],
-                (Some("T"), None),
+                Some("T"),
+                None,
             ),
             (
                 &[("b/type", "Backplane"), ("b/token", " T ")],
-                (Some("T"), None),
+                Some("T"),
+                None,
             ),
-            (&[("b/type", "backplane"), ("b/token", "\n")], (None, None)),
-            (&[("b/type", "postgresql"), ("b/token", "T")], (None, None)),
-            (&[("backplane/token", "T")], (None, None)),
-            (&[("type", "backplane"), ("token", "T")], (None, None)),
-            (&[(".b/type", "backplane"), (".b/token", "T")], (None, None)),
+            (&[TYPE, ("b/token", "\n")], None, None),
+            (&[("b/type", "postgresql"), ("b/token", "T")], None, None),
+            (&[("backplane/token", "T")], None, None),
+            (&[("type", "backplane"), ("token", "T")], None, None),
+            (&[(".b/type", "backplane"), (".b/token", "T")], None, None),
             (
                 &[
                     ("z/type", "backplane"),
@@ -167,17 +167,13 @@ mod tests {
                     ("m/token", "M"),
                     ("a/type", "other"),
                 ],
-                (Some("M"), None),
+                Some("M"),
+                None,
             ),
         ] {
-            let root = bindings(files);
-            let binding = read(root.path());
-            assert_eq!(found(&binding), expected, "{files:?}");
-            assert!(binding.unreadable.is_empty(), "{:?}", binding.unreadable);
+            assert_read(bindings(files).path(), token, labels, 0);
         }
-        let absent = read(Path::new("/nowhere/at/all"));
-        assert_eq!(found(&absent), (None, None));
-        assert!(absent.unreadable.is_empty(), "{:?}", absent.unreadable);
+        assert_read(Path::new("/nowhere/at/all"), None, None, 0);
     }
 
     #[test]
@@ -187,17 +183,14 @@ mod tests {
             ("b/..2026/token", "T"),
             ("b/..2026/labels", "a=b\n"),
         ]);
-        symlink("..2026", root.path().join("b/..data")).unwrap();
+        let directory = root.path().join("b");
+        symlink("..2026", directory.join("..data")).unwrap();
         for name in ["type", "token", "labels"] {
-            symlink(
-                Path::new("..data").join(name),
-                root.path().join("b").join(name),
-            )
-            .unwrap();
+            symlink(Path::new("..data").join(name), directory.join(name)).unwrap();
         }
         let outer = tempfile::tempdir().unwrap();
-        symlink(root.path().join("b"), outer.path().join("linked")).unwrap();
-        assert_eq!(found(&read(outer.path())), (Some("T"), Some("a=b")));
+        symlink(directory, outer.path().join("linked")).unwrap();
+        assert_read(outer.path(), Some("T"), Some("a=b"), 0);
     }
 
     #[test]
@@ -208,59 +201,41 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_read_is_named() {
+    fn unreadable_entries_are_reported() {
         let root = bindings(&[
             ("b/type", "backplane"),
             ("b/labels", "a=b"),
             ("c/type", "other"),
         ]);
-        fs::create_dir(root.path().join("b/token")).unwrap();
-        let binding = read(root.path());
-        assert_eq!(found(&binding), (None, Some("a=b")));
-        assert_eq!(binding.unreadable.len(), 1);
-        assert_eq!(binding.unreadable[0].path, root.path().join("b/token"));
+        let token = root.path().join("b/token");
+        fs::create_dir(&token).unwrap();
+        assert_read(root.path(), None, Some("a=b"), 1);
+        let message = read(root.path()).unreadable.remove(0);
+        let error = "it is not a regular file".to_owned();
+        assert_eq!(message, Message::BindingUnreadable { path: token, error });
 
+        // A link to itself, and a named pipe without a writer, which must not delay the boot.
         let root = bindings(&[("b/type", "backplane")]);
-        fs::write(root.path().join("b/token"), vec![b'x'; 70_000]).unwrap();
-        symlink("loop", root.path().join("b/loop")).unwrap();
-        symlink("loop", root.path().join("b/labels")).unwrap();
-        let binding = read(root.path());
-        assert_eq!(found(&binding), (None, None));
-        assert_eq!(binding.unreadable.len(), 2, "{:?}", binding.unreadable);
+        symlink("labels", root.path().join("b/labels")).unwrap();
+        let pipe = root.path().join("b/token");
+        rustix::fs::mknodat(CWD, &pipe, FileType::Fifo, Mode::RUSR, 0).unwrap();
+        assert_read(root.path(), None, None, 2);
 
         let root = tempfile::tempdir().unwrap();
         symlink("loop", root.path().join("loop")).unwrap();
-        let path = root.path().join("loop");
-        assert_eq!(read(&path).unreadable[0].path, path, "the root itself");
+        assert_read(&root.path().join("loop"), None, None, 1);
 
         let root = bindings(&[("b/type", "backplane"), ("b/token", "T\0x")]);
-        assert_eq!(read(root.path()).unreadable.len(), 1);
+        assert_read(root.path(), None, None, 1);
     }
 
     #[test]
     fn entry_may_be_64_kib_long() {
-        let root = bindings(&[("b/type", "backplane")]);
         for (length, is_read) in [(64 * 1024, true), (64 * 1024 + 1, false)] {
-            fs::write(root.path().join("b/token"), vec![b'x'; length]).unwrap();
-            let token = read(root.path()).token;
-            assert_eq!(token.map(|token| token.len()), is_read.then_some(length));
+            let token = "x".repeat(length);
+            let root = bindings(&[("b/type", "backplane"), ("b/token", &token)]);
+            let expected = is_read.then_some(token.as_str());
+            assert_read(root.path(), expected, None, usize::from(!is_read));
         }
-    }
-
-    #[test]
-    fn named_pipe_without_a_writer_does_not_hold_up_the_boot() {
-        let root = bindings(&[("b/type", "backplane")]);
-        let path = root.path().join("b/token");
-        rustix::fs::mknodat(
-            rustix::fs::CWD,
-            &path,
-            rustix::fs::FileType::Fifo,
-            Mode::RUSR | Mode::WUSR,
-            0,
-        )
-        .unwrap();
-        let binding = read(root.path());
-        assert_eq!(found(&binding), (None, None));
-        assert_eq!(binding.unreadable.len(), 1);
     }
 }

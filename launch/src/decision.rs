@@ -1,75 +1,38 @@
-//! Whether an agent is started beside this process, and why not: rules that are tried in their
-//! order, of which the first that applies wins.
+//! The decision whether an agent is started beside this process: rules that are tried in their order,
+//! of which the first that applies wins.
 
 use std::ffi::{OsStr, OsString};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
-use sidecar::{Drain, Environment, Level, Upstream, Verbosity};
+use sidecar::{Arg, Decision, Level, LogEntry, Process, Spec};
 
 use crate::agent_environment;
-use crate::binding::Binding;
-use crate::labels::{self, Labels, LabelsError};
-use crate::messages::{LogEntry, Message};
+use crate::binding::{self, Binding};
+use crate::labels::{self, Labels};
+use crate::messages::Message;
 use crate::process_type;
 use crate::settings::Settings;
 
 /// Everything that the decision depends on.
 pub(crate) struct Inputs<'a> {
-    pub(crate) environment: &'a Environment,
-    /// The process type by the name of the launcher.
-    pub(crate) launcher_type: Option<&'a str>,
-    /// Whether the process is the first of its container, or one that the first started as an init
-    /// does.
-    pub(crate) is_main: bool,
-    /// Whether a person at a terminal started it.
-    pub(crate) has_terminal: bool,
+    pub(crate) process: &'a Process<'a>,
     /// Reads the service binding below this directory. Called only if the variables do not suffice.
     pub(crate) read_binding: &'a dyn Fn(&Path) -> Binding,
     /// Reads the file of a token.
     pub(crate) read_token: &'a dyn Fn(&Path) -> io::Result<OsString>,
-    /// Where the agent would be. `None` if this program cannot tell.
-    pub(crate) agent: Option<&'a Path>,
     /// Whether there is a file.
     pub(crate) is_file: &'a dyn Fn(&Path) -> bool,
-}
-
-/// What is decided.
-#[derive(Debug, Eq, PartialEq)]
-pub(crate) struct Decision {
-    /// `None`: no agent for this process.
-    pub(crate) plan: Option<Plan>,
-    /// What to log, in this order.
-    pub(crate) log: Vec<LogEntry>,
-    pub(crate) verbosity: Verbosity,
-}
-
-/// An agent to start, and how to supervise it.
-#[derive(Debug, Eq, PartialEq)]
-pub(crate) struct Plan {
-    pub(crate) process_type: String,
-    /// Whether the user most likely expects an agent for this type of process, and so wants to read
-    /// why there is none.
-    pub(crate) is_expected: bool,
-    pub(crate) labels: String,
-    pub(crate) upstream: Upstream,
-    pub(crate) agent: PathBuf,
-    pub(crate) wait_for_app: bool,
-    pub(crate) drain: Drain,
-    pub(crate) stop_timeout: Duration,
-    /// The file that the token came from.
-    pub(crate) token_path: Option<PathBuf>,
-    /// The agent's whole environment, the token included.
-    pub(crate) environment: Environment,
+    /// Reads the checksum of the agent in this layer.
+    pub(crate) read_checksum: &'a dyn Fn(&Path) -> Option<String>,
 }
 
 /// Decides by the rules.
 pub(crate) fn decide(inputs: &Inputs) -> Decision {
-    let (settings, problems) = Settings::read(inputs.environment);
-    let mut log: Vec<LogEntry> = problems.into_iter().map(LogEntry::warning).collect();
-    let plan = match plan(inputs, &settings, &mut log) {
-        Ok(plan) => Some(plan),
+    let (settings, problems) = Settings::read(inputs.process.environment);
+    let mut log: Vec<LogEntry> = problems.iter().map(LogEntry::warning).collect();
+    let start = match plan(inputs, &settings, &mut log) {
+        Ok(spec) => Some(spec),
         Err(Skip { reason, is_silent }) => {
             if is_silent {
                 // A user who runs a one-off command does not want to read about the agent of the
@@ -83,9 +46,9 @@ pub(crate) fn decide(inputs: &Inputs) -> Decision {
         }
     };
     Decision {
-        plan,
         log,
         verbosity: settings.verbosity,
+        start,
     }
 }
 
@@ -110,12 +73,17 @@ fn skip(reason: LogEntry) -> Skip {
     }
 }
 
-fn plan(inputs: &Inputs, settings: &Settings, log: &mut Vec<LogEntry>) -> Result<Plan, Skip> {
+fn plan(inputs: &Inputs, settings: &Settings, log: &mut Vec<LogEntry>) -> Result<Spec, Skip> {
     if settings.disabled {
         return Err(skip_silently(Message::Disabled));
     }
-    let mut credentials = Credentials::new(inputs, settings);
-    let process_type = process_type::determine(settings, inputs.launcher_type);
+    let mut credentials = Credentials {
+        inputs,
+        settings,
+        token_file: None,
+        binding: None,
+    };
+    let process_type = process_type::determine(settings, inputs.process.launcher_type);
     let process_type = serving_type(inputs, settings, process_type, &mut credentials)?;
 
     // A worker without a token or a port is usual: a line at each of its boots would be noise.
@@ -133,8 +101,8 @@ fn plan(inputs: &Inputs, settings: &Settings, log: &mut Vec<LogEntry>) -> Result
     };
 
     let token = credentials.token();
-    let labels = token.as_ref().and_then(|_| credentials.labels());
-    log.extend(credentials.problems());
+    let labels = credentials.labels();
+    log.extend(credentials.problems().iter().map(LogEntry::warning));
     let token = token.ok_or_else(|| missing(Message::NoToken))?;
     let labels = checked_labels(inputs, settings, &process_type, labels.as_deref())?;
     for (label, variable) in labels.iter().flat_map(|labels| &labels.left_out) {
@@ -152,9 +120,16 @@ fn plan(inputs: &Inputs, settings: &Settings, log: &mut Vec<LogEntry>) -> Result
         .upstream()
         .ok_or_else(|| missing(Message::NoUpstream))?
         .map_err(|message| skip(LogEntry::warning(message)))?;
-    let agent = inputs.agent.ok_or_else(|| missing(Message::UnknownLayer))?;
-    if !(inputs.is_file)(agent) {
-        let path = agent.to_owned();
+    let is_usable = settings.wait_for_app && upstream.is_local_http();
+    let ready_path = settings.ready_path.clone().filter(|_| is_usable);
+    if settings.ready_path.is_some() && !is_usable {
+        log.push(LogEntry::warning(Message::ReadyPathUnused));
+    }
+    let layer = inputs.process.layer;
+    let layer = layer.ok_or_else(|| missing(Message::UnknownLayer))?;
+    let programs = layer.join("libexec");
+    let path = programs.join("backplane");
+    if !(inputs.is_file)(&path) {
         return Err(missing(Message::NoAgent { path }));
     }
 
@@ -163,24 +138,38 @@ fn plan(inputs: &Inputs, settings: &Settings, log: &mut Vec<LogEntry>) -> Result
         labels: labels.joined.clone(),
         upstream: upstream.to_string(),
     }));
-    let directory = agent.parent().unwrap_or(Path::new("/"));
     let extra = &settings.agent_variables;
-    Ok(Plan {
-        process_type,
-        is_expected,
-        labels: labels.joined,
-        upstream,
-        agent: agent.to_owned(),
-        wait_for_app: settings.wait_for_app,
-        drain: settings.drain,
-        stop_timeout: settings.stop_timeout,
+    Ok(Spec {
+        program: path,
+        args: vec![
+            Arg::Text("connect".into()),
+            Arg::Text(labels.joined.clone().into()),
+            Arg::AppUrl,
+        ],
         environment: agent_environment::of_agent(
-            inputs.environment,
-            directory,
+            inputs.process.environment,
+            &programs,
             extra,
             &token.value,
         ),
-        token_path: token.path,
+        value_files: token
+            .path
+            .map(|path| (OsString::from("BACKPLANE_TOKEN"), path))
+            .into_iter()
+            .collect(),
+        upstream,
+        title: labels.joined.clone(),
+        wait_for_app: settings.wait_for_app,
+        ready_path,
+        health_url: settings.health_url.clone(),
+        drain: settings.drain,
+        stop_timeout: settings.stop_timeout,
+        is_expected,
+        info: vec![
+            ("process_type".to_owned(), Some(process_type)),
+            ("labels".to_owned(), Some(labels.joined)),
+            ("agent_sha256".to_owned(), (inputs.read_checksum)(layer)),
+        ],
     })
 }
 
@@ -215,8 +204,8 @@ fn serving_type(
         Some(process_type) => Ok(process_type),
         // Most likely a container whose entry point hides the process type; `docker run -it IMAGE
         // bash` has a terminal, and a job has no port.
-        None if inputs.is_main
-            && !inputs.has_terminal
+        None if inputs.process.is_main
+            && !inputs.process.has_terminal
             && (settings.port.is_some() || settings.proxy_url.is_some())
             && credentials.token().is_some() =>
         {
@@ -230,7 +219,6 @@ fn serving_type(
 }
 
 /// A token, and the file that it came from.
-#[derive(Clone)]
 struct Token {
     value: OsString,
     path: Option<PathBuf>,
@@ -245,16 +233,7 @@ struct Credentials<'a> {
     binding: Option<Binding>,
 }
 
-impl<'a> Credentials<'a> {
-    fn new(inputs: &'a Inputs<'a>, settings: &'a Settings) -> Self {
-        Self {
-            inputs,
-            settings,
-            token_file: None,
-            binding: None,
-        }
-    }
-
+impl Credentials<'_> {
     fn token(&mut self) -> Option<Token> {
         if let Some(value) = self.settings.token.clone() {
             return Some(Token { value, path: None });
@@ -285,34 +264,24 @@ impl<'a> Credentials<'a> {
             .or_else(|| self.binding().labels.clone())
     }
 
-    fn binding(&mut self) -> &Binding {
-        self.binding.get_or_insert_with(|| {
-            let root = self.inputs.environment.get("SERVICE_BINDING_ROOT");
-            (self.inputs.read_binding)(Path::new(
-                root.unwrap_or(OsStr::new(crate::binding::DEFAULT_ROOT)),
-            ))
-        })
+    /// The files that could not be read.
+    fn problems(&self) -> Vec<Message> {
+        let path = self.settings.token_file.clone();
+        let result = self.token_file.as_ref();
+        let error = result.and_then(|result| Some(result.as_ref().err()?.to_string()));
+        let token_file = path
+            .zip(error)
+            .map(|(path, error)| Message::TokenFileUnreadable { path, error });
+        let binding = self.binding.iter().flat_map(|binding| &binding.unreadable);
+        token_file.into_iter().chain(binding.cloned()).collect()
     }
 
-    fn problems(self) -> impl Iterator<Item = LogEntry> {
-        let unreadable = self
-            .binding
-            .into_iter()
-            .flat_map(|binding| binding.unreadable);
-        let unreadable = unreadable.map(|entry| Message::BindingUnreadable {
-            path: entry.path,
-            error: entry.error.to_string(),
-        });
-        let path = self.settings.token_file.clone();
-        let error = self.token_file.and_then(Result::err);
-        let token_file = path.zip(error).map(|(path, error)| {
-            let error = error.to_string();
-            Message::TokenFileUnreadable { path, error }
-        });
-        token_file
-            .into_iter()
-            .chain(unreadable)
-            .map(LogEntry::warning)
+    fn binding(&mut self) -> &Binding {
+        self.binding.get_or_insert_with(|| {
+            let root = self.inputs.process.environment.get("SERVICE_BINDING_ROOT");
+            let root = root.unwrap_or(OsStr::new(binding::DEFAULT_ROOT));
+            (self.inputs.read_binding)(Path::new(root))
+        })
     }
 }
 
@@ -322,22 +291,16 @@ fn checked_labels(
     process_type: &str,
     common: Option<&OsStr>,
 ) -> Result<Option<Labels>, Skip> {
-    let of_type = inputs
-        .environment
-        .get(labels::variable_of_type(process_type));
+    let variable = labels::variable_of_type(process_type);
+    let of_type = inputs.process.environment.get(variable);
     let value = |name: &str| match name {
         // It would be an argument of the agent, which every user can read.
         "BACKPLANE_TOKEN" => None,
         "BACKPLANE_PROCESS_TYPE" => Some(process_type),
-        _ => inputs.environment.get(name)?.to_str(),
+        _ => inputs.process.environment.get(name)?.to_str(),
     };
-    labels::join(&[common, of_type], settings.dyno.is_some(), &value).map_err(|error| {
-        skip(LogEntry::warning(match error {
-            LabelsError::StartsWithDash(label) => Message::LabelStartsWithDash { label },
-            LabelsError::ControlCharacter(label) => Message::LabelWithControlCharacter { label },
-            LabelsError::NotUtf8(label) => Message::LabelNotUtf8 { label },
-        }))
-    })
+    labels::join(&[common, of_type], settings.dyno.is_some(), &value)
+        .map_err(|message| skip(LogEntry::warning(message)))
 }
 
 #[cfg(test)]

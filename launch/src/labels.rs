@@ -3,24 +3,17 @@
 
 use std::ffi::OsStr;
 
-/// Labels as the agent takes them, and what is odd about them.
+use crate::messages::Message;
+
+/// Labels as the agent takes them, and what is wrong with some of them.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) struct Labels {
     /// `key=value`, joined by commas.
     pub(crate) joined: String,
-    /// Labels without `=`, which may be what an agent other than Backplane's wants.
+    /// Labels without `=`, which agents other than Backplane's may accept.
     pub(crate) without_value: Vec<String>,
     /// Labels that are not among the joined ones, each with the variable that their value lacks.
     pub(crate) left_out: Vec<(String, String)>,
-}
-
-/// Why labels cannot be handed to an agent.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub(crate) enum LabelsError {
-    /// It would be taken for an option by the agent.
-    StartsWithDash(String),
-    ControlCharacter(String),
-    NotUtf8(String),
 }
 
 /// The variable that holds further labels of a process type: `BACKPLANE_LABELS_MY_WEB` for
@@ -35,16 +28,20 @@ pub(crate) fn variable_of_type(process_type: &str) -> String {
 /// Joins the labels of these sources, each a list separated by commas. `None` if no source has any.
 /// `{NAME}` in the value of a label becomes what `value` returns for that variable. On Heroku the
 /// labels are marked with `heroku=true`.
+///
+/// # Errors
+///
+/// Why they cannot be passed to an agent.
 pub(crate) fn join<'a>(
     sources: &[Option<&OsStr>],
     on_heroku: bool,
     value: &dyn Fn(&str) -> Option<&'a str>,
-) -> Result<Option<Labels>, LabelsError> {
+) -> Result<Option<Labels>, Message> {
     let mut labels: Vec<&str> = Vec::new();
     for source in sources.iter().flatten() {
-        let list = source
-            .to_str()
-            .ok_or_else(|| LabelsError::NotUtf8(source.to_string_lossy().into_owned()))?;
+        let list = source.to_str().ok_or_else(|| Message::LabelNotUtf8 {
+            label: source.to_string_lossy().into_owned(),
+        })?;
         labels.extend(
             list.split(',')
                 .map(str::trim)
@@ -55,11 +52,12 @@ pub(crate) fn join<'a>(
         return Ok(None);
     }
     for label in &labels {
+        let owned = || (*label).to_owned();
         if label.starts_with('-') {
-            return Err(LabelsError::StartsWithDash((*label).to_owned()));
+            return Err(Message::LabelStartsWithDash { label: owned() });
         }
         if label.contains(char::is_control) {
-            return Err(LabelsError::ControlCharacter((*label).to_owned()));
+            return Err(Message::LabelWithControlCharacter { label: owned() });
         }
     }
     let without_value = labels.iter().filter(|label| !label.contains('='));
@@ -123,8 +121,8 @@ fn is_name(text: &str) -> bool {
 }
 
 fn is_part_of_label(value: &str) -> bool {
-    !value.trim().is_empty()
-        && !value.contains(|character: char| character == ',' || character.is_control())
+    let is_odd = |character: char| character == ',' || character.is_control();
+    !value.trim().is_empty() && !value.contains(is_odd)
 }
 
 #[cfg(test)]
@@ -132,16 +130,6 @@ mod tests {
     use std::os::unix::ffi::OsStrExt as _;
 
     use super::*;
-
-    fn joined(sources: &[&str], on_heroku: bool) -> Option<String> {
-        let sources: Vec<Option<&OsStr>> = sources
-            .iter()
-            .map(|source| Some(OsStr::new(*source)))
-            .collect();
-        join(&sources, on_heroku, &|_| None)
-            .unwrap()
-            .map(|labels| labels.joined)
-    }
 
     #[test]
     fn labels_are_joined_in_order() {
@@ -156,47 +144,38 @@ mod tests {
             (&[], false, None),
             (&[" ,", ""], true, None),
         ] {
-            assert_eq!(
-                joined(sources, on_heroku).as_deref(),
-                expected,
-                "{sources:?}"
-            );
+            let sources: Vec<_> = sources
+                .iter()
+                .map(|source| Some(OsStr::new(*source)))
+                .collect();
+            let joined = join(&sources, on_heroku, &|_| None)
+                .unwrap()
+                .map(|labels| labels.joined);
+            assert_eq!(joined.as_deref(), expected, "{sources:?}");
         }
         assert_eq!(join(&[None, None], true, &|_| None), Ok(None));
     }
 
     #[test]
     fn labels_that_an_agent_could_misread_are_refused() {
-        for (source, expected) in [
-            ("a=b,-x", LabelsError::StartsWithDash("-x".to_owned())),
-            (
-                "--token=x",
-                LabelsError::StartsWithDash("--token=x".to_owned()),
-            ),
-            ("a=b\nc", LabelsError::ControlCharacter("a=b\nc".to_owned())),
-            (
-                "a=\u{1b}[2J",
-                LabelsError::ControlCharacter("a=\u{1b}[2J".to_owned()),
-            ),
-            (
-                "a=\u{9b}x",
-                LabelsError::ControlCharacter("a=\u{9b}x".to_owned()),
-            ),
+        let dash = |label| Message::LabelStartsWithDash { label };
+        let control = |label| Message::LabelWithControlCharacter { label };
+        let not_utf8 = |label| Message::LabelNotUtf8 { label };
+        for (source, label, error) in [
+            (&b"a=b,-x"[..], "-x", dash as fn(String) -> Message),
+            (b"--token=x", "--token=x", dash),
+            (b"a=b\nc", "a=b\nc", control),
+            (b"a=\x1b[2J", "a=\u{1b}[2J", control),
+            ("a=\u{9b}x".as_bytes(), "a=\u{9b}x", control),
+            (b"a=\xff", "a=\u{fffd}", not_utf8),
         ] {
-            assert_eq!(
-                join(&[Some(OsStr::new(source))], false, &|_| None),
-                Err(expected)
-            );
+            let found = join(&[Some(OsStr::from_bytes(source))], false, &|_| None);
+            assert_eq!(found, Err(error(label.to_owned())));
         }
-        let not_utf8 = Some(OsStr::from_bytes(b"a=\xff"));
-        assert_eq!(
-            join(&[not_utf8], false, &|_| None),
-            Err(LabelsError::NotUtf8("a=\u{fffd}".to_owned()))
-        );
     }
 
     #[test]
-    fn labels_without_a_value_are_kept_and_named() {
+    fn labels_without_a_value_are_kept_and_reported() {
         let labels = join(&[Some(OsStr::new("web,a=b,blue"))], false, &|_| None)
             .unwrap()
             .unwrap();

@@ -11,17 +11,13 @@ mod labels;
 mod messages;
 mod process_type;
 mod settings;
-#[cfg(test)]
-mod testing;
 
 pub use crate::checksum::CHECKSUM_FILE;
 pub use crate::settings::VARIABLES;
 
-use std::path::Path;
+use sidecar::{Connection, Decision, Environment, Hints, Process, Sidecar};
 
-use sidecar::{Arg, Connection, Decision, Environment, Hints, LogEntry, Process, Sidecar, Spec};
-
-use crate::decision::{Inputs, Plan};
+use crate::decision::Inputs;
 use crate::settings::Settings;
 
 /// The Backplane agent: `<layer>/libexec/backplane connect LABELS URL`.
@@ -38,26 +34,13 @@ impl Sidecar for Backplane {
     };
 
     fn decide(&self, process: &Process<'_>) -> Decision {
-        let agent = process.layer.map(|layer| layer.join("libexec/backplane"));
-        let decision = decision::decide(&Inputs {
-            environment: process.environment,
-            launcher_type: process.launcher_type,
-            is_main: process.is_main,
-            has_terminal: process.has_terminal,
+        decision::decide(&Inputs {
+            process,
             read_binding: &binding::read,
             read_token: &sidecar::read_value,
-            agent: agent.as_deref(),
             is_file: &|path| path.is_file(),
-        });
-        let log = decision.log.iter().map(|entry| LogEntry {
-            level: entry.level,
-            text: entry.message.to_string(),
-        });
-        Decision {
-            log: log.collect(),
-            verbosity: decision.verbosity,
-            start: decision.plan.map(|plan| spec(plan, process.layer)),
-        }
+            read_checksum: &checksum::read,
+        })
     }
 
     fn connection(&self, environment: &Environment) -> Option<Connection> {
@@ -67,37 +50,5 @@ impl Sidecar for Backplane {
             drain: settings.drain,
             stop_timeout: settings.stop_timeout,
         })
-    }
-}
-
-/// The variable of the agent that holds the token.
-const TOKEN: &str = "BACKPLANE_TOKEN";
-
-fn spec(plan: Plan, layer: Option<&Path>) -> Spec {
-    let checksum = layer.and_then(checksum::read);
-    Spec {
-        program: plan.agent,
-        args: vec![
-            Arg::Text("connect".into()),
-            Arg::Text(plan.labels.clone().into()),
-            Arg::AppUrl,
-        ],
-        environment: plan.environment,
-        upstream: plan.upstream,
-        title: plan.labels.clone(),
-        wait_for_app: plan.wait_for_app,
-        drain: plan.drain,
-        stop_timeout: plan.stop_timeout,
-        value_files: plan
-            .token_path
-            .map(|path| (TOKEN.into(), path))
-            .into_iter()
-            .collect(),
-        is_expected: plan.is_expected,
-        info: vec![
-            ("process_type".to_owned(), Some(plan.process_type)),
-            ("labels".to_owned(), Some(plan.labels)),
-            ("agent_sha256".to_owned(), checksum),
-        ],
     }
 }

@@ -1,40 +1,19 @@
-//! Every word of a decision to the user, for a person whose deploy has just failed: what happened,
-//! to what, and what to do now.
+//! All texts of a decision for the user, whose deploy may have just failed: what happened, to what,
+//! and what to do now.
 
 use std::fmt::{self, Display, Formatter};
 use std::path::PathBuf;
 
-use sidecar::{Level, UrlError};
+use sidecar::UrlError;
 
-/// A message, and how important it is.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub(crate) struct LogEntry {
-    pub(crate) level: Level,
-    pub(crate) message: Message,
-}
-
-impl LogEntry {
-    pub(crate) fn warning(message: Message) -> Self {
-        let level = Level::Warning;
-        Self { level, message }
-    }
-
-    pub(crate) fn info(message: Message) -> Self {
-        let level = Level::Info;
-        Self { level, message }
-    }
-
-    pub(crate) fn debug(message: Message) -> Self {
-        let level = Level::Debug;
-        Self { level, message }
-    }
-}
-
-/// What a user reads of a decision.
+/// A message about a decision.
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[rustfmt::skip]
 pub(crate) enum Message {
     MalformedSetting { name: &'static str, value: String, wanted: Vec<&'static str>, taken: &'static str },
+    MalformedPath { name: &'static str, value: String },
+    MalformedLocalUrl { name: &'static str, value: String },
+    ReadyPathUnused,
     MalformedSeconds { name: &'static str, value: String, max: u64, taken: u64 },
     Disabled,
     IgnoredType { process_type: String },
@@ -85,6 +64,19 @@ impl Display for Message {
             } => write!(
                 f,
                 "{name} is '{value}', which is not a whole number of seconds from 1 to {max}. Using {taken}."
+            ),
+
+            Self::MalformedPath { name, value } => write!(
+                f,
+                "{name} is '{value}', which is not a path such as /healthz. Not using it."
+            ),
+            Self::MalformedLocalUrl { name, value } => write!(
+                f,
+                "{name} is '{value}', which is not an http URL of this host, such as http://127.0.0.1:7400/healthz. Not using it."
+            ),
+            Self::ReadyPathUnused => write!(
+                f,
+                "BACKPLANE_READY_PATH is not used: the app is at an https URL or on another host, or BACKPLANE_WAIT_FOR_APP is false."
             ),
 
             Self::Disabled => write!(f, "No agent for this process: BACKPLANE_DISABLED is set."),

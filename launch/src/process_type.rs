@@ -1,4 +1,4 @@
-//! Which process of the app this is: `web`, `worker`, a one-off command, …
+//! The type of the app's process: `web`, `worker`, a one-off command, …
 
 use crate::settings::Settings;
 
@@ -11,7 +11,7 @@ pub(crate) fn is_one_off(process_type: &str) -> bool {
     ONE_OFF_TYPES.contains(&process_type)
 }
 
-/// The process type: what the user states, else what Heroku says, else the name by which the CNB
+/// The process type: the one that the user sets, else the dyno's, else the name by which the CNB
 /// launcher was started.
 pub(crate) fn determine(settings: &Settings, launcher_type: Option<&str>) -> Option<String> {
     settings
@@ -24,7 +24,7 @@ pub(crate) fn determine(settings: &Settings, launcher_type: Option<&str>) -> Opt
 /// The type in Heroku's `DYNO`: `web.1` on Cedar, `web-12a34b56d-e78f9` (the type, a hash of the
 /// release, a random part) on Fir.
 ///
-/// Any other name says at most that it is a one-off:
+/// Any other name shows at most that it is a one-off:
 /// <https://devcenter.heroku.com/articles/dynos#local-environment-variables>.
 fn from_dyno(dyno: &str) -> Option<String> {
     if let Some((process_type, number)) = dyno.split_once('.')
@@ -66,10 +66,10 @@ fn is_fir_part(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::environment;
+    use crate::settings::tests::environment;
 
     #[test]
-    fn dyno_tells_the_type_on_cedar_and_fir_and_else_only_one_offs() {
+    fn dyno_has_the_type_on_cedar_and_fir_and_else_only_one_offs() {
         for (dyno, expected) in [
             ("web.1", Some("web")),
             ("web.12", Some("web")),

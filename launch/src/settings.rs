@@ -1,5 +1,5 @@
-//! What the launch environment asks for, parsed once. A malformed value is named, and its default
-//! taken: nothing here may keep an app from booting.
+//! The settings in the launch environment, parsed once. A malformed value is reported, and its
+//! default used: nothing here may keep an app from booting.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
@@ -10,8 +10,8 @@ use sidecar::{Drain, Environment, Upstream, Verbosity};
 
 use crate::messages::Message;
 
-/// The variables of ours that a launch reads, besides `BACKPLANE_LABELS_<TYPE>`.
-pub const VARIABLES: [&str; 13] = [
+/// The variables of this buildpack that a launch reads, besides `BACKPLANE_LABELS_<TYPE>`.
+pub const VARIABLES: [&str; 15] = [
     "BACKPLANE_TOKEN",
     "BACKPLANE_TOKEN_FILE",
     "BACKPLANE_LABELS",
@@ -20,6 +20,8 @@ pub const VARIABLES: [&str; 13] = [
     "BACKPLANE_PROCESS_TYPE",
     "BACKPLANE_PROXY_URL",
     "BACKPLANE_WAIT_FOR_APP",
+    "BACKPLANE_READY_PATH",
+    "BACKPLANE_HEALTH_URL",
     "BACKPLANE_DRAIN",
     "BACKPLANE_STOP_TIMEOUT",
     "BACKPLANE_AGENT_ENV",
@@ -41,6 +43,9 @@ pub(crate) struct Settings {
     pub(crate) proxy_url: Option<OsString>,
     pub(crate) port: Option<OsString>,
     pub(crate) wait_for_app: bool,
+    pub(crate) ready_path: Option<String>,
+    /// An `http` URL of this host.
+    pub(crate) health_url: Option<Upstream>,
     pub(crate) drain: Drain,
     pub(crate) stop_timeout: Duration,
     /// Names of further variables for the agent.
@@ -48,22 +53,19 @@ pub(crate) struct Settings {
     pub(crate) verbosity: Verbosity,
     /// Heroku's name of this dyno.
     pub(crate) dyno: Option<String>,
-    /// The variable that says that the app's tests run here, if one does.
+    /// The variable by which this is a run of the app's tests, if one is set.
     pub(crate) test_run: Option<&'static str>,
 }
 
 impl Settings {
-    /// Reads the settings and names every malformed one.
+    /// Reads the settings, and returns a message for each malformed one.
     pub(crate) fn read(environment: &Environment) -> (Self, Vec<Message>) {
-        let mut problems = Vec::new();
+        let mut reader = Reader {
+            environment,
+            problems: Vec::new(),
+        };
         let settings = Self {
-            disabled: choice(
-                environment,
-                "BACKPLANE_DISABLED",
-                &SWITCH,
-                false,
-                &mut problems,
-            ),
+            disabled: reader.choice("BACKPLANE_DISABLED", &SWITCH, false),
             token: environment.get("BACKPLANE_TOKEN").map(OsStr::to_owned),
             token_file: environment.get("BACKPLANE_TOKEN_FILE").map(PathBuf::from),
             labels: environment.get("BACKPLANE_LABELS").map(OsStr::to_owned),
@@ -73,46 +75,20 @@ impl Settings {
             process_type: text(environment.get("BACKPLANE_PROCESS_TYPE")),
             proxy_url: environment.get("BACKPLANE_PROXY_URL").map(OsStr::to_owned),
             port: environment.get("PORT").map(OsStr::to_owned),
-            wait_for_app: choice(
-                environment,
-                "BACKPLANE_WAIT_FOR_APP",
-                &SWITCH,
-                true,
-                &mut problems,
-            ),
-            drain: choice(
-                environment,
-                "BACKPLANE_DRAIN",
-                &[("keep", Drain::Keep), ("stop", Drain::Stop)],
-                Drain::default(),
-                &mut problems,
-            ),
-            stop_timeout: seconds(
-                environment,
-                "BACKPLANE_STOP_TIMEOUT",
-                MAX_STOP_TIMEOUT,
-                sidecar::STOP_TIMEOUT,
-                &mut problems,
-            ),
+            wait_for_app: reader.choice("BACKPLANE_WAIT_FOR_APP", &SWITCH, true),
+            ready_path: reader.path("BACKPLANE_READY_PATH"),
+            health_url: reader.local_url("BACKPLANE_HEALTH_URL"),
+            drain: reader.choice("BACKPLANE_DRAIN", &DRAINS, Drain::default()),
+            stop_timeout: reader.seconds("BACKPLANE_STOP_TIMEOUT", sidecar::STOP_TIMEOUT),
             agent_variables: environment
                 .get("BACKPLANE_AGENT_ENV")
                 .map(variable_names)
                 .unwrap_or_default(),
-            verbosity: choice(
-                environment,
-                "BACKPLANE_LOG",
-                &[
-                    ("info", Verbosity::Info),
-                    ("quiet", Verbosity::Quiet),
-                    ("debug", Verbosity::Debug),
-                ],
-                Verbosity::default(),
-                &mut problems,
-            ),
+            verbosity: reader.choice("BACKPLANE_LOG", &VERBOSITIES, Verbosity::default()),
             dyno: text(environment.get("DYNO")),
             test_run: test_run(environment),
         };
-        (settings, problems)
+        (settings, reader.problems)
     }
 
     /// The address of the app, by `BACKPLANE_PROXY_URL` or else by `PORT`. `None` if neither is
@@ -125,20 +101,16 @@ impl Settings {
             }));
         }
         let port = self.port.as_ref()?;
-        Some(Upstream::from_port(port).map_err(|_| {
+        Some(Upstream::from_port(port).ok_or_else(|| {
             let value = port.to_string_lossy().into_owned();
             Message::MalformedPort { value }
         }))
     }
 }
 
-/// The longest time in seconds that an agent can have to finish its requests: longer than any
-/// platform waits for a container to end.
-const MAX_STOP_TIMEOUT: u64 = 600;
-
-/// Heroku CI names its run; a platform names an execution environment, of which all but one are
-/// for tests and development
-/// (<https://github.com/buildpacks/spec/blob/main/platform.md#launch-time-variables>).
+/// Heroku CI names its run. A platform names an execution environment, and all but one are for tests
+/// and development
+/// (<https://github.com/buildpacks/spec/blob/main/platform.md#launch-environment>).
 fn test_run(environment: &Environment) -> Option<&'static str> {
     const HEROKU_CI: &str = "HEROKU_TEST_RUN_ID";
     const EXEC_ENV: &str = "CNB_EXEC_ENV";
@@ -147,36 +119,6 @@ fn test_run(environment: &Environment) -> Option<&'static str> {
     }
     let exec_env = text(environment.get(EXEC_ENV))?;
     (exec_env != "production").then_some(EXEC_ENV)
-}
-
-/// A whole number of seconds from 1 to `max`, or the default with a message.
-fn seconds(
-    environment: &Environment,
-    name: &'static str,
-    max: u64,
-    default: Duration,
-    problems: &mut Vec<Message>,
-) -> Duration {
-    let Some(value) = text(environment.get(name)) else {
-        return default;
-    };
-    let seconds = value
-        .parse()
-        .ok()
-        .filter(|seconds| (1..=max).contains(seconds));
-    seconds.map_or_else(
-        || {
-            let taken = default.as_secs();
-            problems.push(Message::MalformedSeconds {
-                name,
-                value,
-                max,
-                taken,
-            });
-            default
-        },
-        Duration::from_secs,
-    )
 }
 
 const SWITCH: [(&str, bool); 8] = [
@@ -190,53 +132,109 @@ const SWITCH: [(&str, bool); 8] = [
     ("off", false),
 ];
 
-/// One of the named values, in any case; the default where the variable is unset or, with a word to
-/// the user, malformed.
-fn choice<T: Copy + PartialEq>(
-    environment: &Environment,
-    name: &'static str,
-    values: &[(&'static str, T)],
-    default: T,
-    problems: &mut Vec<Message>,
-) -> T {
-    let Some(given) = text(environment.get(name)) else {
-        return default;
-    };
-    let found = values
-        .iter()
-        .find(|(word, _)| given.eq_ignore_ascii_case(word));
-    found.map_or_else(
-        || {
-            let word_of_default = values.iter().find(|(_, value)| *value == default);
-            problems.push(Message::MalformedSetting {
-                name,
-                value: given,
-                wanted: values.iter().map(|(word, _)| *word).collect(),
-                taken: word_of_default.map_or("", |(word, _)| word),
-            });
-            default
-        },
-        |(_, value)| *value,
-    )
+const DRAINS: [(&str, Drain); 2] = [("keep", Drain::Keep), ("stop", Drain::Stop)];
+
+const VERBOSITIES: [(&str, Verbosity); 3] = [
+    ("info", Verbosity::Info),
+    ("quiet", Verbosity::Quiet),
+    ("debug", Verbosity::Debug),
+];
+
+/// The longest time in seconds that an agent can have to finish its requests: longer than any
+/// platform waits for a container to exit.
+const MAX_SECONDS: u64 = 600;
+
+/// Reads settings, and collects a message for each malformed one.
+struct Reader<'a> {
+    environment: &'a Environment,
+    problems: Vec<Message>,
+}
+
+impl Reader<'_> {
+    /// One of the named values, in any case. The default if the variable is unset or malformed.
+    fn choice<T: Copy + PartialEq>(
+        &mut self,
+        name: &'static str,
+        values: &[(&'static str, T)],
+        default: T,
+    ) -> T {
+        let Some(value) = text(self.environment.get(name)) else {
+            return default;
+        };
+        let named = values
+            .iter()
+            .find(|(word, _)| value.eq_ignore_ascii_case(word));
+        if let Some((_, value)) = named {
+            return *value;
+        }
+        let word_of_default = values.iter().find(|(_, value)| *value == default);
+        self.problems.push(Message::MalformedSetting {
+            name,
+            value,
+            wanted: values.iter().map(|(word, _)| *word).collect(),
+            taken: word_of_default.map_or("", |(word, _)| word),
+        });
+        default
+    }
+
+    /// A whole number of seconds from 1 to [`MAX_SECONDS`]. The default if the variable is unset or
+    /// malformed.
+    fn seconds(&mut self, name: &'static str, default: Duration) -> Duration {
+        let Some(value) = text(self.environment.get(name)) else {
+            return default;
+        };
+        let seconds = value.parse().ok();
+        if let Some(seconds) = seconds.filter(|seconds| (1..=MAX_SECONDS).contains(seconds)) {
+            return Duration::from_secs(seconds);
+        }
+        self.problems.push(Message::MalformedSeconds {
+            name,
+            value,
+            max: MAX_SECONDS,
+            taken: default.as_secs(),
+        });
+        default
+    }
+
+    /// A path of a URL. `None` if the variable is unset or malformed.
+    fn path(&mut self, name: &'static str) -> Option<String> {
+        let value = text(self.environment.get(name))?;
+        let is_odd = |character: char| character.is_whitespace() || character.is_control();
+        if value.starts_with('/') && !value.contains(is_odd) {
+            return Some(value);
+        }
+        self.problems.push(Message::MalformedPath { name, value });
+        None
+    }
+
+    /// A URL of this host with the scheme `http`. `None` if the variable is unset or malformed.
+    fn local_url(&mut self, name: &'static str) -> Option<Upstream> {
+        let value = self.environment.get(name)?;
+        let url = Upstream::from_url(value)
+            .ok()
+            .filter(Upstream::is_local_http);
+        if url.is_none() {
+            let value = sidecar::redacted(&value.to_string_lossy());
+            self.problems
+                .push(Message::MalformedLocalUrl { name, value });
+        }
+        url
+    }
 }
 
 fn text(value: Option<&OsStr>) -> Option<String> {
     Some(value?.to_string_lossy().trim().to_owned())
 }
 
-/// The words of a list, which commas and white space separate; none where the variable is unset or
+/// The words of a list, which commas and white space separate. `None` if the variable is unset or
 /// holds no word.
 fn parse_list(value: Option<&OsStr>) -> Option<Vec<String>> {
     let words: Vec<String> = text(value)?
-        .split(is_separator)
+        .split(|character: char| character == ',' || character.is_whitespace())
         .filter(|word| !word.is_empty())
         .map(str::to_owned)
         .collect();
     (!words.is_empty()).then_some(words)
-}
-
-fn is_separator(character: char) -> bool {
-    character == ',' || character.is_whitespace()
 }
 
 /// The names in a list, which need not be UTF-8, as names in an environment need not be.
@@ -250,9 +248,19 @@ fn variable_names(value: &OsStr) -> Vec<OsString> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
-    use crate::testing::{WithBytes as _, environment};
+
+    /// An environment of these variables.
+    pub(crate) fn environment(variables: &[(&str, &str)]) -> Environment {
+        variables.iter().copied().collect()
+    }
+
+    /// An environment with one more variable, of any bytes.
+    pub(crate) fn with_bytes(environment: &Environment, name: &[u8], value: &[u8]) -> Environment {
+        let variable = (OsStr::from_bytes(name), OsStr::from_bytes(value));
+        environment.iter().chain([variable]).collect()
+    }
 
     fn read(variables: &[(&str, &str)]) -> Settings {
         let (settings, problems) = Settings::read(&environment(variables));
@@ -261,7 +269,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_set_gives_the_defaults() {
+    fn unset_and_blank_variables_have_their_defaults() {
         let defaults = read(&[]);
         assert!(!defaults.disabled && defaults.wait_for_app && defaults.test_run.is_none());
         assert_eq!(defaults.stop_timeout, Duration::from_secs(5));
@@ -269,18 +277,16 @@ mod tests {
         assert_eq!(defaults.verbosity, Verbosity::Info);
         assert_eq!(defaults.allowed_types, None);
         assert_eq!(defaults.ignored_types, Vec::<String>::new());
-        let names =
-            VARIABLES
-                .into_iter()
-                .chain(["PORT", "DYNO", "HEROKU_TEST_RUN_ID", "CNB_EXEC_ENV"]);
+        let others = ["PORT", "DYNO", "HEROKU_TEST_RUN_ID", "CNB_EXEC_ENV"];
         for value in ["", " "] {
-            let pairs: Vec<_> = names.clone().map(|name| (name, value)).collect();
-            assert_eq!(read(&pairs), defaults, "{value:?} is the same as unset");
+            let names = VARIABLES.into_iter().chain(others);
+            let pairs: Vec<_> = names.map(|name| (name, value)).collect();
+            assert_eq!(read(&pairs), defaults, "{value:?}");
         }
     }
 
     #[test]
-    fn switches_know_eight_words_in_any_case() {
+    fn choices_are_one_of_their_words_in_any_case() {
         for (word, expected) in [
             ("1", true),
             ("true", true),
@@ -297,29 +303,21 @@ mod tests {
                 ("BACKPLANE_WAIT_FOR_APP", word),
             ]);
             assert_eq!(
-                (settings.disabled, settings.wait_for_app),
-                (expected, expected),
+                [settings.disabled, settings.wait_for_app],
+                [expected; 2],
                 "{word}"
             );
         }
-    }
-
-    #[test]
-    fn choices_are_read() {
-        let settings = read(&[("BACKPLANE_DRAIN", "Stop"), ("BACKPLANE_LOG", "quiet")]);
-        assert_eq!(
-            (settings.drain, settings.verbosity),
-            (Drain::Stop, Verbosity::Quiet)
-        );
-        assert_eq!(read(&[("BACKPLANE_DRAIN", "keep")]).drain, Drain::Keep);
-        assert_eq!(
-            read(&[("BACKPLANE_LOG", "debug")]).verbosity,
-            Verbosity::Debug
-        );
-        assert_eq!(
-            read(&[("BACKPLANE_LOG", "info")]).verbosity,
-            Verbosity::Info
-        );
+        for (word, expected) in [("keep", Drain::Keep), ("Stop", Drain::Stop)] {
+            assert_eq!(read(&[("BACKPLANE_DRAIN", word)]).drain, expected);
+        }
+        for (word, expected) in [
+            ("quiet", Verbosity::Quiet),
+            ("info", Verbosity::Info),
+            ("DEBUG", Verbosity::Debug),
+        ] {
+            assert_eq!(read(&[("BACKPLANE_LOG", word)]).verbosity, expected);
+        }
     }
 
     #[test]
@@ -346,6 +344,39 @@ mod tests {
     }
 
     #[test]
+    fn checks_are_of_paths_and_of_http_urls_of_this_host() {
+        for (name, value, is_malformed) in [
+            ("BACKPLANE_READY_PATH", "/", false),
+            ("BACKPLANE_READY_PATH", "/healthz?full=1", false),
+            ("BACKPLANE_READY_PATH", "healthz", true),
+            ("BACKPLANE_READY_PATH", "http://127.0.0.1/", true),
+            ("BACKPLANE_READY_PATH", "/a b", true),
+            ("BACKPLANE_READY_PATH", "/a\r\nHost: b", true),
+            (
+                "BACKPLANE_HEALTH_URL",
+                "http://127.0.0.1:7400/healthz",
+                false,
+            ),
+            ("BACKPLANE_HEALTH_URL", "http://localhost:7400", false),
+            ("BACKPLANE_HEALTH_URL", "http://[::1]:7400/x?y", false),
+            ("BACKPLANE_HEALTH_URL", "https://127.0.0.1:7400/", true),
+            ("BACKPLANE_HEALTH_URL", "http://example.com/", true),
+            ("BACKPLANE_HEALTH_URL", "http://10.0.0.1/", true),
+            ("BACKPLANE_HEALTH_URL", "http://me:Ω@127.0.0.1/", true),
+            ("BACKPLANE_HEALTH_URL", "7400", true),
+        ] {
+            let (settings, problems) = Settings::read(&environment(&[(name, value)]));
+            let is_set = settings.ready_path.is_some() || settings.health_url.is_some();
+            assert_eq!(
+                (is_set, problems.is_empty()),
+                (!is_malformed, !is_malformed),
+                "{value}"
+            );
+            assert!(!format!("{problems:?}").contains('Ω'), "{problems:?}");
+        }
+    }
+
+    #[test]
     fn lists_are_split_at_commas_and_spaces() {
         for (value, expected) in [
             ("worker", vec!["worker"]),
@@ -360,45 +391,37 @@ mod tests {
             assert_eq!(settings.ignored_types, expected, "{value:?}");
             assert_eq!(settings.allowed_types.unwrap(), expected, "{value:?}");
         }
-        assert_eq!(
-            read(&[("BACKPLANE_PROCESS_ALLOW", " , ,")]).allowed_types,
-            None
-        );
-        let environment = Environment::default().with_bytes(b"BACKPLANE_AGENT_ENV", b"A, B\xff C");
+        let blank = read(&[("BACKPLANE_PROCESS_ALLOW", " , ,")]);
+        assert_eq!(blank.allowed_types, None);
+        let environment = with_bytes(&environment(&[]), b"BACKPLANE_AGENT_ENV", b"A, B\xff C");
         let (settings, _) = Settings::read(&environment);
-        let names: Vec<&[u8]> = settings
-            .agent_variables
-            .iter()
-            .map(|name| name.as_bytes())
-            .collect();
-        assert_eq!(names, [b"A".as_slice(), b"B\xff", b"C"]);
+        let names = settings.agent_variables.iter().map(|name| name.as_bytes());
+        assert!(names.eq([b"A".as_slice(), b"B\xff", b"C"]));
     }
 
     #[test]
-    fn malformed_values_are_named_and_their_defaults_taken() {
-        let names = [
-            "BACKPLANE_DISABLED",
-            "BACKPLANE_WAIT_FOR_APP",
-            "BACKPLANE_DRAIN",
-            "BACKPLANE_LOG",
+    fn malformed_values_are_reported_and_their_defaults_used() {
+        let choices = [
+            ("BACKPLANE_DISABLED", "false"),
+            ("BACKPLANE_WAIT_FOR_APP", "true"),
+            ("BACKPLANE_DRAIN", "keep"),
+            ("BACKPLANE_LOG", "info"),
         ];
-        let mut environment = Environment::default();
-        for name in names {
-            environment = environment.with_bytes(name.as_bytes(), b"ture\xff");
-        }
-        let (settings, problems) = Settings::read(&environment);
-        let (defaults, _) = Settings::read(&Environment::default());
-        assert_eq!(settings, defaults);
-        let found: Vec<(&str, &str)> = problems
+        let environment = choices
             .iter()
-            .map(|problem| match problem {
-                Message::MalformedSetting {
-                    name, taken, value, ..
-                } if value == "ture\u{fffd}" => (*name, *taken),
-                other => panic!("{other}"),
-            })
-            .collect();
-        let defaults = ["false", "true", "keep", "info"];
-        assert_eq!(found, names.into_iter().zip(defaults).collect::<Vec<_>>());
+            .fold(environment(&[]), |environment, (name, _)| {
+                with_bytes(&environment, name.as_bytes(), b"ture\xff")
+            });
+        let (settings, problems) = Settings::read(&environment);
+        assert_eq!(settings, read(&[]));
+        assert_eq!(problems.len(), choices.len());
+        for (problem, (name, default)) in problems.iter().zip(choices) {
+            let text = problem.to_string();
+            assert!(
+                text.starts_with(&format!("{name} is 'ture\u{fffd}', ")),
+                "{text}"
+            );
+            assert!(text.ends_with(&format!(" Using {default}.")), "{text}");
+        }
     }
 }

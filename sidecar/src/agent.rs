@@ -1,6 +1,6 @@
 //! The agent's process and its process group.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::io;
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
@@ -10,6 +10,7 @@ use rustix::io::Errno;
 use rustix::process::{self, Pid, Signal, WaitId, WaitIdOptions};
 
 use crate::config::SupervisorConfig;
+use crate::definition::Arg;
 use crate::exit::{ExecError, Exit};
 use crate::log::Verbosity;
 use crate::procfs;
@@ -42,7 +43,10 @@ impl Agent {
             .arg(trampoline::ROLE)
             .arg(process::getpid().to_string())
             .arg(&config.agent)
-            .args(config.agent_args(url))
+            .args(config.args.iter().map(|arg| match arg {
+                Arg::Text(text) => text.as_os_str(),
+                Arg::AppUrl => OsStr::new(url),
+            }))
             .envs(values.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
             .stdout(output)

@@ -8,9 +8,10 @@ use nix::sys::wait::{Id, WaitPidFlag};
 use rustix::process::{self, Pid, Signal, WaitOptions};
 
 use crate::agent::Agent;
-use crate::children::{self, Descendant};
+use crate::children;
 use crate::config::SupervisorConfig;
 use crate::exit::Exit;
+use crate::procfs::Stat;
 
 /// The agent, if there is one, and what it or an earlier one has started.
 #[derive(Debug, Default)]
@@ -25,7 +26,7 @@ impl AgentTree {
     ///
     /// # Errors
     ///
-    /// Its process cannot be made.
+    /// If its process cannot be created.
     pub(crate) fn start(
         &mut self,
         config: &SupervisorConfig,
@@ -53,7 +54,7 @@ impl AgentTree {
         };
         // Listed first, because the signal makes orphans.
         let mut others = children::living();
-        others.retain(|other| other.group != agent.leader().as_raw_pid());
+        others.retain(|(_, stat)| stat.group != agent.leader().as_raw_pid());
         agent.signal(signal);
         signal_each(&others, signal);
     }
@@ -72,14 +73,14 @@ impl AgentTree {
         }
     }
 
-    /// Takes all that is below the supervisor for orphans.
+    /// Treats all processes below the supervisor as orphans.
     pub(crate) fn adopt_all(&mut self) {
         self.may_have_orphans = true;
     }
 
-    /// Reaps what has exited and kills what an earlier agent left behind. Those that have lost
-    /// their parents by that are children of the supervisor next time. Returns whether any are
-    /// left.
+    /// Reaps what has exited and kills what an earlier agent left behind. Processes that lose their
+    /// parents by that become children of the supervisor until the next call. Returns whether any
+    /// are left.
     pub(crate) fn kill_orphans(&mut self) -> bool {
         self.reap_others();
         self.may_have_orphans &= self.agent.is_none() && children::has_living_child();
@@ -97,8 +98,8 @@ impl AgentTree {
         }
     }
 
-    /// A child that has exited and is not the agent, which is reaped only when the state machine
-    /// says so. While the agent is unreaped, others may hide behind it; they are found afterwards.
+    /// A child that has exited and is not the agent, which is reaped only by an action of the
+    /// state machine. Until then, others may be hidden behind it; they are found afterwards.
     fn exited_child(&self) -> Option<Pid> {
         let flags = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
         let status = nix::sys::wait::waitid(Id::All, flags).ok()?;
@@ -111,8 +112,8 @@ impl AgentTree {
     }
 }
 
-fn signal_each(processes: &[Descendant], signal: Signal) {
-    for process in processes {
-        let _ = process::kill_process(process.pid, signal); // ESRCH: it is gone.
+fn signal_each(processes: &[(Pid, Stat)], signal: Signal) {
+    for (pid, _) in processes {
+        let _ = process::kill_process(*pid, signal); // ESRCH: it is gone.
     }
 }

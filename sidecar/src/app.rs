@@ -2,7 +2,6 @@
 
 use std::fmt::{self, Display, Formatter};
 use std::iter;
-use std::num::NonZeroI32;
 use std::os::fd::OwnedFd;
 use std::thread;
 use std::time::Duration;
@@ -15,52 +14,44 @@ use crate::procfs::Stat;
 
 /// How the supervisor knows the app.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum AppId {
-    /// Standard output is its pidfd.
-    Pidfd { pid: NonZeroI32 },
-    /// The kernel gives no pidfd, as some container engines refuse it: its PID, and when it was
-    /// started, in clock ticks since boot.
-    Pid { pid: NonZeroI32, start_time: u64 },
+pub(crate) struct AppId {
+    pub(crate) pid: Pid,
+    /// When it was started, in clock ticks since boot. `None` if standard output is its pidfd, which
+    /// some container engines refuse.
+    pub(crate) start_time: Option<u64>,
 }
 
-impl AppId {
-    pub(crate) fn pid(self) -> Option<Pid> {
-        let (Self::Pidfd { pid } | Self::Pid { pid, .. }) = self;
-        Pid::from_raw(pid.get())
-    }
+const PIDFD: &str = "pidfd";
 
+impl AppId {
     /// Reads what [`Display`] wrote.
     pub(crate) fn parse(text: &str) -> Option<Self> {
-        let (first, second) = text.split_once('@')?;
-        Some(if first == "pidfd" {
-            Self::Pidfd {
-                pid: second.parse().ok()?,
-            }
-        } else {
-            Self::Pid {
-                pid: first.parse().ok()?,
-                start_time: second.parse().ok()?,
-            }
+        let (start_time, pid) = text.split_once('@')?;
+        Some(Self {
+            pid: Pid::from_raw(pid.parse().ok()?)?,
+            start_time: match start_time {
+                PIDFD => None,
+                ticks => Some(ticks.parse().ok()?),
+            },
         })
     }
 }
 
 impl Display for AppId {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Pidfd { pid } => write!(f, "pidfd@{pid}"),
-            Self::Pid { pid, start_time } => write!(f, "{pid}@{start_time}"),
+        match self.start_time {
+            None => write!(f, "{PIDFD}@{}", self.pid),
+            Some(ticks) => write!(f, "{ticks}@{}", self.pid),
         }
     }
 }
 
-/// The app as exec.d hands it to the supervisor.
+/// The app as exec.d passes it to the supervisor.
 #[derive(Debug)]
 pub(crate) struct AppHandle {
     pub(crate) id: AppId,
-    pub(crate) pidfd: Option<OwnedFd>,
-    /// Why there is no pidfd.
-    pub(crate) pidfd_error: Option<Errno>,
+    /// The error if the kernel refuses one.
+    pub(crate) pidfd: Result<OwnedFd, Errno>,
 }
 
 /// Why the app cannot be watched.
@@ -86,34 +77,24 @@ impl Display for AppError {
 pub(crate) fn open_parent() -> Result<AppHandle, AppError> {
     let parent = process::getppid().ok_or(AppError::Exited)?;
     let handle = open(parent)?;
-    // Had the parent exited before it was opened, this process would have another one by now.
+    // If the parent had exited before it was opened, this process would have another parent by now.
     (process::getppid() == Some(parent))
         .then_some(handle)
         .ok_or(AppError::Exited)
 }
 
 fn open(pid: Pid) -> Result<AppHandle, AppError> {
-    match process::pidfd_open(pid, PidfdFlags::empty()) {
-        Ok(pidfd) => Ok(AppHandle {
-            id: AppId::Pidfd {
-                pid: pid.as_raw_nonzero(),
-            },
-            pidfd: Some(pidfd),
-            pidfd_error: None,
-        }),
-        Err(Errno::SRCH) => Err(AppError::Exited),
+    let pidfd = process::pidfd_open(pid, PidfdFlags::empty());
+    let start_time = match pidfd {
+        Ok(_) => None,
+        Err(Errno::SRCH) => return Err(AppError::Exited),
         Err(error) => {
             let stat = Stat::of(pid).map_err(|_| AppError::Unwatchable(error))?;
-            Ok(AppHandle {
-                id: AppId::Pid {
-                    pid: pid.as_raw_nonzero(),
-                    start_time: stat.start_time,
-                },
-                pidfd: None,
-                pidfd_error: Some(error),
-            })
+            Some(stat.start_time)
         }
-    }
+    };
+    let id = AppId { pid, start_time };
+    Ok(AppHandle { id, pidfd })
 }
 
 /// Whether the process is the first one of its PID namespace, or below it as an init starts what a
@@ -130,15 +111,12 @@ pub(crate) fn is_main(process: Pid) -> bool {
 /// Whether a process is the app, or the app is among its ancestors. Without a readable `/proc`, any
 /// process of this PID namespace counts.
 pub(crate) fn is_or_is_below(process: Pid, app: AppId) -> bool {
-    let Some(app) = app.pid() else {
-        return false;
-    };
     let parent = |process: &Pid| Pid::from_raw(Stat::of(*process).ok()?.parent);
     let is_readable = Stat::of(process).is_ok();
-    !is_readable || iter::successors(Some(process), parent).any(|process| process == app)
+    !is_readable || iter::successors(Some(process), parent).any(|process| process == app.pid)
 }
 
-/// Waits until the app has exited: all that is left to do for a supervisor that cannot work.
+/// Waits until the app has exited: the only task left for a supervisor that cannot work.
 pub(crate) fn wait_for_exit(app: AppId, interval: Duration) {
     while !has_exited(app) {
         thread::sleep(interval);
@@ -147,86 +125,65 @@ pub(crate) fn wait_for_exit(app: AppId, interval: Duration) {
 
 /// Whether the app has exited. In the supervisor, standard output is its pidfd if there is one.
 pub(crate) fn has_exited(app: AppId) -> bool {
-    match app {
-        AppId::Pidfd { .. } => {
+    match app.start_time {
+        None => {
             let stdout = rustix::stdio::stdout();
             let mut descriptors = [PollFd::from_borrowed_fd(stdout, PollFlags::IN)];
             event::poll(&mut descriptors, Some(&Timespec::default())) == Ok(1)
         }
-        AppId::Pid { pid, start_time } => {
-            !Pid::from_raw(pid.get()).is_some_and(|pid| is_alive(pid, start_time))
-        }
+        Some(start_time) => !is_alive(app.pid, start_time),
     }
 }
 
 /// Whether the process that had this PID and start time is alive.
 fn is_alive(pid: Pid, start_time: u64) -> bool {
-    Stat::of(pid).is_ok_and(|stat| stat.start_time == start_time && !stat.is_of_zombie())
+    Stat::of(pid).is_ok_and(|stat| stat.start_time == start_time && !stat.is_zombie())
 }
 
 #[cfg(test)]
 mod tests {
-    use std::process::{Child, Command, Stdio};
+    use std::process::{Command, Stdio};
 
     use super::*;
 
-    /// A process that ends when its standard input does.
-    fn cat() -> Child {
-        Command::new("cat").stdin(Stdio::piped()).spawn().unwrap()
-    }
-
     #[test]
-    fn parent_is_opened_and_alive() {
-        let handle = open_parent().unwrap();
-        let pid = process::getppid().unwrap().as_raw_nonzero();
-        assert_eq!(handle.id, AppId::Pidfd { pid });
-        let pidfd = handle.pidfd.unwrap();
-        let mut descriptors = [PollFd::new(&pidfd, PollFlags::IN)];
-        assert_eq!(
-            event::poll(&mut descriptors, Some(&Timespec::default())),
-            Ok(0)
-        );
-    }
-
-    #[test]
-    fn process_is_alive_until_it_ends_even_if_nobody_reaps_it() {
-        let mut child = cat();
+    fn process_is_alive_until_it_ends_even_if_it_is_not_reaped() {
+        let mut child = Command::new("cat").stdin(Stdio::piped()).spawn().unwrap();
         let pid = Pid::from_child(&child);
-        let pidfd = open(pid).unwrap().pidfd.unwrap();
+        let handle = open(pid).unwrap();
+        let start_time = None;
+        assert_eq!(handle.id, AppId { pid, start_time });
+        let pidfd = handle.pidfd.unwrap();
+        let pidfd_is_ready = |seconds: i64| {
+            let mut descriptors = [PollFd::new(&pidfd, PollFlags::IN)];
+            let timeout = Timespec {
+                tv_sec: seconds,
+                tv_nsec: 0,
+            };
+            event::poll(&mut descriptors, Some(&timeout)) == Ok(1)
+        };
         let start_time = Stat::of(pid).unwrap().start_time;
-        assert!(is_alive(pid, start_time));
+        assert!(is_alive(pid, start_time) && !pidfd_is_ready(0));
         assert!(!is_alive(pid, start_time + 1), "another process has it now");
+        let app = AppId {
+            pid,
+            start_time: Some(start_time),
+        };
+        let waiting = thread::spawn(move || wait_for_exit(app, Duration::from_millis(1)));
+        assert!(!has_exited(app) && !waiting.is_finished());
 
         drop(child.stdin.take());
-        let mut descriptors = [PollFd::new(&pidfd, PollFlags::IN)];
-        let deadline = Timespec {
-            tv_sec: 10,
-            tv_nsec: 0,
-        };
-        assert_eq!(
-            event::poll(&mut descriptors, Some(&deadline)),
-            Ok(1),
-            "the pidfd says when it ends"
-        );
-        assert!(!is_alive(pid, start_time), "a zombie is not alive");
+        assert!(pidfd_is_ready(10));
+        assert!(has_exited(app), "a zombie is not alive");
+        waiting.join().unwrap();
         child.wait().unwrap();
-        assert!(!is_alive(pid, start_time));
+        assert!(has_exited(app));
         assert!(matches!(open(pid), Err(AppError::Exited)));
     }
 
     #[test]
-    fn waiting_for_the_end_takes_as_long_as_the_app_does() {
-        let mut child = cat();
-        let pid = Pid::from_child(&child);
-        let start_time = Stat::of(pid).unwrap().start_time;
-        let pid = pid.as_raw_nonzero();
-        let app = AppId::Pid { pid, start_time };
-        let waiting = thread::spawn(move || wait_for_exit(app, Duration::from_millis(1)));
-        assert!(!has_exited(app));
-        assert!(!waiting.is_finished());
-        drop(child.stdin.take());
-        waiting.join().unwrap();
-        assert!(has_exited(app));
-        child.wait().unwrap();
+    fn parent_is_opened() {
+        let handle = open_parent().unwrap();
+        assert_eq!(Some(handle.id.pid), process::getppid());
     }
 }

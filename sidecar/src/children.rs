@@ -9,47 +9,33 @@ use rustix::process::{self, Pid, WaitId, WaitIdOptions};
 
 use crate::procfs::Stat;
 
-/// A wait that is not for exits passes over zombies, and fails where no other child is left.
+/// A wait for other events than exits skips zombies, and fails if no other child is left.
 const ALIVE: WaitIdOptions = WaitIdOptions::STOPPED
     .union(WaitIdOptions::NOHANG)
     .union(WaitIdOptions::NOWAIT);
 
-/// A living process below the supervisor.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) struct Descendant {
-    pub(crate) pid: Pid,
-    pub(crate) group: i32,
-}
-
-/// The living descendants, parents before their children; none where `/proc` cannot be read, or
-/// belongs to another PID namespace, in which the same numbers are other processes.
+/// The living descendants, parents before their children. Empty if `/proc` cannot be read, or belongs
+/// to another PID namespace, in which the same numbers are other processes.
 ///
 /// A process whose parent ends while the list is made may be missing. It is a child of the
 /// supervisor then.
-pub(crate) fn living() -> Vec<Descendant> {
-    let Some(all) = all() else {
-        return Vec::new();
-    };
-    let mut below = below(process::getpid(), &all);
-    below.retain(|(_, stat)| !stat.is_of_zombie());
+pub(crate) fn living() -> Vec<(Pid, Stat)> {
+    let mut below = all().map_or_else(Vec::new, |all| below(process::getpid(), &all));
+    below.retain(|(_, stat)| !stat.is_zombie());
     below
-        .into_iter()
-        .map(|(pid, Stat { group, .. })| Descendant { pid, group })
-        .collect()
 }
 
-/// The living processes from this one on down; none where `/proc` does not show it.
+/// This process and the living ones below it. `None` if `/proc` does not show it.
 pub(crate) fn tree(root: Pid) -> Option<Vec<Pid>> {
     let all = all()?;
     let root = all.iter().copied().find(|(pid, _)| *pid == root)?;
     let mut tree = vec![root];
     tree.extend(below(root.0, &all));
-    tree.retain(|(_, stat)| !stat.is_of_zombie());
+    tree.retain(|(_, stat)| !stat.is_zombie());
     Some(tree.into_iter().map(|(pid, _)| pid).collect())
 }
 
-/// All processes that `/proc` shows; none where it cannot be read, or belongs to another PID
-/// namespace.
+/// All processes that `/proc` shows. `None` if it cannot be read, or belongs to another PID namespace.
 fn all() -> Option<Vec<(Pid, Stat)>> {
     let own = process::getpid().to_string();
     if fs::read_link("/proc/self").ok()? != Path::new(&own) {
@@ -100,13 +86,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn descendants_are_all_below_a_process_and_nobody_else() {
+    fn descendants_are_all_below_a_process_and_no_others() {
         let stat = |pid: i32, parent: i32| {
             let mut stat = Stat::of(process::getpid()).unwrap();
             stat.parent = parent;
             (Pid::from_raw(pid).unwrap(), stat)
         };
-        // Numbers may have begun anew, so that a child has a lower one than its parent.
+        // PIDs wrap around, so that a child may have a lower one than its parent.
         let all = [
             (1, 0),
             (7, 30),
@@ -126,7 +112,7 @@ mod tests {
         assert_eq!(below(10), [20, 30, 31, 7]);
         assert_eq!(below(40), [50]);
         assert_eq!(below(7), [] as [i32; 0]);
-        // A list that was made while numbers were given anew.
+        // A list that was made while PIDs were reused.
         let all = [stat(20, 30), stat(30, 20)];
         assert_eq!(super::below(Pid::from_raw(20).unwrap(), &all).len(), 2);
     }
@@ -140,11 +126,11 @@ mod tests {
             .unwrap();
         let pid = Pid::from_child(&child);
         assert!(has_living_child());
-        assert!(living().iter().any(|found| found.pid == pid));
+        assert!(living().iter().any(|(found, _)| *found == pid));
         drop(child.stdin.take());
         let options = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
         process::waitid(WaitId::Pid(pid), options).unwrap();
-        assert!(!living().iter().any(|found| found.pid == pid));
+        assert!(!living().iter().any(|(found, _)| *found == pid));
         child.wait().unwrap();
     }
 }

@@ -11,22 +11,26 @@ use crate::definition::{Arg, Drain};
 use crate::log::Verbosity;
 use crate::upstream::Upstream;
 
-/// What a supervisor has to do.
+/// The configuration of a supervisor.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) struct SupervisorConfig {
-    /// This very program, through which the agent is started.
+    /// This program, through which the agent is started.
     pub(crate) program: PathBuf,
     pub(crate) agent: PathBuf,
     pub(crate) args: Vec<Arg>,
     /// Variables of the agent whose values are read from files at each start.
     pub(crate) value_files: Vec<(OsString, PathBuf)>,
     pub(crate) upstream: Upstream,
-    /// What the log calls the agent.
+    /// The name of the agent in the log.
     pub(crate) title: String,
     /// Whether the user most likely expects an agent for this process.
     pub(crate) is_expected: bool,
     /// Whether the agent starts only when the app listens, which can be seen on this host only.
     pub(crate) wait_for_app: bool,
+    /// The path of the app that has to be answered before the agent starts.
+    pub(crate) ready_path: Option<String>,
+    /// Where to ask the agent for its health.
+    pub(crate) health_url: Option<Upstream>,
     pub(crate) drain: Drain,
     /// How long the agent may take to exit after SIGTERM.
     pub(crate) stop_timeout: Duration,
@@ -61,6 +65,8 @@ const AGENT_ARG: &str = "agent-arg";
 const AGENT_URL: &str = "agent-url";
 /// A variable of the agent and the file of its value.
 const VALUE_FILE: &str = "value-file";
+const READY_PATH: &str = "ready-path";
+const HEALTH_URL: &str = "health-url";
 const INFO: &str = "info";
 /// A field of the status report without a value.
 const INFO_NULL: &str = "info-null";
@@ -68,86 +74,88 @@ const INFO_NULL: &str = "info-null";
 impl SupervisorConfig {
     /// The arguments, each `name=value`.
     pub(crate) fn to_arguments(&self) -> Vec<OsString> {
-        let argument = |name: &str, value: &OsStr| {
+        let mut arguments = Vec::new();
+        let mut push = |name: &str, value: &OsStr| {
             let mut argument = OsString::from(name);
             argument.push("=");
             argument.push(value);
-            argument
+            arguments.push(argument);
         };
-        let texts = [
-            ("upstream", self.upstream.to_setting()),
-            ("title", self.title.clone()),
-            ("expected", keyword(&YES_OR_NO, self.is_expected)),
-            ("wait-for-app", keyword(&YES_OR_NO, self.wait_for_app)),
-            ("drain", keyword(&DRAINS, self.drain)),
-            ("stop-timeout", self.stop_timeout.as_millis().to_string()),
-            ("log", keyword(&VERBOSITIES, self.verbosity)),
-            ("app", self.app.to_string()),
-            ("lock", keyword(&LOCKS, self.lock)),
-        ];
-        let paths = [("program", &self.program), ("agent", &self.agent)];
-        let args = self.args.iter().map(|arg| match arg {
-            Arg::Text(text) => argument(AGENT_ARG, text),
-            Arg::AppUrl => argument(AGENT_URL, OsStr::new("")),
-        });
-        let info = self.info.iter().map(|(name, value)| match value {
-            Some(value) => argument(INFO, OsStr::new(&format!("{name}={value}"))),
-            None => argument(INFO_NULL, OsStr::new(name)),
-        });
-        let texts = texts
-            .iter()
-            .map(|(name, text)| argument(name, OsStr::new(text)));
-        let paths = paths
-            .iter()
-            .map(|(name, path)| argument(name, path.as_os_str()));
-        let value_files = self.value_files.iter().map(|(name, path)| {
+        push("program", self.program.as_ref());
+        push("agent", self.agent.as_ref());
+        push("upstream", self.upstream.to_setting().as_ref());
+        push("title", self.title.as_ref());
+        push("expected", keyword(&YES_OR_NO, self.is_expected).as_ref());
+        push(
+            "wait-for-app",
+            keyword(&YES_OR_NO, self.wait_for_app).as_ref(),
+        );
+        push("drain", keyword(&DRAINS, self.drain).as_ref());
+        let stop_timeout = self.stop_timeout.as_millis().to_string();
+        push("stop-timeout", stop_timeout.as_ref());
+        push("log", keyword(&VERBOSITIES, self.verbosity).as_ref());
+        push("app", self.app.to_string().as_ref());
+        push("lock", keyword(&LOCKS, self.lock).as_ref());
+        for arg in &self.args {
+            match arg {
+                Arg::Text(text) => push(AGENT_ARG, text),
+                Arg::AppUrl => push(AGENT_URL, "".as_ref()),
+            }
+        }
+        for (name, path) in &self.value_files {
             let mut value = name.clone();
             value.push("=");
             value.push(path);
-            argument(VALUE_FILE, &value)
-        });
-        paths
-            .chain(texts)
-            .chain(args)
-            .chain(value_files)
-            .chain(info)
-            .collect()
+            push(VALUE_FILE, &value);
+        }
+        if let Some(path) = &self.ready_path {
+            push(READY_PATH, path.as_ref());
+        }
+        if let Some(url) = &self.health_url {
+            push(HEALTH_URL, url.to_setting().as_ref());
+        }
+        for (name, value) in &self.info {
+            match value {
+                Some(value) => push(INFO, format!("{name}={value}").as_ref()),
+                None => push(INFO_NULL, name.as_ref()),
+            }
+        }
+        arguments
     }
 
     /// Reads the arguments that [`SupervisorConfig::to_arguments`] wrote.
     pub(crate) fn from_arguments(arguments: &[OsString]) -> Result<Self, ConfigError> {
-        let pairs: Vec<(&[u8], &OsStr)> = arguments
+        let pairs: Vec<(&str, &OsStr)> = arguments
             .iter()
-            .filter_map(|argument| split(argument))
+            .filter_map(|argument| {
+                let (name, value) = split(argument)?;
+                Some((name.to_str()?, value))
+            })
             .collect();
         let value = |name: &'static str| {
             pairs
                 .iter()
-                .find(|(other, _)| *other == name.as_bytes())
+                .find(|(other, _)| *other == name)
                 .map(|(_, value)| *value)
                 .ok_or(ConfigError { name })
         };
         let text = |name| value(name)?.to_str().ok_or(ConfigError { name });
-        let args = pairs.iter().filter_map(|(name, value)| match name {
-            name if *name == AGENT_ARG.as_bytes() => Some(Arg::Text((*value).to_owned())),
-            name if *name == AGENT_URL.as_bytes() => Some(Arg::AppUrl),
+        let args = pairs.iter().filter_map(|(name, value)| match *name {
+            AGENT_ARG => Some(Arg::Text((*value).to_owned())),
+            AGENT_URL => Some(Arg::AppUrl),
             _ => None,
         });
         let value_files = pairs.iter().filter_map(|(name, value)| {
-            let (variable, path) = split(value).filter(|_| *name == VALUE_FILE.as_bytes())?;
-            let variable = OsStr::from_bytes(variable).to_owned();
-            Some((variable, PathBuf::from(path)))
+            let (variable, path) = split(value).filter(|_| *name == VALUE_FILE)?;
+            Some((variable.to_owned(), PathBuf::from(path)))
         });
-        let info = pairs.iter().filter_map(|(name, value)| {
-            let value = value.to_str()?;
-            match name {
-                name if *name == INFO.as_bytes() => {
-                    let (name, value) = value.split_once('=')?;
-                    Some((name.to_owned(), Some(value.to_owned())))
-                }
-                name if *name == INFO_NULL.as_bytes() => Some((value.to_owned(), None)),
-                _ => None,
+        let info = pairs.iter().filter_map(|(name, value)| match *name {
+            INFO => {
+                let (name, value) = value.to_str()?.split_once('=')?;
+                Some((name.to_owned(), Some(value.to_owned())))
             }
+            INFO_NULL => Some((value.to_str()?.to_owned(), None)),
+            _ => None,
         });
         Ok(Self {
             program: PathBuf::from(value("program")?),
@@ -159,6 +167,8 @@ impl SupervisorConfig {
             title: text("title")?.to_owned(),
             is_expected: choice(&YES_OR_NO, "expected", text("expected")?)?,
             wait_for_app: choice(&YES_OR_NO, "wait-for-app", text("wait-for-app")?)?,
+            ready_path: text(READY_PATH).ok().map(str::to_owned),
+            health_url: value(HEALTH_URL).ok().and_then(Upstream::from_setting),
             drain: choice(&DRAINS, "drain", text("drain")?)?,
             stop_timeout: text("stop-timeout")?
                 .parse()
@@ -172,21 +182,14 @@ impl SupervisorConfig {
             info: info.collect(),
         })
     }
-
-    /// The agent's arguments, for an app at this URL.
-    pub(crate) fn agent_args<'a>(&'a self, url: &'a str) -> impl Iterator<Item = &'a OsStr> {
-        self.args.iter().map(move |arg| match arg {
-            Arg::Text(text) => text.as_os_str(),
-            Arg::AppUrl => OsStr::new(url),
-        })
-    }
 }
 
-/// What is before and after the first `=`.
-fn split(argument: &OsStr) -> Option<(&[u8], &OsStr)> {
+/// The text before and after the first `=`.
+fn split(argument: &OsStr) -> Option<(&OsStr, &OsStr)> {
     let bytes = argument.as_bytes();
     let end = bytes.iter().position(|byte| *byte == b'=')?;
-    Some((bytes.get(..end)?, OsStr::from_bytes(bytes.get(end + 1..)?)))
+    let (name, value) = (bytes.get(..end)?, bytes.get(end + 1..)?);
+    Some((OsStr::from_bytes(name), OsStr::from_bytes(value)))
 }
 
 const YES_OR_NO: [(&str, bool); 2] = [("yes", true), ("no", false)];
@@ -205,11 +208,11 @@ const VERBOSITIES: [(&str, Verbosity); 3] = [
     ("debug", Verbosity::Debug),
 ];
 
-fn keyword<T: Copy + PartialEq>(keywords: &[(&str, T)], value: T) -> String {
+fn keyword<T: Copy + PartialEq>(keywords: &[(&'static str, T)], value: T) -> &'static str {
     keywords
         .iter()
         .find(|(_, other)| *other == value)
-        .map(|(keyword, _)| (*keyword).to_owned())
+        .map(|(keyword, _)| *keyword)
         .expect("each value has its keyword in the table")
 }
 
@@ -227,8 +230,9 @@ fn choice<T: Copy>(
 
 #[cfg(test)]
 pub(crate) mod tests {
-    use std::num::NonZeroI32;
     use std::os::unix::ffi::OsStringExt as _;
+
+    use rustix::process::Pid;
 
     use super::*;
 
@@ -247,11 +251,14 @@ pub(crate) mod tests {
             title: "app=shop".to_owned(),
             is_expected: true,
             wait_for_app: true,
+            ready_path: Some("/ready?a=b".to_owned()),
+            health_url: Upstream::from_url(OsStr::new("http://127.0.0.1:7400/healthz")).ok(),
             drain: Drain::Keep,
             stop_timeout: Duration::from_secs(5),
             verbosity: Verbosity::Info,
-            app: AppId::Pidfd {
-                pid: NonZeroI32::new(4711).unwrap(),
+            app: AppId {
+                pid: Pid::INIT,
+                start_time: None,
             },
             lock: Lock::Held,
             info: vec![
@@ -262,16 +269,12 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn arguments_are_read_back_as_they_were_meant() {
-        let pid = NonZeroI32::new(4711).unwrap();
+    fn arguments_are_read_back() {
         let url = |url: &str| Upstream::from_url(OsStr::new(url)).unwrap();
         for config in [
             config(),
             SupervisorConfig {
                 upstream: url("http://[::1]:3000/a=b?c#d"),
-                ..config()
-            },
-            SupervisorConfig {
                 is_expected: false,
                 wait_for_app: false,
                 drain: Drain::Stop,
@@ -279,15 +282,17 @@ pub(crate) mod tests {
                 lock: Lock::Unavailable,
                 args: Vec::new(),
                 value_files: Vec::new(),
+                ready_path: None,
+                health_url: None,
                 info: Vec::new(),
                 ..config()
             },
             SupervisorConfig {
                 verbosity: Verbosity::Quiet,
                 lock: Lock::StandBy,
-                app: AppId::Pid {
-                    pid,
-                    start_time: 123_456,
+                app: AppId {
+                    pid: Pid::INIT,
+                    start_time: Some(123_456),
                 },
                 ..config()
             },
@@ -302,6 +307,8 @@ pub(crate) mod tests {
         let complete = SupervisorConfig {
             args: Vec::new(),
             value_files: Vec::new(),
+            ready_path: None,
+            health_url: None,
             info: Vec::new(),
             ..config()
         }
@@ -309,10 +316,8 @@ pub(crate) mod tests {
         for missing in 0..complete.len() {
             let mut arguments = complete.clone();
             let argument = arguments.remove(missing).into_vec();
-            let name = SupervisorConfig::from_arguments(&arguments)
-                .unwrap_err()
-                .name;
-            assert!(argument.starts_with(name.as_bytes()), "{name}");
+            let error = SupervisorConfig::from_arguments(&arguments).unwrap_err();
+            assert!(argument.starts_with(error.name.as_bytes()), "{error:?}");
         }
         for malformed in [
             &b"upstream=x"[..],

@@ -2,18 +2,18 @@
 //!
 //! An app that is process 1 of its container, or adopts orphans, has the supervisor for its child.
 //! If it then waits until no child is left, it waits for the supervisor, which waits for the app.
-//! No process can stand in for the supervisor there, as every one would be a child of the app in
-//! the end.
+//! No other process can take the supervisor's place there, because each would become a child of the
+//! app.
 
 use std::fs;
 use std::time::Duration;
 
 use rustix::process::{self, Pid};
 
-use crate::limits::{Limits, Moment};
+use crate::limits::{self, Moment};
 use crate::procfs::{self, Stat};
 
-/// What the app does, as far as it matters here.
+/// The activity of the app, as far as it matters here.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Activity {
     /// It has other children than the supervisor.
@@ -24,9 +24,9 @@ pub(crate) enum Activity {
         /// How often the thread went to sleep.
         sleeps: u64,
     },
-    /// It has none, and its only thread sleeps until something happens: it may wait for SIGCHLD.
+    /// It has none, and its only thread sleeps: it may wait for SIGCHLD.
     Sleeps { sleeps: u64 },
-    /// Anything else, or `/proc` does not tell.
+    /// Anything else, or `/proc` does not show it.
     Other,
 }
 
@@ -35,13 +35,13 @@ pub(crate) fn check(app: Pid) -> Activity {
     try_check(app).unwrap_or(Activity::Other)
 }
 
-/// Cheap things first: for most apps, this is one file of `/proc` a second.
+/// The cheap checks come first: for most apps, this reads one file of `/proc` a second.
 fn try_check(app: Pid) -> Option<Activity> {
     let own = process::getpid();
     if children(app, app)?.iter().any(|child| *child != own) {
         return Some(Activity::HasOthers);
     }
-    // Empty or 0 if the kernel does not tell, which it does for processes of the same user.
+    // Empty or 0 if the kernel does not report it, as it does for processes of the same user.
     let wait_channel = fs::read_to_string(format!("/proc/{app}/wchan")).unwrap_or_default();
     let stat = Stat::of(app).ok()?;
     if !stat.is_asleep() {
@@ -49,12 +49,12 @@ fn try_check(app: Pid) -> Option<Activity> {
     }
     let waits = wait_channel.starts_with("do_wait");
     let is_only_thread = stat.threads == 1;
-    // An app that has slept enough goes on by itself.
+    // An app in nanosleep(2) wakes by itself.
     if !waits && (!is_only_thread || wait_channel.contains("nanosleep")) {
         return None;
     }
-    // The list that came first is of the first thread's children, and may have had none because
-    // another child was just made.
+    // The first list has the children of the first thread only, and may have been empty because
+    // another child was just created.
     let others = fs::read_dir(format!("/proc/{app}/task"))
         .ok()?
         .map(|thread| {
@@ -87,7 +87,7 @@ fn children(app: Pid, thread: Pid) -> Option<Vec<Pid>> {
         .collect()
 }
 
-/// What speaks for a deadlock so far.
+/// The evidence of a deadlock so far.
 #[derive(Debug, Default)]
 pub(crate) struct Deadlock {
     /// Whether it listened at the last probe.
@@ -100,19 +100,19 @@ pub(crate) struct Deadlock {
 }
 
 impl Deadlock {
-    /// Takes in whether the app listens.
+    /// Records whether the app listens.
     pub(crate) fn probed(&mut self, listens: bool) {
         self.listens = listens;
     }
 
-    /// Takes in what the app does, and returns whether it waits for the supervisor.
-    pub(crate) fn observe(&mut self, activity: Activity, now: Moment, limits: &Limits) -> bool {
+    /// Records what the app does, and returns whether it waits for the supervisor.
+    pub(crate) fn observe(&mut self, activity: Activity, now: Moment) -> bool {
         let has_others = activity == Activity::HasOthers;
         self.had_others |= has_others;
         if self.listens {
             self.had_others_when_it_listened = has_others;
         }
-        let Some(needed) = self.needed(activity, limits) else {
+        let Some(needed) = self.needed(activity) else {
             self.suspicion = None;
             return false;
         };
@@ -124,17 +124,17 @@ impl Deadlock {
         now.saturating_sub(since) >= needed
     }
 
-    /// For how long this has to last. `None` if it does not speak for a deadlock.
-    fn needed(&self, activity: Activity, limits: &Limits) -> Option<Duration> {
+    /// For how long this has to last. `None` if it does not indicate a deadlock.
+    fn needed(&self, activity: Activity) -> Option<Duration> {
         match activity {
             // A thread that sleeps in wait(2) has no other child to wait for. Other threads may be
             // what the app is there for.
             Activity::Waits { is_only_thread, .. } if is_only_thread || self.had_others => {
-                Some(limits.app_wait_threshold)
+                Some(limits::APP_WAIT_THRESHOLD)
             }
             // It may as well finish a request, or wait to start other children.
-            Activity::Sleeps { .. } if self.had_others_when_it_listened && !self.listens => {
-                Some(limits.app_sleep_threshold)
+            Activity::Sleeps { .. } if self.had_others_when_it_listened => {
+                Some(limits::APP_SLEEP_THRESHOLD)
             }
             _ => None,
         }
@@ -149,91 +149,60 @@ impl Deadlock {
 mod tests {
     use super::*;
 
-    const WAITS: Activity = Activity::Waits {
-        is_only_thread: true,
-        sleeps: 7,
-    };
-    const ONE_OF_MANY_WAITS: Activity = Activity::Waits {
-        is_only_thread: false,
-        sleeps: 7,
-    };
-    const SLEEPS: Activity = Activity::Sleeps { sleeps: 7 };
-
-    /// Whether a deadlock is found after these observations, each with the seconds since the first
-    /// one.
-    fn found(observations: &[(u64, Activity, bool)]) -> bool {
-        let limits = Limits {
-            app_wait_threshold: Duration::from_secs(1),
-            app_sleep_threshold: Duration::from_secs(2),
-            ..Limits::default()
-        };
+    /// Whether a deadlock is found after these observations, each with the milliseconds since the
+    /// first one, and whether the app listens.
+    fn is_found(observations: &[(u64, Activity, bool)]) -> bool {
         let mut deadlock = Deadlock::default();
         let answers: Vec<bool> = observations
             .iter()
-            .map(|(second, activity, listens)| {
+            .map(|(at, activity, listens)| {
                 deadlock.probed(*listens);
-                deadlock.observe(*activity, Duration::from_secs(*second), &limits)
+                deadlock.observe(*activity, Duration::from_millis(*at))
             })
             .collect();
         let (last, earlier) = answers.split_last().unwrap();
-        assert!(!earlier.contains(&true), "only the last one decides");
+        assert!(!earlier.contains(&true), "{observations:?}");
         *last
     }
 
     #[test]
-    fn app_that_sleeps_in_wait_waits_for_the_supervisor() {
-        for (listens, observations) in [(true, [WAITS; 2]), (false, [WAITS; 2])] {
-            let observations = observations.map(|activity| (activity, listens));
-            let at = |second, (activity, listens)| (second, activity, listens);
-            assert!(found(&[at(0, observations[0]), at(1, observations[1])]));
-        }
-        // Others serve, and it may only reap what comes.
-        assert!(!found(&[
-            (0, ONE_OF_MANY_WAITS, false),
-            (9, ONE_OF_MANY_WAITS, false)
-        ]));
-        assert!(found(&[
-            (0, Activity::HasOthers, false),
-            (1, ONE_OF_MANY_WAITS, true),
-            (2, ONE_OF_MANY_WAITS, true),
-        ]));
-    }
-
-    #[test]
-    fn app_that_sleeps_waits_for_the_supervisor_only_if_what_served_is_gone() {
-        let served = (0, Activity::HasOthers, true);
-        assert!(found(&[served, (1, SLEEPS, false), (3, SLEEPS, false)]));
-        // Not long enough, still listening, never listening, or alone when it listened the last
-        // time.
-        assert!(!found(&[served, (1, SLEEPS, false), (2, SLEEPS, false)]));
-        assert!(!found(&[served, (1, SLEEPS, true), (3, SLEEPS, true)]));
-        let never_served = (0, Activity::HasOthers, false);
-        assert!(!found(&[
-            never_served,
-            (1, SLEEPS, false),
-            (9, SLEEPS, false)
-        ]));
-        let alone = (1, SLEEPS, true);
-        assert!(!found(&[
-            served,
-            alone,
-            (2, SLEEPS, false),
-            (9, SLEEPS, false)
-        ]));
-    }
-
-    #[test]
-    fn app_that_does_anything_meanwhile_does_not_wait_for_the_supervisor() {
-        let served = (0, Activity::HasOthers, true);
-        let woken = Activity::Sleeps { sleeps: 8 };
-        for interruption in [Activity::Other, Activity::HasOthers, woken] {
-            assert!(!found(&[
-                served,
-                (1, SLEEPS, false),
-                (2, interruption, false),
-                (3, SLEEPS, false),
-                (4, SLEEPS, false),
-            ]));
+    fn app_that_sleeps_long_enough_waits_for_the_supervisor_if_nothing_else_is_left() {
+        use Activity::{HasOthers, Other};
+        let sleeps = 7;
+        let waits = |is_only_thread, at, listens| {
+            let activity = Activity::Waits {
+                is_only_thread,
+                sleeps,
+            };
+            (at, activity, listens)
+        };
+        let only = |at, listens| waits(true, at, listens);
+        let many = |at, listens| waits(false, at, listens);
+        let asleep = |at| (at, Activity::Sleeps { sleeps }, false);
+        let listening = |at| (at, Activity::Sleeps { sleeps }, true);
+        let served = (0, HasOthers, true);
+        let never_served = (0, HasOthers, false);
+        let did = |activity| [served, asleep(1), (1_000, activity, false), asleep(1_601)];
+        for (expected, observations) in [
+            (true, &[only(0, true), only(500, true)][..]),
+            (true, &[only(0, false), only(500, false)]),
+            (false, &[only(0, false), only(499, false)]),
+            // Others serve, and it may only reap what comes.
+            (false, &[many(0, false), many(9_000, false)]),
+            (true, &[never_served, many(1, true), many(501, true)]),
+            // One that sleeps in another call does so only if what served is gone: not if it still
+            // listens, never listened, or was alone when it listened the last time.
+            (true, &[served, asleep(1), asleep(1_601)]),
+            (false, &[served, asleep(1), asleep(1_600)]),
+            (false, &[served, listening(1), listening(9_000)]),
+            (false, &[never_served, asleep(1), asleep(9_000)]),
+            (false, &[served, listening(1), asleep(2), asleep(9_000)]),
+            // It did something meanwhile.
+            (false, &did(Other)),
+            (false, &did(HasOthers)),
+            (false, &did(Activity::Sleeps { sleeps: 8 })),
+        ] {
+            assert_eq!(is_found(observations), expected, "{observations:?}");
         }
     }
 

@@ -1,11 +1,12 @@
-//! The interface between this crate and a buildpack: what the buildpack says of its agent, and what
-//! it is asked.
+//! The interface between this crate and a buildpack: the questions to the buildpack, and its
+//! description of the agent.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::environment::Environment;
+use crate::limits;
 use crate::lock::LockName;
 use crate::log::{LogEntry, Verbosity};
 use crate::upstream::Upstream;
@@ -24,17 +25,17 @@ pub trait Sidecar {
     fn decide(&self, process: &Process<'_>) -> Decision;
 
     /// How a program beside the supervisor finds it, in a process with this environment. `None` if
-    /// the environment does not say.
+    /// the environment does not determine it.
     fn connection(&self, environment: &Environment) -> Option<Connection>;
 }
 
-/// What the programs that talk to a supervisor know of it: those that report its status, drain its
-/// agent, and run the app's command.
+/// Facts for the programs that talk to a supervisor: those that report its status, drain its agent,
+/// and run the app's command.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Connection {
     /// The address of the app.
     pub upstream: Upstream,
-    /// Which of both ends first: the agent, or with [`Drain::Keep`] the app.
+    /// Which ends first: with [`Drain::Stop`] the agent, with [`Drain::Keep`] the app.
     pub drain: Drain,
     /// How long the agent may take to finish its requests.
     pub stop_timeout: Duration,
@@ -47,7 +48,7 @@ impl Connection {
         Self {
             upstream,
             drain: Drain::default(),
-            stop_timeout: crate::STOP_TIMEOUT,
+            stop_timeout: limits::STOP_TIMEOUT,
         }
     }
 
@@ -67,8 +68,8 @@ pub struct Process<'a> {
     /// The process type by the name of the launcher. `None` if the launcher was called by its own
     /// name, such as for a one-off command, or `/proc` is not readable.
     pub launcher_type: Option<&'a str>,
-    /// The directory of the layer that the exec.d program is in. `None` if the program cannot find
-    /// out.
+    /// The directory of the layer that the exec.d program is in. `None` if the program cannot determine
+    /// it.
     pub layer: Option<&'a Path>,
     /// Whether the process is the first of its container, or one that the first started as an init
     /// does.
@@ -97,17 +98,23 @@ pub struct Spec {
     pub args: Vec<Arg>,
     /// Its whole environment.
     pub environment: Environment,
-    /// Variables of the agent whose values are files' contents, read anew at each start of the
-    /// agent, so that it has a secret that was rotated. `environment` holds what they were when the
-    /// app started.
+    /// Variables of the agent whose values are the contents of files, read at each start of the
+    /// agent, so that it has a secret that was rotated. `environment` has their values at the start
+    /// of the app.
     pub value_files: Vec<(OsString, PathBuf)>,
     /// The address of the app. There is one agent for each address in a network namespace.
     pub upstream: Upstream,
-    /// What the log calls this agent beside the address of the app, such as its labels.
+    /// The name of this agent in the log, before the address of the app, such as its labels.
     pub title: String,
     /// Whether the agent starts only when the app listens. An agent for an app on another host
     /// starts at once in any case.
     pub wait_for_app: bool,
+    /// A path of the app, such as `/healthz`: once the app listens, the agent starts only when a GET
+    /// of it is answered with a status below 400. For an app with `http` on this host.
+    pub ready_path: Option<String>,
+    /// A URL of the agent's own on this host, with `http`: an agent that does not answer a GET of it
+    /// with a status below 400 several times in a row is replaced.
+    pub health_url: Option<Upstream>,
     /// What to do with the agent while a living app does not listen.
     pub drain: Drain,
     /// How long the agent may take to exit after SIGTERM until it is killed.
@@ -117,6 +124,29 @@ pub struct Spec {
     pub is_expected: bool,
     /// Further fields of the status report. A value of `None` is `null` in JSON.
     pub info: Vec<(String, Option<String>)>,
+}
+
+impl Spec {
+    /// An agent that starts with the URL of the app as its only argument, with an empty environment,
+    /// and with the defaults of everything else.
+    #[must_use]
+    pub fn new(program: PathBuf, upstream: Upstream) -> Self {
+        Self {
+            program,
+            args: vec![Arg::AppUrl],
+            environment: Environment::default(),
+            value_files: Vec::new(),
+            upstream,
+            title: "the agent".to_owned(),
+            wait_for_app: true,
+            ready_path: None,
+            health_url: None,
+            drain: Drain::default(),
+            stop_timeout: limits::STOP_TIMEOUT,
+            is_expected: true,
+            info: Vec::new(),
+        }
+    }
 }
 
 /// An argument of the agent.
@@ -143,7 +173,7 @@ pub enum Drain {
 pub struct Hints {
     /// Why an agent usually exits soon after its start, again and again.
     pub quick_exits: &'static str,
-    /// How to see the agent's own output where [`Verbosity::Quiet`] drops it.
+    /// How to see the agent's own output if [`Verbosity::Quiet`] drops it.
     pub show_output: &'static str,
     /// How to change the address at which the app is expected.
     pub upstream: &'static str,
@@ -158,7 +188,7 @@ impl Hints {
     };
 }
 
-/// What is fixed for all processes of a sidecar.
+/// The constants of a sidecar.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Definition {
     pub(crate) name: &'static str,

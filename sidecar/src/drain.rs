@@ -16,7 +16,7 @@ use nix::sys::signal::{SigSet, Signal};
 
 use crate::definition::{Definition, Sidecar};
 use crate::environment::Environment;
-use crate::limits::Limits;
+use crate::limits;
 use crate::lock::{self, LockName, Purpose};
 use crate::signals;
 
@@ -168,7 +168,7 @@ fn drain<S: Sidecar>(sidecar: &S, timeout: Option<Duration>) -> (String, u8) {
     };
     let timeout = timeout.unwrap_or(connection.stop_timeout);
     let name = connection.lock_name(Definition::of::<S>());
-    match send(&name, Purpose::Drain, Limits::default().status_timeout) {
+    match send(&name, Purpose::Drain, limits::STATUS_TIMEOUT) {
         Ok(request) => {
             if request.wait(timeout) {
                 return ("No agent runs any more.\n".to_owned(), DRAINED);

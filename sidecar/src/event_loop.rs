@@ -1,5 +1,5 @@
-//! The supervisor's one thread: it waits for what happens, passes it to the state machine, and does
-//! what that answers.
+//! The supervisor's one thread: it waits for events, passes them to the state machine, and does the
+//! actions that this returns.
 
 use std::ffi::OsString;
 use std::io::Write as _;
@@ -13,30 +13,30 @@ use rustix::io::Errno;
 use rustix::process::{self, Pid, Signal};
 
 use crate::agent_tree::AgentTree;
-use crate::app::{self, AppId};
+use crate::app;
+use crate::checks::Checks;
 use crate::config::{Lock, SupervisorConfig};
 use crate::deadlock;
 use crate::definition::Definition;
 use crate::drain;
 use crate::exit::Exit;
 use crate::file;
-use crate::limits::{Limits, Moment};
+use crate::limits::{self, Moment};
 use crate::lock::{self, LockName, Peer, Purpose};
 use crate::log::{Level, Log};
 use crate::messages::{Message, NoticeText};
 use crate::ownership;
 use crate::probe::PortProbe;
 use crate::signals::Signals;
-use crate::state_machine::{Action, Event, Jitter, StateMachine};
+use crate::state_machine::{Action, Event, Jitter, Options, StartWhen, StateMachine};
 use crate::status::Report;
 use crate::status::clients::Clients;
 use crate::upstream::Loopback;
 
-/// A supervisor at work.
+/// A running supervisor.
 pub(crate) struct EventLoop {
     definition: Definition,
     config: SupervisorConfig,
-    limits: Limits,
     log: Log,
     state: StateMachine,
     started: Instant,
@@ -44,6 +44,7 @@ pub(crate) struct EventLoop {
     probe: PortProbe,
     last_probe: Option<Moment>,
     agent: AgentTree,
+    checks: Checks,
     /// SIGTERM came while the agent was started.
     shutdown_is_pending: bool,
     app_has_exited: bool,
@@ -56,24 +57,29 @@ pub(crate) struct EventLoop {
 impl EventLoop {
     /// # Errors
     ///
-    /// The one of signalfd(2).
+    /// The error of signalfd(2).
     pub(crate) fn new(
         definition: Definition,
         config: SupervisorConfig,
-        limits: Limits,
         log: Log,
     ) -> Result<Self, Errno> {
         let signals = Signals::take().map_err(|error| Errno::from_raw_os_error(error as i32))?;
-        let (probe, problem) = PortProbe::open();
-        if let Some(problem) = problem.filter(|_| config.wait_for_app) {
-            log.log(Level::Debug, &problem);
-        }
-        let state = StateMachine::new(
-            limits.clone(),
-            config.wait_for_app,
-            config.drain,
-            config.is_expected,
-        );
+        let probe = if config.wait_for_app {
+            PortProbe::open(log)
+        } else {
+            PortProbe::Unavailable
+        };
+        let state = StateMachine::new(Options {
+            start: match (config.wait_for_app, &config.ready_path) {
+                (false, _) => StartWhen::Now,
+                (true, None) => StartWhen::AppListens,
+                (true, Some(_)) => StartWhen::AppIsReady,
+            },
+            checks_health: config.health_url.is_some(),
+            drain: config.drain,
+            stop_timeout: config.stop_timeout,
+            is_expected: config.is_expected,
+        });
         Ok(Self {
             state: match config.lock {
                 Lock::StandBy => state.standing_by(),
@@ -82,13 +88,13 @@ impl EventLoop {
             clients: Clients::of_lock(config.lock == Lock::Held),
             definition,
             config,
-            limits,
             log,
             started: Instant::now(),
             signals,
             probe,
             last_probe: None,
             agent: AgentTree::default(),
+            checks: Checks::default(),
             shutdown_is_pending: false,
             app_has_exited: false,
             drain_clients: Vec::new(),
@@ -100,7 +106,7 @@ impl EventLoop {
     ///
     /// # Errors
     ///
-    /// The one of poll(2).
+    /// The error of poll(2).
     pub(crate) fn run(mut self) -> Result<(), Errno> {
         if let Some(notice) = self.state.first_notice() {
             self.dispatch_action(Action::Log(Level::Debug, notice));
@@ -121,12 +127,15 @@ impl EventLoop {
             if self.signals.read() || mem::take(&mut self.shutdown_is_pending) {
                 self.dispatch(Event::ShutdownRequested);
             }
-            // At every wake, not only after SIGCHLD, which is not sent where it was ignored before
-            // this process was started.
+            // At every wake, not only after SIGCHLD, which is not sent if it was ignored before this
+            // process was started.
             self.check_agent();
             self.check_app();
             self.run_timers();
-            // Last, because anyone can connect, and as often as they like.
+            while let Some(event) = self.checks.next(self.now()) {
+                self.dispatch(event);
+            }
+            // Last, because any process can connect as often as it wants.
             self.serve_clients();
         }
         Ok(())
@@ -136,7 +145,7 @@ impl EventLoop {
         self.started.elapsed()
     }
 
-    /// Passes an event to the state machine, and does what it answers.
+    /// Passes an event to the state machine, and does the actions that it returns.
     fn dispatch(&mut self, event: Event) {
         let mut next = Some(event);
         while let Some(event) = next.take() {
@@ -144,10 +153,6 @@ impl EventLoop {
                 next = self.dispatch_action(action).or(next);
             }
         }
-        self.answer_drain_clients();
-    }
-
-    fn answer_drain_clients(&mut self) {
         if self.state.has_ended() {
             for mut client in self.drain_clients.drain(..) {
                 let _ = client.write(drain::ENDED); // It may have left.
@@ -155,8 +160,8 @@ impl EventLoop {
         }
     }
 
-    /// Does one thing, and returns what came of it. No list of actions has two of those that
-    /// something comes of.
+    /// Does one action, and returns the event that follows from it. No list has two actions that
+    /// an event follows from.
     fn dispatch_action(&mut self, action: Action) -> Option<Event> {
         match action {
             Action::Log(level, notice) => {
@@ -170,6 +175,17 @@ impl EventLoop {
             Action::TryLock => return Some(self.try_lock()),
             Action::ReleaseLock => self.clients.release_lock(lock::mark(&self.lock_name())),
             Action::Start(loopback) => return Some(self.start(loopback)),
+            Action::CheckReady(loopback) => {
+                let path = self.config.ready_path.as_deref();
+                let target = self.config.upstream.http_target(Some(loopback), path);
+                self.checks.start_ready(&target, loopback, self.now());
+            }
+            Action::CheckHealth => {
+                if let Some(url) = &self.config.health_url {
+                    self.checks
+                        .start_health(&url.http_target(None, None), self.now());
+                }
+            }
             Action::Terminate => self.agent.signal(Signal::TERM),
             Action::Kill => self.agent.signal(Signal::KILL),
             Action::Reap => self.agent.reap(),
@@ -193,6 +209,7 @@ impl EventLoop {
 
     fn start(&mut self, loopback: Loopback) -> Event {
         self.end_orphans();
+        self.checks.forget_health();
         let url = self.config.upstream.url(loopback);
         let values = self.read_values();
         match self.agent.start(&self.config, &url, &values) {
@@ -205,43 +222,43 @@ impl EventLoop {
         }
     }
 
-    /// Reads the values that may have changed since the last start. Each that cannot be read stays
-    /// what it was when the app started.
+    /// Reads the values that may have changed since the last start. One that cannot be read stays as
+    /// it was when the app started.
     fn read_values(&self) -> Vec<(OsString, OsString)> {
         let mut values = Vec::new();
         for (name, path) in &self.config.value_files {
-            match file::read_value(path) {
-                Ok(value) if !value.is_empty() => values.push((name.clone(), value)),
-                read => {
-                    let error = read
-                        .err()
-                        .map_or_else(|| "it is empty".to_owned(), |error| error.to_string());
-                    let (name, path) = (name.to_string_lossy().into_owned(), path.clone());
-                    self.log.log(
-                        Level::Warning,
-                        &Message::ValueUnreadable { name, path, error },
-                    );
+            let error = match file::read_value(path) {
+                Ok(value) if !value.is_empty() => {
+                    values.push((name.clone(), value));
+                    continue;
                 }
-            }
+                Ok(_) => "it is empty".to_owned(),
+                Err(error) => error.to_string(),
+            };
+            let (name, path) = (name.to_string_lossy().into_owned(), path.clone());
+            self.log.log(
+                Level::Warning,
+                &Message::ValueUnreadable { name, path, error },
+            );
         }
         values
     }
 
-    /// Waits until nothing of an earlier agent is left, zombies included, but not for what the
-    /// kernel does not let go of.
+    /// Waits until nothing of an earlier agent is left, zombies included, but no longer than the
+    /// kernel may take.
     fn end_orphans(&mut self) {
         const INTERVAL: Timespec = Timespec {
             tv_sec: 0,
             tv_nsec: 10_000_000,
         };
-        let deadline = Instant::now() + self.limits.kill_timeout;
+        let deadline = Instant::now() + limits::KILL_TIMEOUT;
         while self.agent.kill_orphans() && Instant::now() < deadline {
             let mut descriptors = [PollFd::from_borrowed_fd(
                 self.signals.as_fd(),
                 PollFlags::IN,
             )];
-            // Until a child exits, or a moment later: those that lost their parents by the kill are
-            // children of this process next.
+            // Until a child exits, or a moment later: processes that lost their parents by the kill
+            // become children of this process.
             let _ = rustix::event::poll(&mut descriptors, Some(&INTERVAL));
             self.shutdown_is_pending |= self.signals.read();
         }
@@ -262,6 +279,7 @@ impl EventLoop {
                 .into_iter()
                 .flatten()
                 .map(|descriptor| PollFd::from_borrowed_fd(descriptor, PollFlags::IN))
+                .chain(self.checks.poll())
                 .collect();
         match rustix::event::poll(&mut descriptors, timeout.as_ref()) {
             Ok(_) | Err(Errno::INTR) => Ok(()),
@@ -272,32 +290,34 @@ impl EventLoop {
     fn next_wake(&self) -> Option<Moment> {
         let wake = self.state.wake();
         let probe_at = wake.probe.map(|at| self.earliest_probe(at));
-        let poll_at = (!self.app_has_exited && !self.has_pidfd())
-            .then(|| self.now() + self.limits.poll_interval);
+        let poll_at =
+            (!self.app_has_exited && !self.has_pidfd()).then(|| self.now() + limits::POLL_INTERVAL);
         // Until exec.d has exited, the supervisor is still its child.
         let may_be_child_of_app =
-            self.app_as_parent().is_some() || self.now() < self.limits.app_check_interval;
+            self.app_as_parent().is_some() || self.now() < limits::APP_CHECK_INTERVAL;
         let check_at = wake.check.filter(|_| may_be_child_of_app);
-        [probe_at, wake.timer, check_at, self.clients.wake(), poll_at]
+        let others = [self.clients.wake(), self.checks.wake(), poll_at];
+        [probe_at, wake.timer, check_at]
             .into_iter()
+            .chain(others)
             .flatten()
             .min()
     }
 
     fn has_pidfd(&self) -> bool {
-        matches!(self.config.app, AppId::Pidfd { .. })
+        self.config.app.start_time.is_none()
     }
 
     /// The app, if the supervisor is its child: when exec.d exits, the kernel makes process 1 or
     /// another process that adopts orphans the parent.
     fn app_as_parent(&self) -> Option<Pid> {
-        process::getppid().filter(|parent| self.config.app.pid() == Some(*parent))
+        process::getppid().filter(|parent| self.config.app.pid == *parent)
     }
 
     /// Earliest time for the next probe; expensive probes are rate-limited.
     fn earliest_probe(&self, wanted: Moment) -> Moment {
         let interval = match self.probe {
-            PortProbe::ProcNet => self.limits.proc_net_interval,
+            PortProbe::ProcNet => limits::PROC_NET_INTERVAL,
             PortProbe::Netlink(_) | PortProbe::Unavailable => Duration::ZERO,
         };
         self.last_probe
@@ -321,7 +341,7 @@ impl EventLoop {
         self.check_app_waits();
     }
 
-    /// Checks whether the app waits for the supervisor, together with a probe where both are due.
+    /// Checks whether the app waits for the supervisor, together with a probe if both are due.
     fn check_app_waits(&mut self) {
         const SLACK: Duration = Duration::from_millis(20);
         let due = self.state.wake().check;
@@ -334,27 +354,22 @@ impl EventLoop {
 
     fn probe(&mut self) {
         self.last_probe = Some(self.now());
-        let (host, port) = (self.config.upstream.host(), self.config.upstream.port());
-        let found = self.probe.probe(host, port);
-        for problem in found.problems {
-            let level = match problem {
-                Message::ProbeUnavailable { .. } => Level::Warning,
-                _ => Level::Debug,
-            };
-            self.log.log(level, &problem);
-        }
+        let (host, port) = (&self.config.upstream.host, self.config.upstream.port);
+        let found = self.probe.probe(host, port, self.log);
         let may_yield = self.state.may_yield() && self.config.lock != Lock::Unavailable;
-        let another_listens = match found.loopback {
-            Some(loopback) if may_yield && lock::is_marked(&self.lock_name()) => {
-                let host = self.config.upstream.host();
-                is_foreign(&self.probe.inodes(host, loopback, port), self.config.app)
-            }
-            _ => false,
+        let another_listens = if let Some(loopback) = found
+            && may_yield
+            && lock::is_marked(&self.lock_name())
+        {
+            let inodes = self.probe.inodes(host, loopback, port);
+            ownership::has_any(self.config.app.pid, &inodes) == Some(false)
+        } else {
+            false
         };
         self.dispatch(if another_listens {
             Event::AnotherListens
         } else {
-            Event::Probed(found.loopback)
+            Event::Probed(found)
         });
     }
 
@@ -382,14 +397,13 @@ impl EventLoop {
         }
     }
 
-    /// Serves a bounded number of clients. The next turn comes after signals, the app and timers
-    /// have had theirs.
+    /// Serves a bounded number of clients. Signals, the app and timers come before the next ones.
     fn serve_clients(&mut self) {
         if self.is_finished {
             return;
         }
-        for _ in 0..self.limits.clients_per_turn {
-            let Some(client) = self.clients.next(self.now(), self.limits.poll_interval) else {
+        for _ in 0..limits::CLIENTS_PER_TURN {
+            let Some(client) = self.clients.next(self.now()) else {
                 return;
             };
             if let Some(peer) = lock::peer(&client)
@@ -398,23 +412,23 @@ impl EventLoop {
                 self.serve(UnixStream::from(client), peer);
             }
         }
-        let next_turn = self.now() + self.limits.clients_interval;
-        self.clients.pause_until(next_turn);
+        let next_turn = self.now() + limits::CLIENTS_INTERVAL;
+        self.clients.stop_accepting(next_turn);
     }
 
-    /// Does what a client wants. Each may have left meanwhile.
+    /// Serves one client, which may have left meanwhile.
     fn serve(&mut self, mut client: UnixStream, peer: Peer) {
         let purpose = Purpose::of(&client, self.definition.name);
         if purpose == Purpose::Status {
             let _ = client.write(self.report().render().as_bytes());
             return;
         }
-        // Containers of a pod share a network: another one's processes cannot end this app's agent.
+        // Containers of a pod share a network: the processes of another one cannot end this agent.
         let may_drain = peer.pid.is_some_and(|pid| {
             purpose == Purpose::Drain || app::is_or_is_below(pid, self.config.app)
         });
         if may_drain
-            && self.drain_clients.len() < self.limits.max_drain_clients
+            && self.drain_clients.len() < limits::MAX_DRAIN_CLIENTS
             && client.write(drain::CONFIRMED).is_ok()
         {
             self.drain_clients.push(client);
@@ -423,24 +437,11 @@ impl EventLoop {
     }
 
     fn report(&self) -> Report<'_> {
-        let now = self.now();
         Report {
-            state: self.state.state(),
-            for_seconds: now.saturating_sub(self.state.since()).as_secs(),
-            restarts: self.state.restarts(),
-            last_exit: self.state.last_exit().map(ToString::to_string),
-            next_try_seconds: self
-                .state
-                .restarts_at()
-                .map(|at| at.saturating_sub(now).as_secs()),
+            agent: self.state.status(self.now()),
             upstream: self.config.upstream.to_string(),
             info: &self.config.info,
             agent_pid: self.agent.pid(),
         }
     }
-}
-
-/// Whether these sockets are certainly of no process of the app.
-fn is_foreign(inodes: &[u64], app: AppId) -> bool {
-    app.pid().and_then(|app| ownership::has_any(app, inodes)) == Some(false)
 }

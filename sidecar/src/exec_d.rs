@@ -27,12 +27,12 @@ use crate::messages::Message;
 use crate::signals;
 use crate::stderr;
 
-/// Where the lifecycle puts a link to the launcher for each process of the image.
+/// The directory with a link to the launcher for each process of the image.
 const PROCESSES: &str = "/cnb/process";
 
-/// Plays the role. It succeeds in any case: any other exit status would abort the app's boot.
+/// Runs the exec.d program. It always succeeds: any other exit status would abort the app's boot.
 pub(crate) fn main<S: Sidecar>(sidecar: &S) -> ExitCode {
-    // A line to a log that has reached a file size limit is a SIGXFSZ, and would end the boot; a
+    // A write to a log that has reached a file size limit raises SIGXFSZ, and would end the boot; a
     // Ctrl-C is meant for the app. The supervisor inherits the mask, and the agent starts without
     // it.
     signals::block(&SigSet::all());
@@ -45,7 +45,7 @@ pub(crate) fn main<S: Sidecar>(sidecar: &S) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// Runs what may panic, which the panic hook reports.
+/// Runs a function that may panic, which the panic hook reports.
 fn catch_panics(role: impl FnOnce()) {
     let _ = panic::catch_unwind(AssertUnwindSafe(role));
 }
@@ -81,7 +81,7 @@ fn run<S: Sidecar>(sidecar: &S) {
     }
 }
 
-/// This program's full path: what the launcher called it by, or else what the kernel says.
+/// This program's full path: the one in its arguments, or else the kernel's.
 fn own_path(argv0: Option<OsString>) -> Option<PathBuf> {
     argv0
         .map(PathBuf::from)
@@ -102,8 +102,8 @@ fn argv0_of(process: process::Pid) -> Option<OsString> {
     Some(OsString::from_vec(arguments))
 }
 
-/// Takes the lock and opens the app, and hands both to a supervisor. Where another one holds the
-/// lock, the supervisor stands by.
+/// Takes the lock and opens the app, and passes both to a supervisor. If another one holds the lock,
+/// the supervisor stands by.
 fn start_supervisor(
     definition: Definition,
     spec: Spec,
@@ -115,15 +115,10 @@ fn start_supervisor(
         address: spec.upstream.address(),
     };
     let (lock, stdin) = take_lock(name, spec.is_expected, log);
-    let AppHandle {
-        id,
-        pidfd,
-        pidfd_error,
-    } = app::open_parent().map_err(|error| {
-        let error = error.to_string();
-        Message::AppUnwatchable { error }
+    let AppHandle { id, pidfd } = app::open_parent().map_err(|error| Message::AppUnwatchable {
+        error: error.to_string(),
     })?;
-    if let Some(error) = pidfd_error {
+    if let Err(error) = pidfd {
         let error = error.to_string();
         log.log(Level::Debug, &Message::PidfdUnavailable { error });
     }
@@ -136,9 +131,11 @@ fn start_supervisor(
         upstream: spec.upstream,
         title: spec.title,
         is_expected: spec.is_expected,
+        ready_path: spec.ready_path,
+        health_url: spec.health_url,
         drain: spec.drain,
         stop_timeout: spec.stop_timeout,
-        verbosity: log.verbosity(),
+        verbosity: log.verbosity,
         app: id,
         lock,
         info: spec.info,
@@ -149,16 +146,15 @@ fn start_supervisor(
         .env_clear()
         .envs(spec.environment.iter())
         .stdin(stdio(stdin))
-        .stdout(stdio(pidfd))
+        .stdout(stdio(pidfd.ok()))
         .spawn()
         .map(drop)
-        .map_err(|error| {
-            let error = error.to_string();
-            Message::SupervisorNotStarted { error }
+        .map_err(|error| Message::SupervisorNotStarted {
+            error: error.to_string(),
         })
 }
 
-/// The supervisor's part, and what its standard input will be.
+/// The supervisor's part, and its standard input.
 fn take_lock(name: LockName, is_expected: bool, log: Log) -> (Lock, Option<OwnedFd>) {
     match lock::acquire(&name) {
         Ok(lock) => (Lock::Held, Some(lock)),
@@ -191,18 +187,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn own_path_is_what_the_launcher_said() {
-        let said = Some(OsString::from("/layers/agent/exec.d/launch"));
-        assert_eq!(
-            own_path(said),
-            Some(PathBuf::from("/layers/agent/exec.d/launch"))
-        );
-        for unusable in [Some("launch"), Some("./launch"), Some(""), None] {
-            assert_eq!(
-                own_path(unusable.map(OsString::from)),
-                env::current_exe().ok(),
-                "{unusable:?}"
-            );
+    fn own_path_is_argv0_if_that_is_a_full_path() {
+        let argv0 = |text: &str| own_path(Some(OsString::from(text)));
+        let path = "/layers/agent/exec.d/launch";
+        assert_eq!(argv0(path), Some(PathBuf::from(path)));
+        let executable = env::current_exe().ok();
+        for unusable in [
+            argv0("launch"),
+            argv0("./launch"),
+            argv0(""),
+            own_path(None),
+        ] {
+            assert_eq!(unusable, executable);
         }
     }
 
@@ -220,13 +216,6 @@ mod tests {
 
     #[test]
     fn panic_does_not_abort_the_boot() {
-        catch_panics(|| panic!("this is meant to be seen"));
-    }
-
-    #[test]
-    fn argv0_of_a_process_is_read() {
-        let own = env::args_os().next();
-        assert_eq!(argv0_of(process::getpid()), own);
-        assert_eq!(argv0_of(process::Pid::from_raw(i32::MAX).unwrap()), None);
+        catch_panics(|| panic!("a panic of a test"));
     }
 }

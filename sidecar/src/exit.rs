@@ -10,20 +10,20 @@ use rustix::io::Errno;
 pub(crate) enum Exit {
     Status(i32),
     Signal(i32),
-    /// It is gone, but the kernel does not say how: SIGCHLD is ignored here.
+    /// It has exited, but the kernel does not report how: SIGCHLD is ignored here.
     Unknown,
     /// Its program could not be executed.
     NotRun(ExecError),
-    /// Its process could not be made.
+    /// Its process could not be created.
     NotStarted(String),
 }
 
 /// Why the kernel did not execute the agent's program (execve(2)).
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum ExecError {
-    /// `ENOENT`, and the file is not there.
+    /// `ENOENT`, and the file does not exist.
     Missing,
-    /// `ENOENT`, and the file is there: what its `#!` line or its ELF header names is not.
+    /// `ENOENT`, and the file exists: the program in its `#!` line or ELF header does not.
     NoInterpreter,
     /// `EACCES`
     NotExecutable,
@@ -60,7 +60,7 @@ impl Exit {
         self.signal() == Some(Signal::SIGKILL as i32)
     }
 
-    /// Whether the agent ended by a signal that programs send themselves by their faults.
+    /// Whether the agent ended by a signal that shows a fault of the program.
     pub(crate) fn is_crash(&self) -> bool {
         let crashes = [
             Signal::SIGABRT,

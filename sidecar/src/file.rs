@@ -1,4 +1,4 @@
-//! Files that others may have replaced by something that keeps its reader waiting.
+//! Opening files that may have been replaced by something that blocks its reader.
 
 use std::ffi::OsString;
 use std::fs::File;
@@ -12,7 +12,7 @@ use rustix::fs::{Mode, OFlags};
 ///
 /// # Errors
 ///
-/// The one of open(2), and one of its own for what is no regular file.
+/// The error of open(2), and another one if it is not a regular file.
 pub fn open_regular(path: &Path) -> io::Result<File> {
     // Without NONBLOCK, opening a named pipe waits for a writer, and without NOCTTY, a terminal
     // becomes that of a session leader.

@@ -7,8 +7,8 @@ use std::os::unix::ffi::OsStrExt as _;
 /// `web` found on the PATH, as by `--entrypoint web`
 /// (<https://github.com/buildpacks/spec/blob/main/platform.md#launcher>).
 ///
-/// The directory may be anywhere, not at the root only: the launcher too goes by the name of the
-/// link alone.
+/// The directory may be anywhere, not at the root only: the launcher, too, uses only the name of the
+/// link.
 pub(crate) fn process_type(argv0: &OsStr, process_exists: &dyn Fn(&str) -> bool) -> Option<String> {
     let name = if argv0.as_bytes().contains(&b'/') {
         let (directory, name) = argv0.to_str()?.rsplit_once('/')?;
@@ -25,7 +25,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn argv0_of_the_launcher_tells_the_type() {
+    fn argv0_of_the_launcher_has_the_type() {
         for (argv0, expected) in [
             ("/cnb/process/web", Some("web")),
             ("/cnb/process/any-thing", Some("any-thing")),

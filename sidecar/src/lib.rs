@@ -3,6 +3,7 @@
 mod agent;
 mod agent_tree;
 mod app;
+mod checks;
 mod children;
 mod config;
 mod deadlock;
@@ -35,31 +36,28 @@ mod upstream;
 pub use crate::definition::{Arg, Connection, Decision, Drain, Hints, Process, Sidecar, Spec};
 pub use crate::environment::Environment;
 pub use crate::file::{open_regular, read_value};
+pub use crate::limits::STOP_TIMEOUT;
 pub use crate::log::{Level, LogEntry, Verbosity};
-pub use crate::upstream::{PortError, Upstream, UrlError, redacted};
+pub use crate::upstream::{Upstream, UrlError, redacted};
 
 use std::env;
 use std::ffi::{OsStr, OsString};
 use std::panic;
 use std::path::Path;
 use std::process::ExitCode;
-use std::time::Duration;
 
 use crate::definition::Definition;
 use crate::log::Log;
 use crate::messages::Message;
-
-/// How long an agent may take to exit after SIGTERM unless its [`Spec`] says otherwise.
-pub const STOP_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Runs the launch program of a buildpack: picks the role from the program's name and arguments.
 ///
 /// | called | role |
 /// | --- | --- |
 /// | without arguments, by the launcher | the exec.d program: decides, and starts a supervisor |
-/// | by a link named `NAME-run`, with a command | runs the app's command, and orders its end and that of the agent |
+/// | by a link named `NAME-run`, with a command | runs the app's command, and orders its end and the agent's |
 /// | by a link named `NAME-drain` | asks the supervisor of this container to end its agent |
-/// | by a link named `NAME-status` | asks the supervisor of this container how its agent is |
+/// | by a link named `NAME-status` | asks the supervisor of this container for the agent's state |
 /// | with arguments, by itself | the supervisor, and the step between the supervisor and the agent |
 ///
 /// The exit status is the one of the process. The exec.d program always returns success, because

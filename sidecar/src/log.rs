@@ -11,7 +11,7 @@ pub enum Level {
     Warning,
     /// A change of state that a user wants to see in the app's log.
     Info,
-    /// Why the program does what it does.
+    /// A reason or a detail.
     Debug,
 }
 
@@ -22,6 +22,28 @@ pub struct LogEntry {
     pub level: Level,
     /// One sentence or more, without a line break.
     pub text: String,
+}
+
+impl LogEntry {
+    /// A line at the level of warnings.
+    pub fn warning(text: impl Display) -> Self {
+        Self::new(Level::Warning, text)
+    }
+
+    /// A line about a change of state.
+    pub fn info(text: impl Display) -> Self {
+        Self::new(Level::Info, text)
+    }
+
+    /// A line about a reason.
+    pub fn debug(text: impl Display) -> Self {
+        Self::new(Level::Debug, text)
+    }
+
+    fn new(level: Level, text: impl Display) -> Self {
+        let text = text.to_string();
+        Self { level, text }
+    }
 }
 
 /// How much is logged.
@@ -46,21 +68,17 @@ impl Verbosity {
     }
 }
 
-/// Writes the lines that the user asked to see.
+/// Writes the lines at the levels that the user wants.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Log {
-    /// What each line starts with, in brackets.
+    /// The start of each line, in brackets.
     name: &'static str,
-    verbosity: Verbosity,
+    pub(crate) verbosity: Verbosity,
 }
 
 impl Log {
     pub(crate) fn new(name: &'static str, verbosity: Verbosity) -> Self {
         Self { name, verbosity }
-    }
-
-    pub(crate) fn verbosity(self) -> Verbosity {
-        self.verbosity
     }
 
     pub(crate) fn log(self, level: Level, message: &impl Display) {
@@ -143,12 +161,8 @@ mod tests {
 
     #[test]
     fn line_stays_within_one_atomic_write() {
-        for text in [
-            "x".repeat(10_000),
-            "ü".repeat(10_000),
-            "\u{1b}".repeat(10_000),
-        ] {
-            let line = line("name", &text);
+        for unit in ["x", "ü", "\u{1b}"] {
+            let line = line("name", &unit.repeat(10_000));
             assert!(line.len() <= LONGEST_LINE, "{}", line.len());
             assert!(line.len() > LONGEST_LINE - 10, "{}", line.len());
             assert!(String::from_utf8(line).unwrap().ends_with('\n'));

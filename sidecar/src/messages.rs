@@ -1,5 +1,5 @@
-//! Every word of this crate to the user, for a person whose deploy has just failed: what happened,
-//! to what, and what to do now.
+//! All texts of this crate for the user, whose deploy may have just failed: what happened, to what,
+//! and what to do now.
 
 use std::fmt::{self, Display, Formatter};
 use std::path::PathBuf;
@@ -10,8 +10,9 @@ use crate::definition::Hints;
 use crate::exit::Cause;
 use crate::log::Verbosity;
 use crate::state_machine::Notice;
+use crate::upstream::Upstream;
 
-/// A message about a start, which no state machine decides.
+/// A message that does not come from the state machine.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) enum Message {
     AlreadySupervised {
@@ -131,7 +132,7 @@ impl Display for Message {
     }
 }
 
-/// What the log says of a notice of the state machine.
+/// The text of a notice of the state machine.
 pub(crate) struct NoticeText<'a> {
     pub(crate) notice: &'a Notice,
     pub(crate) config: &'a SupervisorConfig,
@@ -157,6 +158,20 @@ impl Display for NoticeText<'_> {
                 "The app still does not listen on {upstream}, so no agent runs. A Unix socket, another port or another address \
                  does not count. Make the app listen there, or {}.",
                 self.hints.upstream
+            ),
+            Notice::AppIsNotReady => write!(
+                f,
+                "The app listens on {upstream}, but does not answer GET {} with success, so no agent runs. Make it answer with a \
+                 status below 400, or change that path.",
+                self.config.ready_path.as_deref().unwrap_or("/")
+            ),
+            Notice::AgentUnhealthy { checks } => write!(
+                f,
+                "The agent runs but is not healthy: {checks} checks of {} in a row have failed. Replacing it.",
+                self.config
+                    .health_url
+                    .as_ref()
+                    .map_or_else(String::new, Upstream::to_string)
             ),
             Notice::AgentStarted(loopback) => {
                 let url = crate::upstream::redacted(&upstream.url(*loopback));

@@ -1,6 +1,6 @@
-//! Whose the listening socket is: a process's of the app's tree, or another's.
+//! The owner of the listening socket: a process of the app's tree, or another one.
 //!
-//! Only what is certain counts. Where `/proc` hides a process or its descriptors, nothing is.
+//! Only what is certain counts. If `/proc` hides a process or its descriptors, nothing is.
 
 use std::fs;
 use std::io;
@@ -59,53 +59,42 @@ mod tests {
     use std::io::BufRead as _;
     use std::net::TcpListener;
     use std::os::fd::OwnedFd;
-    use std::os::unix::fs::MetadataExt as _;
     use std::process::{Command, Stdio};
 
     use rustix::process;
 
     use super::*;
 
-    fn inode(listener: &TcpListener) -> u64 {
-        let file = std::fs::File::from(OwnedFd::from(listener.try_clone().unwrap()));
-        file.metadata().unwrap().ino()
-    }
-
     #[test]
     fn socket_is_the_apps_if_any_process_below_it_has_it() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let own = inode(&listener);
-        let cat = || Command::new("cat").stdin(Stdio::piped()).spawn().unwrap();
-        let mut without = cat();
+        let own = rustix::fs::fstat(&listener).unwrap().st_ino;
+        let mut without = Command::new("cat").stdin(Stdio::piped()).spawn().unwrap();
         let child = Pid::from_child(&without);
-        assert_eq!(has_any(process::getpid(), &[own]), Some(true));
         assert_eq!(has_any(process::getpid(), &[1, own]), Some(true));
         assert_eq!(has_any(child, &[own]), Some(false));
         assert_eq!(has_any(process::getpid(), &[]), None);
         assert_eq!(has_any(process::getpid(), &[0]), None);
 
-        // Two levels down, where the first one does not have it.
+        // Two levels down, below a shell that does not have it.
+        let script = "exec 3<&0 <&-; sleep 1000 & exec 3<&-; echo ready; wait";
         let mut shell = Command::new("sh")
-            .args([
-                "-c",
-                "exec 3<&0 <&-; sleep 1000 & exec 3<&-; echo ready; wait",
-            ])
+            .args(["-c", script])
             .stdin(OwnedFd::from(listener.try_clone().unwrap()))
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
         let mut output = std::io::BufReader::new(shell.stdout.take().unwrap());
         output.read_line(&mut String::new()).unwrap();
-        assert_eq!(has_any(Pid::from_child(&shell), &[own]), Some(true));
-        let below = children::tree(Pid::from_child(&shell)).unwrap();
-        assert_eq!(has_any(below[0], &[own]), Some(true));
-        assert_eq!(below.len(), 2);
-        for process in below.into_iter().rev() {
+        let tree = children::tree(Pid::from_child(&shell)).unwrap();
+        assert_eq!(tree.len(), 2);
+        assert_eq!(has_any(tree[0], &[own]), Some(true));
+        for process in tree.into_iter().rev() {
             process::kill_process(process, process::Signal::KILL).unwrap();
         }
         shell.wait().unwrap();
         drop(without.stdin.take());
         without.wait().unwrap();
-        assert_eq!(has_any(child, &[own]), None, "it has ended");
+        assert_eq!(has_any(child, &[own]), None, "it has exited");
     }
 }

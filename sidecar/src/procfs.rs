@@ -48,7 +48,7 @@ impl Stat {
     /// A main thread that has ended before others is a zombie too, and the process goes on: so it
     /// is for a moment while the launcher, a program of many threads, becomes the app. Any number
     /// of threads but one is a process on its way from one state to another.
-    pub(crate) fn is_of_zombie(self) -> bool {
+    pub(crate) fn is_zombie(self) -> bool {
         self.state == 'Z' && self.threads == 1
     }
 }
@@ -76,7 +76,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn stat_is_parsed_whatever_the_program_is_called() {
+    fn stat_is_parsed_with_any_program_name() {
         let tail = "S 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 3 21 987654 23 24";
         let expected = Stat {
             state: 'S',
@@ -110,7 +110,7 @@ mod tests {
                 threads,
                 start_time: 1,
             };
-            assert_eq!(stat.is_of_zombie(), expected, "{stat:?}");
+            assert_eq!(stat.is_zombie(), expected, "{stat:?}");
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::hash::{BuildHasher as _, RandomState};
 
 /// A random number. `RandomState` takes its keys from the system's random source once and then
-/// counts; what comes of them through its hash function can be guessed only by who knows the keys.
+/// counts; the results of its hash function cannot be guessed without the keys.
 pub(crate) fn draw() -> u16 {
     let [high, low, ..] = RandomState::new().hash_one(()).to_ne_bytes();
     u16::from_ne_bytes([high, low])

@@ -1,4 +1,4 @@
-//! Signals to the supervisor: each becomes something to read, so that none kills it before the app
+//! Signals to the supervisor, which are read from a descriptor, so that none kills it before the app
 //! has exited.
 
 use std::os::fd::{AsFd, BorrowedFd};
@@ -7,7 +7,7 @@ use nix::errno::Errno;
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 
-/// The signals to this process, held back and read one by one.
+/// The signals to this process, blocked and read one by one.
 #[derive(Debug)]
 pub(crate) struct Signals(SignalFd);
 
@@ -21,7 +21,7 @@ impl Signals {
     ///
     /// # Errors
     ///
-    /// The one of signalfd(2).
+    /// The error of signalfd(2).
     pub(crate) fn take() -> Result<Self, Errno> {
         let all = SigSet::all();
         block(&all);

@@ -1,9 +1,9 @@
 //! Standard error, which the app, the supervisor and the agent share.
 //!
-//! Its reader may stand still, so a line that cannot be written at once is
-//! dropped: the app's boot and the agent's restart matter more than our words. What is shared is
+//! Its reader may have stopped reading, so a line that cannot be written at once is dropped: the
+//! app's boot and the agent's restart matter more than the log. What is shared is
 //! the open file description (open(2)), its `O_NONBLOCK` included: that of the app is never
-//! changed, neither by the supervisor nor by the agent, where the kernel can open another one.
+//! changed, neither by the supervisor nor by the agent, if the kernel can open another one.
 
 use std::os::fd::{AsRawFd as _, BorrowedFd, OwnedFd};
 
@@ -14,7 +14,7 @@ use rustix::net::{self, SendFlags};
 use rustix::{stdio, termios};
 
 /// Makes this process and those that it starts use a description of their own that never waits, if
-/// the kernel can open one. Where it cannot, [`write()`] takes care of that by other means.
+/// the kernel can open one. If it cannot, [`write()`] avoids waiting by other means.
 pub(crate) fn take_own_description() {
     if let Some(own) = open_anew(stdio::stderr()) {
         let _ = stdio::dup2_stderr(&own);
@@ -22,11 +22,11 @@ pub(crate) fn take_own_description() {
 }
 
 /// Standard error for the agent, whose writes may wait, and which may change the flags: a
-/// description of its own, where the kernel can open one, or else the one that there is.
+/// description of its own if the kernel can open one, or else the existing one.
 ///
 /// # Errors
 ///
-/// The one of dup(2): no descriptor is left.
+/// The error of dup(2): no descriptor is left.
 pub(crate) fn for_agent() -> io::Result<OwnedFd> {
     let own = open_anew(stdio::stderr()).filter(|own| {
         fs::fcntl_getfl(own)
@@ -37,7 +37,7 @@ pub(crate) fn for_agent() -> io::Result<OwnedFd> {
 }
 
 /// A new description of the file behind a descriptor, for writing to its end without waiting.
-/// `None` where that is not possible or not the same: the kernel opens no socket anew; the file may
+/// `None` if that is not possible or not the same: the kernel cannot reopen a socket; the file may
 /// be another user's; and a regular file that is not open for appending has its position in the
 /// description, without which one would overwrite what the other has written (`O_NONBLOCK` means
 /// nothing to a regular file).
@@ -97,7 +97,7 @@ fn write_at_once(descriptor: BorrowedFd<'_>, line: &[u8]) {
     }
 }
 
-/// Writes as much as `poll` says there is room for: to a pipe a whole line, to a terminal no more
+/// Writes as much as `poll` reports room for: to a pipe a whole line, to a terminal no more
 /// than a byte.
 fn write_where_there_is_room(descriptor: BorrowedFd<'_>, line: &[u8]) {
     let piece = if termios::isatty(descriptor) {
@@ -119,7 +119,7 @@ fn write_where_there_is_room(descriptor: BorrowedFd<'_>, line: &[u8]) {
 
 #[cfg(test)]
 mod tests {
-    use std::io::{Read as _, Write as _};
+    use std::io::{Read, Write as _};
     use std::os::fd::AsFd as _;
     use std::os::unix::net::UnixStream;
 
@@ -127,27 +127,21 @@ mod tests {
 
     #[test]
     fn write_at_once_writes_to_pipe_socket_and_file() {
-        let (mut reader, writer) = std::io::pipe().unwrap();
-        write_at_once(writer.as_fd(), b"one\n");
-        drop(writer);
-        let mut text = String::new();
-        reader.read_to_string(&mut text).unwrap();
-        assert_eq!(text, "one\n");
-
-        let (mut reader, writer) = UnixStream::pair().unwrap();
-        write_at_once(writer.as_fd(), b"two\n");
-        drop(writer);
-        let mut text = String::new();
-        reader.read_to_string(&mut text).unwrap();
-        assert_eq!(text, "two\n");
+        let (mut pipe_reader, pipe) = std::io::pipe().unwrap();
+        let (mut peer, socket) = UnixStream::pair().unwrap();
+        for descriptor in [OwnedFd::from(pipe), OwnedFd::from(socket)] {
+            write_at_once(descriptor.as_fd(), b"line\n");
+        }
+        for reader in [&mut pipe_reader as &mut dyn Read, &mut peer] {
+            let mut text = String::new();
+            reader.read_to_string(&mut text).unwrap();
+            assert_eq!(text, "line\n");
+        }
 
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("log");
-        let mut file = std::fs::File::options()
-            .append(true)
-            .create(true)
-            .open(&path)
-            .unwrap();
+        let mut options = std::fs::File::options();
+        let mut file = options.append(true).create(true).open(&path).unwrap();
         file.write_all(b"zero\n").unwrap();
         write_at_once(file.as_fd(), b"one\n");
         write_at_once(file.as_fd(), b"two\n");
@@ -156,15 +150,15 @@ mod tests {
 
     #[test]
     fn write_at_once_drops_the_line_when_a_pipe_or_socket_is_full() {
-        // A write that waited would hang this test: nobody reads.
+        // A write that waited would hang this test.
         let (reader, writer) = std::io::pipe().unwrap();
         let (peer, socket) = UnixStream::pair().unwrap();
         for _ in 0..2_000 {
             write_at_once(writer.as_fd(), &[b'x'; 4096]);
             write_at_once(socket.as_fd(), &[b'x'; 4096]);
         }
+        // The readers are gone.
         drop((reader, peer));
-        // Nobody will ever read.
         write_at_once(writer.as_fd(), b"x");
         write_at_once(socket.as_fd(), b"x");
     }
@@ -173,30 +167,26 @@ mod tests {
     fn description_is_opened_anew_where_it_stays_the_same() {
         let directory = tempfile::tempdir().unwrap();
         let open = |append| {
-            let path = directory.path().join("log");
-            std::fs::File::options()
+            let mut options = std::fs::File::options();
+            options
                 .create(true)
                 .append(append)
                 .write(true)
-                .truncate(false)
-                .open(path)
-                .unwrap()
+                .truncate(false);
+            OwnedFd::from(options.open(directory.path().join("log")).unwrap())
         };
         let (_reader, pipe) = std::io::pipe().unwrap();
         let (_peer, socket) = UnixStream::pair().unwrap();
         for (descriptor, expected) in [
-            (pipe.as_fd(), true),
-            (open(true).as_fd(), true),
-            (open(false).as_fd(), false),
-            (
-                std::fs::File::open("/proc/self/exe").unwrap().as_fd(),
-                false,
-            ),
-            (socket.as_fd(), false),
+            (pipe.into(), true),
+            (open(true), true),
+            (open(false), false),
+            (std::fs::File::open("/proc/self/exe").unwrap().into(), false),
+            (OwnedFd::from(socket), false),
         ] {
-            let own = open_anew(descriptor);
+            let own = open_anew(descriptor.as_fd());
             assert_eq!(own.is_some(), expected, "{descriptor:?}");
-            let flags = fs::fcntl_getfl(descriptor).unwrap();
+            let flags = fs::fcntl_getfl(&descriptor).unwrap();
             assert!(!flags.contains(OFlags::NONBLOCK), "the app's is left alone");
         }
     }

@@ -1,4 +1,4 @@
-//! The supervisor's start: detaches itself from what started it, then runs the event loop.
+//! The supervisor's start: it detaches itself from its parent, then runs the event loop.
 
 use std::ffi::OsString;
 use std::fs;
@@ -10,7 +10,7 @@ use crate::app;
 use crate::config::{ConfigError, SupervisorConfig};
 use crate::definition::Definition;
 use crate::event_loop::EventLoop;
-use crate::limits::Limits;
+use crate::limits;
 use crate::log::{Level, Log, Verbosity};
 use crate::messages::Message;
 
@@ -31,11 +31,7 @@ pub(crate) fn run(definition: Definition, arguments: &[OsString]) -> ExitCode {
     let log = Log::new(definition.name, config.verbosity);
     detach();
     let app = config.app;
-    let limits = Limits {
-        stop_timeout: config.stop_timeout,
-        ..Limits::default()
-    };
-    let result = EventLoop::new(definition, config, limits.clone(), log).and_then(EventLoop::run);
+    let result = EventLoop::new(definition, config, log).and_then(EventLoop::run);
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -43,7 +39,7 @@ pub(crate) fn run(definition: Definition, arguments: &[OsString]) -> ExitCode {
             log.log(Level::Warning, &Message::SupervisorFailed { error });
             // An app that is process 1 of its container would not reap a supervisor that exits
             // before it.
-            app::wait_for_exit(app, limits.poll_interval);
+            app::wait_for_exit(app, limits::POLL_INTERVAL);
             ExitCode::FAILURE
         }
     }
@@ -52,14 +48,14 @@ pub(crate) fn run(definition: Definition, arguments: &[OsString]) -> ExitCode {
 /// Leaves the terminal and the process group of the app, and its directory, which may be unmounted;
 /// adopts the agent's orphans.
 fn detach() {
-    // Each for itself: one that is refused does not keep the others from being done.
+    // Independent of each other: one that is refused does not prevent the others.
     let _ = process::setsid();
     let _ = process::set_child_subreaper(Some(process::getpid()));
     let _ = process::chdir("/");
 }
 
-/// Closes everything but standard input, output and error: who started the app may have left
-/// something open in it, such as the write end of a pipe whose reader waits for its end.
+/// Closes all descriptors except standard input, output and error: the parent of the app may have
+/// left one open in it, such as the write end of a pipe whose reader waits for its end.
 fn close_inherited_descriptors() {
     const FIRST: i32 = 3;
     let listed: Option<Vec<i32>> = fs::read_dir("/proc/self/fd").ok().map(|entries| {
@@ -67,7 +63,7 @@ fn close_inherited_descriptors() {
             .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
             .collect()
     });
-    // Without /proc, the numbers that are likely.
+    // Without /proc, the numbers that are likely to be open.
     let open = listed.unwrap_or_else(|| (FIRST..1024).collect());
     for descriptor in open.into_iter().filter(|descriptor| *descriptor >= FIRST) {
         let _ = nix::unistd::close(descriptor); // EBADF: the directory's own, closed since.

@@ -1,5 +1,5 @@
 //! The step between the supervisor and the agent: in the agent's own process, it undoes what the
-//! supervisor did to itself, gives up what the agent does not need, and becomes the agent.
+//! supervisor did to itself, drops what the agent does not need, and becomes the agent.
 
 use std::ffi::{CStr, OsString};
 use std::fs;

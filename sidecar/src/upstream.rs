@@ -2,20 +2,22 @@
 
 use std::ffi::OsStr;
 use std::fmt::{self, Display, Formatter};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::num::NonZeroU16;
+
+use crate::http_get::HttpTarget;
 
 /// The address of the app.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Upstream {
-    host: Host,
-    port: NonZeroU16,
-    /// The URL that the user asked for. `None` for a port of this host, whose loopback address is
+    pub(crate) host: Host,
+    pub(crate) port: NonZeroU16,
+    /// The URL that the user set. `None` for a port of this host, whose loopback address is
     /// known when the app listens.
     url: Option<String>,
 }
 
-/// A host, as far as it matters for finding out whether something listens there.
+/// A host, as far as it matters for probing whether something listens there.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) enum Host {
     /// This host, by an address of its own: a loopback or the unspecified address.
@@ -51,21 +53,14 @@ pub enum UrlError {
     Port,
 }
 
-/// A port that is not a number from 1 to 65535.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct PortError;
-
 impl Upstream {
-    /// An app on this port of this host, at 127.0.0.1 or `::1`.
-    ///
-    /// # Errors
-    ///
-    /// If the text is not a number from 1 to 65535.
-    pub fn from_port(value: &OsStr) -> Result<Self, PortError> {
-        let port = value.to_str().and_then(|text| parse_port(text.trim()));
-        Ok(Self {
+    /// An app on this port of this host, at 127.0.0.1 or `::1`. `None` if the text is not a number
+    /// from 1 to 65535.
+    #[must_use]
+    pub fn from_port(value: &OsStr) -> Option<Self> {
+        Some(Self {
             host: Host::Localhost,
-            port: port.ok_or(PortError)?,
+            port: parse_port(value.to_str()?.trim())?,
             url: None,
         })
     }
@@ -74,7 +69,7 @@ impl Upstream {
     ///
     /// # Errors
     ///
-    /// The first thing that is wrong with it.
+    /// The first fault of it.
     pub fn from_url(value: &OsStr) -> Result<Self, UrlError> {
         let url = value.to_str().ok_or(UrlError::NotPlainText)?.trim();
         parse_url(url)
@@ -87,9 +82,7 @@ impl Upstream {
 
     /// A port or a URL.
     pub(crate) fn from_setting(value: &OsStr) -> Option<Self> {
-        Self::from_port(value)
-            .ok()
-            .or_else(|| Self::from_url(value).ok())
+        Self::from_port(value).or_else(|| Self::from_url(value).ok())
     }
 
     /// The URL for the agent.
@@ -102,31 +95,64 @@ impl Upstream {
         }
     }
 
-    pub(crate) fn host(&self) -> &Host {
-        &self.host
-    }
-
-    pub(crate) fn port(&self) -> NonZeroU16 {
-        self.port
-    }
-
-    /// Whether the app is on another host, where this host cannot see whether it listens.
+    /// Whether the app is on another host: this one cannot see whether it listens there.
     pub(crate) fn is_remote(&self) -> bool {
         matches!(self.host, Host::Remote(_))
+    }
+
+    /// Whether this is a URL of this host with the scheme `http`, or a port.
+    #[must_use]
+    pub fn is_local_http(&self) -> bool {
+        let is_http = |url: &String| {
+            let scheme = url.get(..7);
+            scheme.is_some_and(|scheme| scheme.eq_ignore_ascii_case("http://"))
+        };
+        !self.is_remote() && self.url.as_ref().is_none_or(is_http)
+    }
+
+    /// Where to send a request for this path, or else for the one of the URL. `loopback` is the
+    /// address that is known to be served, if one is.
+    pub(crate) fn http_target(&self, loopback: Option<Loopback>, path: Option<&str>) -> HttpTarget {
+        let rest = self.url.as_deref().and_then(|url| url.split_once("://"));
+        let (authority, rest) = match rest {
+            Some((_, rest)) => {
+                rest.split_at(rest.find(['/', '?', '#', '\\']).unwrap_or(rest.len()))
+            }
+            None => ("", ""),
+        };
+        let authority = match authority {
+            "" => format!("localhost:{}", self.port),
+            authority => authority.to_owned(),
+        };
+        let own_path = rest.split('#').next().unwrap_or_default();
+        let slash = if own_path.starts_with('/') { "" } else { "/" };
+        let v4 = IpAddr::V4(Ipv4Addr::LOCALHOST);
+        let v6 = IpAddr::V6(Ipv6Addr::LOCALHOST);
+        let addresses = match (&self.host, loopback) {
+            (Host::Local(address), _) if !address.is_unspecified() => vec![*address],
+            (Host::Local(IpAddr::V4(_)), _) | (_, Some(Loopback::V4)) => vec![v4],
+            (Host::Local(IpAddr::V6(_)), _) | (_, Some(Loopback::V6)) => vec![v6],
+            (Host::Localhost | Host::Remote(_), None) => vec![v4, v6],
+        };
+        let port = self.port.get();
+        HttpTarget {
+            addresses: addresses
+                .into_iter()
+                .map(|address| SocketAddr::new(address, port))
+                .collect(),
+            authority,
+            path: path.map_or_else(|| format!("{slash}{own_path}"), str::to_owned),
+        }
     }
 
     /// One name for all ways to write the same address: what the lock is named for. Other loopback
     /// addresses than 127.0.0.1 and `::1` have names of their own, because other apps can listen
     /// there on the same port.
     pub(crate) fn address(&self) -> String {
-        let port = self.port();
-        match self.host() {
+        let port = self.port;
+        match &self.host {
             Host::Local(address)
-                if ![
-                    IpAddr::V4(Ipv4Addr::LOCALHOST),
-                    IpAddr::V6(Ipv6Addr::LOCALHOST),
-                ]
-                .contains(address) =>
+                if *address != Ipv4Addr::LOCALHOST && *address != Ipv6Addr::LOCALHOST =>
             {
                 format!("{address}:{port}")
             }
@@ -146,8 +172,8 @@ impl Display for Upstream {
     }
 }
 
-/// A URL, or something that was meant as one, without what may be credentials in it: everything
-/// between the scheme and the last `@`, and the query.
+/// A URL, or a malformed one, without the parts that may be credentials: everything between the
+/// scheme and the last `@`, and the query.
 #[must_use]
 pub fn redacted(url: &str) -> String {
     let (scheme, rest) = match url.split_once("://") {
@@ -166,8 +192,8 @@ pub fn redacted(url: &str) -> String {
 
 /// Takes host and port from a URL (RFC 3986).
 fn parse_url(url: &str) -> Result<Upstream, UrlError> {
-    // Everything else has to be percent-encoded (RFC 3986, section 2); it would also spoil a log
-    // line or `ps`.
+    // Other characters have to be percent-encoded (RFC 3986, section 2); they would also garble a
+    // log line or `ps`.
     if url.contains(|character: char| character.is_whitespace() || character.is_control()) {
         return Err(UrlError::NotPlainText);
     }
@@ -177,8 +203,8 @@ fn parse_url(url: &str) -> Result<Upstream, UrlError> {
         "https" => 443,
         _ => return Err(UrlError::Scheme),
     };
-    // Wherever it is: a password may have a slash in it that should be percent-encoded, and
-    // redaction goes by the last one.
+    // At any place: a password may have a slash in it that should be percent-encoded, and redaction
+    // uses the last one.
     if rest.contains('@') {
         return Err(UrlError::UserInfo);
     }
@@ -274,28 +300,20 @@ mod tests {
             ("65535", Some(65535)),
             (" 80\n", Some(80)),
         ] {
-            let upstream = Upstream::from_port(OsStr::new(value))
-                .ok()
-                .map(|upstream| upstream.port().get());
-            assert_eq!(upstream, expected);
+            let upstream = Upstream::from_port(OsStr::new(value));
+            assert_eq!(upstream.map(|upstream| upstream.port.get()), expected);
         }
         for value in [
             "0", "65536", "-1", "+80", "eighty", "80 81", "0x50", "", "8080/tcp",
         ] {
-            assert_eq!(
-                Upstream::from_port(OsStr::new(value)),
-                Err(PortError),
-                "{value}"
-            );
+            assert_eq!(Upstream::from_port(OsStr::new(value)), None, "{value}");
         }
-        assert_eq!(
-            Upstream::from_port(OsStr::from_bytes(b"80\xff")),
-            Err(PortError)
-        );
+        let not_text = OsStr::from_bytes(b"80\xff");
+        assert_eq!(Upstream::from_port(not_text), None);
     }
 
     #[test]
-    fn url_gives_host_and_port() {
+    fn host_and_port_of_a_url_are_found() {
         for (url, host, port) in [
             ("http://127.0.0.1:3000", local("127.0.0.1"), 3000),
             ("http://127.0.0.1", local("127.0.0.1"), 80),
@@ -317,7 +335,7 @@ mod tests {
             ("http://10.0.0.1:8080", remote("10.0.0.1"), 8080),
         ] {
             let upstream = Upstream::from_url(OsStr::new(url)).expect(url);
-            assert_eq!(upstream.url(Loopback::V6), url, "what the user wrote");
+            assert_eq!(upstream.url(Loopback::V6), url, "as the user wrote it");
             assert_eq!((upstream.host, upstream.port.get()), (host, port), "{url}");
         }
     }
@@ -365,27 +383,10 @@ mod tests {
     }
 
     #[test]
-    fn url_for_the_agent_follows_the_address_that_the_app_serves() {
-        let port = Upstream::from_port(OsStr::new("8080")).unwrap();
-        assert_eq!(port.url(Loopback::V4), "http://127.0.0.1:8080");
-        assert_eq!(port.url(Loopback::V6), "http://[::1]:8080");
-        let url = Upstream::from_url(OsStr::new("http://localhost:1/x")).unwrap();
-        assert_eq!(url.url(Loopback::V6), "http://localhost:1/x");
-    }
-
-    #[test]
     fn address_is_the_same_for_all_names_of_this_host() {
         let address = |url: &str| Upstream::from_url(OsStr::new(url)).unwrap().address();
         let port = Upstream::from_port(OsStr::new("8080")).unwrap();
-        for host in [
-            "localhost",
-            "LocalHost.",
-            "127.0.0.1",
-            "0.0.0.0",
-            "[::1]",
-            "[::]",
-            "[::ffff:127.0.0.1]",
-        ] {
+        for host in ["LocalHost.", "127.0.0.1", "0.0.0.0", "[::1]", "[::]"] {
             let url = format!("http://{host}:8080/x");
             assert_eq!(address(&url), port.address(), "{url}");
         }
@@ -400,7 +401,7 @@ mod tests {
     }
 
     #[test]
-    fn words_for_people_have_no_credentials() {
+    fn credentials_are_redacted() {
         for (url, expected) in [
             ("http://x:1/p", "http://x:1/p"),
             ("http://u:p@x:1/p?token=t", "http://***@x:1/p?***"),

@@ -22,7 +22,7 @@ fn eventually<T>(what: &str, mut condition: impl FnMut() -> Option<T>) -> T {
 
 #[test]
 fn minimal_example_runs_an_agent_beside_a_web_process() {
-    // Cargo builds examples for tests, but does not say where.
+    // Cargo builds examples for tests, but has no variable for their directory.
     let deps = std::env::current_exe().unwrap();
     let example = deps.ancestors().nth(2).unwrap().join("examples/minimal");
     let layer = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();

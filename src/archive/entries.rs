@@ -25,12 +25,9 @@ const MAX_EXTENSION_BYTES: u64 = 512 * 1024;
 /// The most pieces that a sparse file may have.
 const MAX_CHUNKS: usize = 32 * 1024;
 
-/// A piece of a file's content; what lies between two pieces is a hole, full of zeros.
-#[derive(Clone, Copy, Debug)]
-struct Chunk {
-    offset: u64,
-    length: u64,
-}
+/// The offset and the length of a piece of a file's content. Between two pieces is a hole, full of
+/// zeros.
+type Chunk = [u64; 2];
 
 /// An entry of the archive.
 #[derive(Debug)]
@@ -44,13 +41,9 @@ pub(super) struct Entry {
 pub(super) enum EntryKind {
     /// A regular file, whose content comes next.
     File(Content),
-    /// Another name of an earlier entry.
-    HardLink {
-        target: Vec<u8>,
-    },
-    SymbolicLink {
-        target: Vec<u8>,
-    },
+    /// Another name of an earlier entry, which is the target.
+    HardLink(Vec<u8>),
+    SymbolicLink(Vec<u8>),
     Directory,
     /// A device or a FIFO.
     Special,
@@ -171,8 +164,8 @@ impl<R: Read> Entries<R> {
         let kind = match header.as_old().linkflag[0] {
             // Some archivers store the size of what a link or a device leads to; nothing of it
             // follows.
-            b'1' => EntryKind::HardLink { target: target() },
-            b'2' => EntryKind::SymbolicLink { target: target() },
+            b'1' => EntryKind::HardLink(target()),
+            b'2' => EntryKind::SymbolicLink(target()),
             b'3' | b'4' | b'6' => EntryKind::Special,
             b'5' => EntryKind::Directory,
             kind => {
@@ -199,28 +192,15 @@ impl<R: Read> Entries<R> {
         extensions: &Extensions,
     ) -> Result<Content, ArchiveError> {
         let mode = header.mode().unwrap_or_default();
-        let (size, chunks) = if header.as_old().linkflag[0] == b'S' {
-            self.gnu_map(header, path)?
-        } else if extensions.has_foreign_map {
-            return Err(unsupported(path, Form::ForeignSparse));
-        } else {
-            match (extensions.sparse_size, extensions.sparse_version) {
-                (None, _) => {
-                    let whole = Chunk {
-                        offset: 0,
-                        length: self.data,
-                    };
-                    let size = self.data;
-                    return Ok(Content {
-                        mode,
-                        size,
-                        chunks: vec![whole],
-                    });
-                }
-                (Some(size), [0, 0 | 1]) => (size, chunks(&extensions.sparse_map, path)?),
-                (Some(size), [1, 0]) => (size, self.map_before_data(path)?),
-                _ => return Err(unsupported(path, Form::UnknownSparse)),
+        let (size, chunks) = match (extensions.sparse_size, extensions.sparse_version) {
+            _ if header.as_old().linkflag[0] == b'S' => self.gnu_map(header, path)?,
+            _ if extensions.has_foreign_map => {
+                return Err(unsupported(path, Form::ForeignSparse));
             }
+            (None, _) => (self.data, chunks(&[0, self.data], path)?),
+            (Some(size), [0, 0 | 1]) => (size, chunks(&extensions.sparse_map, path)?),
+            (Some(size), [1, 0]) => (size, self.map_before_data(path)?),
+            _ => return Err(unsupported(path, Form::UnknownSparse)),
         };
         check_map(size, &chunks, self.data)?;
         Ok(Content { mode, size, chunks })
@@ -237,7 +217,7 @@ impl<R: Read> Entries<R> {
                 let (Ok(offset), Ok(length)) = (header.offset(), header.length()) else {
                     return Err(damaged(Damage::SparseMap));
                 };
-                chunks.push(Chunk { offset, length });
+                chunks.push([offset, length]);
             }
             if chunks.len() > MAX_CHUNKS {
                 return Err(unsupported(path, Form::ManyPieces));
@@ -273,13 +253,9 @@ impl<R: Read> Entries<R> {
             for byte in block {
                 match (byte, number) {
                     (b'0'..=b'9', _) => {
-                        number = number
-                            .unwrap_or(0)
-                            .checked_mul(10)
-                            .and_then(|number| number.checked_add(u64::from(byte - b'0')));
-                        if number.is_none() {
-                            return Err(damaged(Damage::SparseMap));
-                        }
+                        let longer = number.unwrap_or(0).checked_mul(10);
+                        number = longer.and_then(|ten| ten.checked_add((byte - b'0').into()));
+                        number.ok_or_else(|| damaged(Damage::SparseMap))?;
                     }
                     (b'\n', Some(complete)) => {
                         numbers.push(complete);
@@ -305,28 +281,29 @@ impl<R: Read> Entries<R> {
         into: &mut impl Write,
     ) -> Result<(), ArchiveError> {
         let mut position = 0;
-        for Chunk { offset, length } in &content.chunks {
-            copy(&mut io::repeat(0), offset - position, into)?;
-            copy(&mut self.source, *length, into)?;
+        for [offset, length] in &content.chunks {
+            copy_exactly(&mut io::repeat(0), offset - position, into)?;
+            copy_exactly(&mut self.source, *length, into)?;
             self.data -= length;
             position = offset + length;
         }
-        copy(&mut io::repeat(0), content.size - position, into)
+        copy_exactly(&mut io::repeat(0), content.size - position, into)
     }
 
     /// The next header; `None` at the end of the archive.
     fn header(&mut self) -> Result<Option<Header>, ArchiveError> {
-        let mut header = Header::new_old();
-        match self.fill(header.as_mut_bytes())? {
+        let block = self.block()?;
+        match block.len() {
             0 => return Ok(None),
             BLOCK_BYTES => {}
             _ => return Err(damaged(Damage::EndsEarly)),
         }
-        if is_blank(header.as_bytes()) {
-            let mut second = [0; BLOCK_BYTES];
-            self.has_end_mark = self.fill(&mut second)? == BLOCK_BYTES && is_blank(&second);
+        if is_blank(&block) {
+            let second = self.block()?;
+            self.has_end_mark = second.len() == BLOCK_BYTES && is_blank(&second);
             return Ok(None);
         }
+        let mut header = Header::from_byte_slice(&block).clone();
         if !has_valid_checksum(&header) {
             return Err(damaged(Damage::Header));
         }
@@ -341,18 +318,11 @@ impl<R: Read> Entries<R> {
         Ok(Some(header))
     }
 
-    /// Reads as much of `block` as there is.
-    fn fill(&mut self, block: &mut [u8]) -> Result<usize, ArchiveError> {
-        let mut filled = 0;
-        while filled < block.len() {
-            match self.source.read(&mut block[filled..]) {
-                Ok(0) => break,
-                Ok(count) => filled += count,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(read_error(error)),
-            }
-        }
-        Ok(filled)
+    /// The next block, which is shorter at the end of the file.
+    fn block(&mut self) -> Result<Vec<u8>, ArchiveError> {
+        let mut block = Vec::with_capacity(BLOCK_BYTES);
+        copy(&mut self.source, BLOCK, &mut block)?;
+        Ok(block)
     }
 
     fn expect(&mut self, size: u64) {
@@ -362,22 +332,21 @@ impl<R: Read> Entries<R> {
 
     /// Skips what is left of the current entry.
     fn skip(&mut self) -> Result<(), ArchiveError> {
-        copy(&mut self.source, self.data, &mut io::sink())?;
-        copy(&mut self.source, self.padding, &mut io::sink())?;
+        copy_exactly(&mut self.source, self.data, &mut io::sink())?;
+        copy_exactly(&mut self.source, self.padding, &mut io::sink())?;
         self.expect(0);
         Ok(())
     }
 
-    /// The content of a GNU entry that holds the long path of the next one.
+    /// The content of a GNU entry with the long path of the next entry.
     fn name(&mut self, size: u64) -> Result<Vec<u8>, ArchiveError> {
         // With the NUL at its end.
         if size > MAX_PATH_BYTES as u64 + 1 {
             return Err(ArchiveError::PathTooLong);
         }
-        let mut name = self.extension(size)?;
-        let end = name.iter().position(|byte| *byte == 0);
-        name.truncate(end.unwrap_or(name.len()));
-        Ok(name)
+        let name = self.extension(size)?;
+        let name = name.split(|byte| *byte == 0).next();
+        Ok(name.unwrap_or_default().to_vec())
     }
 
     /// The content of an entry that describes the next one.
@@ -387,7 +356,7 @@ impl<R: Read> Entries<R> {
         }
         self.expect(size);
         let mut text = Vec::new();
-        copy(&mut self.source, size, &mut text)?;
+        copy_exactly(&mut self.source, size, &mut text)?;
         self.data = 0;
         self.skip()?;
         Ok(text)
@@ -485,13 +454,7 @@ fn chunks(numbers: &[u64], path: &[u8]) -> Result<Vec<Chunk>, ArchiveError> {
     if !rest.is_empty() {
         return Err(damaged(Damage::SparseMap));
     }
-    Ok(pairs
-        .iter()
-        .map(|[offset, length]| Chunk {
-            offset: *offset,
-            length: *length,
-        })
-        .collect())
+    Ok(pairs.to_vec())
 }
 
 /// Checks that the pieces follow one another in a file of `size` bytes, and add up to the `stored`
@@ -499,7 +462,7 @@ fn chunks(numbers: &[u64], path: &[u8]) -> Result<Vec<Chunk>, ArchiveError> {
 fn check_map(size: u64, chunks: &[Chunk], stored: u64) -> Result<(), ArchiveError> {
     let mut position = 0;
     let mut left = stored;
-    for Chunk { offset, length } in chunks {
+    for [offset, length] in chunks {
         // Archivers disagree on where a piece starts if the previous one ends within a block.
         let is_aligned = *length == 0 || (stored - left).is_multiple_of(BLOCK);
         match (offset.checked_add(*length), left.checked_sub(*length)) {
@@ -528,29 +491,40 @@ fn is_blank(block: &[u8]) -> bool {
     block.iter().all(|byte| *byte == 0)
 }
 
-/// Copies exactly `count` bytes.
-fn copy(from: &mut impl Read, mut count: u64, into: &mut impl Write) -> Result<(), ArchiveError> {
-    let at_most =
-        |count| usize::try_from(count).map_or(BUFFER_BYTES, |count| count.min(BUFFER_BYTES));
-    let mut buffer = vec![0; at_most(count)];
-    while count > 0 {
-        let most = at_most(count);
-        match from.read(&mut buffer[..most]) {
-            Ok(0) => return Err(damaged(Damage::EndsEarly)),
-            Ok(read) => {
-                into.write_all(&buffer[..read])
-                    .map_err(ArchiveError::Write)?;
-                count -= read as u64;
-            }
+fn copy_exactly(
+    from: &mut impl Read,
+    bytes: u64,
+    into: &mut impl Write,
+) -> Result<(), ArchiveError> {
+    match copy(from, bytes, into)? {
+        copied if copied == bytes => Ok(()),
+        _ => Err(damaged(Damage::EndsEarly)),
+    }
+}
+
+/// Copies at most `most` bytes; returns how many there were. Read and write errors differ.
+pub(super) fn copy(
+    from: &mut impl Read,
+    most: u64,
+    into: &mut impl Write,
+) -> Result<u64, ArchiveError> {
+    let mut from = from.take(most);
+    let size = usize::try_from(most).map_or(BUFFER_BYTES, |most| most.min(BUFFER_BYTES));
+    let mut buffer = vec![0; size];
+    loop {
+        match from.read(&mut buffer) {
+            Ok(0) => return Ok(most - from.limit()),
+            Ok(count) => into
+                .write_all(&buffer[..count])
+                .map_err(ArchiveError::Write)?,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(read_error(error)),
         }
     }
-    Ok(())
 }
 
 fn damaged(damage: Damage) -> ArchiveError {
-    ArchiveError::Damaged { damage }
+    ArchiveError::Damaged(damage)
 }
 
 fn unsupported(path: &[u8], form: Form) -> ArchiveError {

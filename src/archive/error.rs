@@ -10,10 +10,10 @@ use crate::target::Target;
 pub(crate) enum ArchiveError {
     /// The download is neither an archive nor an executable, nor a gzip file of one.
     NotAnAgent { found: FileKind, is_zipped: bool },
-    /// The download is a program, and nothing says whether it is complete.
+    /// The download is a program of unknown length, which may be incomplete.
     Unproven,
     /// The archive is truncated or corrupted.
-    Damaged { damage: Damage },
+    Damaged(Damage),
     /// The archive has an entry of a form that cannot be unpacked.
     Unsupported { path: String, form: Form },
     /// The archive unpacks to more than the limit.
@@ -29,19 +29,19 @@ pub(crate) enum ArchiveError {
     /// Several directories of the archive hold an agent, or one holds it twice.
     SeveralAgents { paths: Vec<String> },
     /// Two files beside the agent have the same name.
-    RepeatedName { name: String },
+    RepeatedName(String),
     /// A file beside the agent has the name of one of our programs.
-    ReservedName { name: String },
+    ReservedName(String),
     /// A file beside the agent has a name that is not UTF-8 or has control characters.
-    UnusableName { name: String },
+    UnusableName(String),
     /// The agent is neither a program nor a script.
-    NotExecutable { found: FileKind },
+    NotExecutable(FileKind),
     /// The agent is a script that cannot be run.
-    MangledScript { mangling: Mangling },
+    MangledScript(Mangling),
     /// A file is a pointer of Git LFS.
-    LfsPointer { name: String },
-    /// A program is shorter than its own headers say.
-    IncompleteProgram { name: String },
+    LfsPointer(String),
+    /// A program is shorter than its own headers indicate.
+    IncompleteProgram(String),
     /// A program is for another architecture.
     WrongArchitecture {
         name: String,
@@ -85,5 +85,5 @@ pub(super) fn read_error(error: io::Error) -> ArchiveError {
         io::ErrorKind::FileTooLarge => return ArchiveError::TooLarge,
         _ => return ArchiveError::Read(error),
     };
-    ArchiveError::Damaged { damage }
+    ArchiveError::Damaged(damage)
 }

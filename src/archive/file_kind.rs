@@ -21,7 +21,7 @@ const LFS_POINTER: &[u8] = b"version https://git-lfs.github.com/spec/";
 
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
-/// A file's kind, as far as it matters here.
+/// The kind of a file, as far as an installation needs it.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum FileKind {
     /// A gzip stream.
@@ -36,15 +36,15 @@ pub(crate) enum FileKind {
     MangledScript(Mangling),
     /// What Git LFS keeps in the repository instead of a file.
     LfsPointer,
-    /// Another text.
+    /// Any other text.
     Text,
     /// No content.
     Empty,
-    /// Something else, with its media type if that is known.
+    /// Any other content, with its media type if that is known.
     Other(Option<&'static str>),
 }
 
-/// What an editor or Git has done to the first line of a script.
+/// A change of a script's first line by an editor or by Git.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Mangling {
     /// Its lines end with CR and LF.
@@ -140,7 +140,7 @@ pub(crate) fn has_valid_checksum(header: &Header) -> bool {
 fn is_text(head: &[u8]) -> bool {
     let text = match std::str::from_utf8(head) {
         Ok(text) => text,
-        // A character that goes on behind the head.
+        // The head ends within a character.
         Err(error) if error.error_len().is_none() => {
             std::str::from_utf8(&head[..error.valid_up_to()]).unwrap_or_default()
         }
@@ -167,14 +167,22 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn kinds_are_told_by_content() {
+    fn kind_is_decided_by_content() {
         let mut tar = vec![0; HEAD_BYTES];
         tar[257..262].copy_from_slice(b"ustar");
         let mut old = Header::new_old();
         old.set_path("backplane").unwrap();
         old.set_size(0);
         old.set_cksum();
-        let machine = Some(elf::abi::EM_X86_64);
+        let elf = |machine| FileKind::Elf { machine };
+        let crlf = FileKind::MangledScript(Mangling::LineEndings);
+        let mark = FileKind::MangledScript(Mangling::ByteOrderMark);
+        let pointer = b"version https://git-lfs.github.com/spec/v1\noid sha256:00\n";
+        let mach_o = b"\xcf\xfa\xed\xfe\x07\x00\x00\x01\x03\x00\x00\x00";
+        let program = elf_header(elf::abi::EM_X86_64);
+        let mut small = vec![0; 52];
+        small[..7].copy_from_slice(b"\x7fELF\x01\x01\x01");
+        small[18] = 40;
         for (head, expected) in [
             (&b"\x1f\x8b\x08\x00"[..], FileKind::Gzip),
             (&tar, FileKind::Tar),
@@ -182,24 +190,16 @@ pub(crate) mod tests {
             (b"#!/bin/sh\n", FileKind::Script),
             (b"#!/bin/sh", FileKind::Script),
             (b"#!/bin/sh\nprintf '\r'\n", FileKind::Script),
-            (
-                b"#!/bin/sh\r\nexec\r\n",
-                FileKind::MangledScript(Mangling::LineEndings),
-            ),
-            (
-                b"#!/bin/sh\rexec\r",
-                FileKind::MangledScript(Mangling::LineEndings),
-            ),
-            (
-                b"\xef\xbb\xbf#!/bin/sh\n",
-                FileKind::MangledScript(Mangling::ByteOrderMark),
-            ),
-            (
-                b"version https://git-lfs.github.com/spec/v1\noid sha256:00\n",
-                FileKind::LfsPointer,
-            ),
-            (&elf_header(elf::abi::EM_X86_64), FileKind::Elf { machine }),
-            (b"\x7fELF", FileKind::Elf { machine: None }),
+            (b"#!/bin/sh\r\nexec\r\n", crlf),
+            (b"#!/bin/sh\rexec\r", crlf),
+            (b"\xef\xbb\xbf#!/bin/sh\n", mark),
+            (pointer, FileKind::LfsPointer),
+            (&program, elf(Some(elf::abi::EM_X86_64))),
+            (&program[..63], elf(None)),
+            (&small, elf(Some(elf::abi::EM_ARM))),
+            (&small[..51], elf(None)),
+            (b"\x7fELF", elf(None)),
+            (mach_o, FileKind::Other(Some("application/x-mach-binary"))),
             (b"<!DOCTYPE html><html>", FileKind::Other(Some("text/html"))),
             (b"PK\x03\x04zip", FileKind::Other(Some("application/zip"))),
             (b"Too Many Requests", FileKind::Text),
@@ -211,49 +211,26 @@ pub(crate) mod tests {
         ] {
             assert_eq!(FileKind::of(head), expected, "{head:?}");
         }
-    }
-
-    #[test]
-    fn elf_headers_of_both_classes_are_read() {
-        let machine = Some(elf::abi::EM_ARM);
-        let mut header = vec![0; 52];
-        header[..7].copy_from_slice(b"\x7fELF\x01\x01\x01");
-        header[18..20].copy_from_slice(&elf::abi::EM_ARM.to_le_bytes());
-        assert_eq!(FileKind::of(&header), FileKind::Elf { machine });
-        assert_eq!(FileKind::of(&header[..51]), FileKind::Elf { machine: None });
-        for length in 0..ELF_HEADER_BYTES {
-            let cut = &elf_header(elf::abi::EM_X86_64)[..length];
-            assert!(super::elf_header(cut).is_none(), "{length}");
+        for length in 0..program.len() {
+            assert!(super::elf_header(&program[..length]).is_none(), "{length}");
         }
-    }
-
-    #[test]
-    fn mach_o_is_not_a_program_that_we_know() {
-        assert!(matches!(
-            FileKind::of(b"\xcf\xfa\xed\xfe\x07\x00\x00\x01\x03\x00\x00\x00"),
-            FileKind::Other(_)
-        ));
     }
 
     #[test]
     fn elf_runs_on_its_own_architecture_only() {
-        let amd64 = FileKind::of(&elf_header(elf::abi::EM_X86_64));
-        let arm64 = FileKind::of(&elf_header(elf::abi::EM_AARCH64));
-        let damaged = FileKind::of(b"\x7fELF");
-        for (kind, arch, foreign) in [
+        let amd64 = Some(elf::abi::EM_X86_64);
+        let arm64 = Some(elf::abi::EM_AARCH64);
+        for (machine, arch, is_foreign) in [
             (amd64, "amd64", false),
             (amd64, "arm64", true),
             (arm64, "arm64", false),
             (arm64, "amd64", true),
-            (damaged, "amd64", true),
-            (damaged, "riscv64", true),
-            (FileKind::Script, "amd64", false),
+            (None, "amd64", true),
+            (None, "riscv64", true),
         ] {
-            assert_eq!(
-                kind.is_foreign_elf(&target(arch)),
-                foreign,
-                "{kind:?} {arch}"
-            );
+            let kind = FileKind::Elf { machine };
+            assert_eq!(kind.is_foreign_elf(&target(arch)), is_foreign, "{kind:?}");
         }
+        assert!(!FileKind::Script.is_foreign_elf(&target("amd64")));
     }
 }

@@ -1,4 +1,4 @@
-//! Gzip streams, and a bound on what they decompress to.
+//! Decompression of gzip streams, and a limit for its output.
 
 use std::io::{self, BufRead, Read};
 
@@ -98,10 +98,10 @@ mod tests {
         Ok(content)
     }
 
-    // A member's end, its padding and the next one's begin may all lie at the end of the buffer or
+    // A member's end, its padding and the next one's start may all lie at the end of the buffer or
     // across it.
     #[test]
-    fn all_members_are_read_wherever_they_end() {
+    fn all_members_are_read_from_a_buffer_of_any_size() {
         let padding = [0; 5];
         for stream in [
             [member(b"one "), member(b"two")].concat(),

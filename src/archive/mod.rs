@@ -11,7 +11,7 @@ pub(crate) mod file_kind;
 pub(crate) mod gunzip;
 
 use std::collections::BTreeMap;
-use std::io::{self, BufRead, BufReader, Cursor, Read, Write};
+use std::io::{self, BufRead, BufReader, Cursor, Read};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
@@ -54,7 +54,7 @@ pub(crate) struct Unpacked {
 
 /// Extracts the agent's files from `download` into the empty directory `into`. Other files of an
 /// archive stay in the empty directory `scratch`. Unless `is_complete`, the download may be
-/// truncated, so its content has to say where it ends.
+/// truncated, so its content has to mark its end.
 pub(crate) fn unpack(
     download: &Path,
     scratch: &Path,
@@ -136,7 +136,7 @@ struct Unpacking<'a> {
     scratch: &'a Path,
     limits: &'a Limits,
     directories: BTreeMap<Vec<u8>, BTreeMap<Vec<u8>, Stored>>,
-    /// Directory, name and target of what is not installed; only links have a target.
+    /// Directory, name and target of each entry that is not installed; only links have a target.
     left_out: Vec<(Vec<u8>, Vec<u8>, Vec<u8>)>,
     count: usize,
     bytes: u64,
@@ -158,7 +158,8 @@ impl<'a> Unpacking<'a> {
 
     /// Stores a download that is the agent itself.
     fn bare_file(&mut self, mut content: impl Read) -> Result<(), ArchiveError> {
-        let stored = self.store(true, |writer| copy_all(&mut content, writer))?;
+        let copy = |writer: &mut _| entries::copy(&mut content, u64::MAX, writer).map(drop);
+        let stored = self.store(true, copy)?;
         self.insert((Vec::new(), AGENT.into()), stored);
         Ok(())
     }
@@ -178,11 +179,11 @@ impl<'a> Unpacking<'a> {
                         self.store(is_executable, |writer| entries.copy(&content, writer))?;
                     self.insert(path, stored);
                 }
-                EntryKind::HardLink { target } => match self.find(&target) {
+                EntryKind::HardLink(target) => match self.find(&target) {
                     Some(stored) => self.insert(path, stored.clone()),
                     None => self.leave_out(path, target),
                 },
-                EntryKind::SymbolicLink { target } => self.leave_out(path, target),
+                EntryKind::SymbolicLink(target) => self.leave_out(path, target),
                 EntryKind::Special => self.leave_out(path, Vec::new()),
                 EntryKind::Directory => {}
             }
@@ -191,15 +192,13 @@ impl<'a> Unpacking<'a> {
             }
         }
         let has_end_mark = entries.has_end_mark();
-        // After the end of the archive come the checksum of the compression, and what a hostile
-        // archive hides there.
+        // The checksum of the compression follows the end of the archive, and a hostile archive may
+        // hide more there.
         io::copy(&mut entries.into_inner(), &mut io::sink()).map_err(read_error)?;
         if is_complete || has_end_mark {
             Ok(())
         } else {
-            Err(ArchiveError::Damaged {
-                damage: Damage::EndsEarly,
-            })
+            Err(ArchiveError::Damaged(Damage::EndsEarly))
         }
     }
 
@@ -224,7 +223,7 @@ impl<'a> Unpacking<'a> {
             .write(true)
             .create_new(true)
             .mode(FILE_MODE)
-            .open(self.place(number))
+            .open(self.stored_path(number))
             .map_err(ArchiveError::Write)?;
         let mut writer = HashingWriter::new(file);
         write(&mut writer)?;
@@ -237,7 +236,7 @@ impl<'a> Unpacking<'a> {
         })
     }
 
-    fn place(&self, number: usize) -> PathBuf {
+    fn stored_path(&self, number: usize) -> PathBuf {
         self.scratch.join(number.to_string())
     }
 
@@ -267,7 +266,7 @@ impl<'a> Unpacking<'a> {
         for (name, stored) in chosen {
             let name = usable_name(name)?;
             if stored.is_repeated {
-                return Err(ArchiveError::RepeatedName { name });
+                return Err(ArchiveError::RepeatedName(name));
             }
             let path = into.join(&name);
             // A hard link to a file that was moved becomes a copy of it.
@@ -275,7 +274,8 @@ impl<'a> Unpacking<'a> {
                 self.reserve(stored.size)?;
                 fs_err::copy(original, &path).map_err(ArchiveError::Write)?;
             } else {
-                fs_err::rename(self.place(stored.number), &path).map_err(ArchiveError::Write)?;
+                fs_err::rename(self.stored_path(stored.number), &path)
+                    .map_err(ArchiveError::Write)?;
                 moved.insert(stored.number, path.clone());
             }
             let kind = check(&name, &path, target)?;
@@ -293,23 +293,23 @@ impl<'a> Unpacking<'a> {
             .left_out
             .into_iter()
             .filter(|(other, ..)| *other == directory)
-            .map(|(_, name, _)| String::from_utf8_lossy(&name).into_owned())
+            .map(|(_, name, _)| join_path(b"", &name))
             .collect();
         Ok(Unpacked { files, left_out })
     }
 
     fn agent_directory(&self) -> Result<Vec<u8>, ArchiveError> {
-        // Enough to recognize the archive.
+        // Enough for the user to recognize the archive.
         const SHOWN: usize = 5;
         let mut holders: Vec<_> = self
             .directories
             .iter()
             .filter_map(|(directory, names)| Some((directory, names.get(AGENT.as_bytes())?)))
             .collect();
-        // Others may be a shell's completion script or a page of the manual.
+        // The others may be completion scripts of a shell or pages of a manual.
         let mut programs = Vec::new();
         for (directory, agent) in &holders {
-            let kind = kind_of(&self.place(agent.number)).map_err(ArchiveError::Read)?;
+            let kind = kind_of(&self.stored_path(agent.number)).map_err(ArchiveError::Read)?;
             if kind.is_program() {
                 programs.push((*directory, *agent));
             }
@@ -327,10 +327,14 @@ impl<'a> Unpacking<'a> {
                     names: names.take(SHOWN).collect(),
                 }
             })),
-            [(first, _), ref others @ ..] => Err(ArchiveError::SeveralAgents {
-                paths: [first, others.first().map_or(first, |(second, _)| *second)]
-                    .map(|directory| join_path(directory, AGENT.as_bytes()))
-                    .to_vec(),
+            // One directory that holds it twice is named twice.
+            ref several => Err(ArchiveError::SeveralAgents {
+                paths: several
+                    .iter()
+                    .cycle()
+                    .take(2)
+                    .map(|(directory, _)| join_path(directory, AGENT.as_bytes()))
+                    .collect(),
             }),
         }
     }
@@ -341,7 +345,7 @@ impl<'a> Unpacking<'a> {
             .find(|(_, name, target)| name == AGENT.as_bytes() && !target.is_empty())
             .map(|(directory, name, target)| ArchiveError::AgentIsLink {
                 path: join_path(directory, name),
-                target: String::from_utf8_lossy(target).into_owned(),
+                target: join_path(b"", target),
             })
     }
 }
@@ -355,7 +359,7 @@ fn check(name: &str, path: &Path, target: &Target) -> Result<FileKind, ArchiveEr
     let is_agent = name == AGENT;
     let name = || name.to_owned();
     Err(match kind {
-        FileKind::LfsPointer => ArchiveError::LfsPointer { name: name() },
+        FileKind::LfsPointer => ArchiveError::LfsPointer(name()),
         FileKind::Elf {
             machine: Some(machine),
         } if kind.is_foreign_elf(target) => ArchiveError::WrongArchitecture {
@@ -365,27 +369,24 @@ fn check(name: &str, path: &Path, target: &Target) -> Result<FileKind, ArchiveEr
         },
         FileKind::Elf { .. } => match elf_file::is_complete(&mut file, &head) {
             Ok(true) => return Ok(kind),
-            Ok(false) => ArchiveError::IncompleteProgram { name: name() },
+            Ok(false) => ArchiveError::IncompleteProgram(name()),
             Err(error) => ArchiveError::Read(error),
         },
-        FileKind::MangledScript(mangling) if is_agent => ArchiveError::MangledScript { mangling },
-        found if is_agent && !found.is_program() => ArchiveError::NotExecutable { found },
+        FileKind::MangledScript(mangling) if is_agent => ArchiveError::MangledScript(mangling),
+        found if is_agent && !found.is_program() => ArchiveError::NotExecutable(found),
         _ => return Ok(kind),
     })
 }
 
 fn usable_name(name: Vec<u8>) -> Result<String, ArchiveError> {
-    let unusable = |name: &[u8]| ArchiveError::UnusableName {
-        name: String::from_utf8_lossy(name).into_owned(),
-    };
-    let name = String::from_utf8(name).map_err(|error| unusable(error.as_bytes()))?;
-    if name.chars().any(char::is_control) {
-        return Err(unusable(name.as_bytes()));
+    match String::from_utf8(name) {
+        Ok(name) if RESERVED_NAMES.contains(&name.as_str()) => {
+            Err(ArchiveError::ReservedName(name))
+        }
+        Ok(name) if name.chars().any(char::is_control) => Err(ArchiveError::UnusableName(name)),
+        Ok(name) => Ok(name),
+        Err(error) => Err(ArchiveError::UnusableName(join_path(b"", error.as_bytes()))),
     }
-    if RESERVED_NAMES.contains(&name.as_str()) {
-        return Err(ArchiveError::ReservedName { name });
-    }
-    Ok(name)
 }
 
 /// Directory and name of a path in an archive; `None` if it names no file.
@@ -402,21 +403,6 @@ fn split_path(path: &[u8]) -> Option<(Vec<u8>, Vec<u8>)> {
 fn join_path(directory: &[u8], name: &[u8]) -> String {
     let slash: &[u8] = if directory.is_empty() { b"" } else { b"/" };
     String::from_utf8_lossy(&[directory, slash, name].concat()).into_owned()
-}
-
-/// Copies all of `content`; read and write errors differ.
-fn copy_all(content: &mut impl Read, into: &mut impl Write) -> Result<(), ArchiveError> {
-    let mut buffer = vec![0; BUFFER_BYTES];
-    loop {
-        match content.read(&mut buffer) {
-            Ok(0) => return Ok(()),
-            Ok(count) => into
-                .write_all(&buffer[..count])
-                .map_err(ArchiveError::Write)?,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(read_error(error)),
-        }
-    }
 }
 
 #[cfg(test)]

@@ -1,18 +1,19 @@
-//! What a compile keeps in `CACHE_DIR` for the next one: the agent's files and their metadata.
+//! The build cache: the agent's files and their metadata in `CACHE_DIR`, for the next compile.
 
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::cache::Previous;
 use crate::files::{self, Links};
-use crate::install::{self, OnNotice, Previous};
+use crate::install::{self, OnNotice};
 use crate::limits::Limits;
 use crate::metadata::AgentMetadata;
 
 /// Our directory in `CACHE_DIR`.
 const DIRECTORY: &str = "backplane";
 
-/// The file of the metadata below it. The other front end has the same as the metadata of its
-/// layer.
+/// The file with the metadata in that directory. The other front end stores the same metadata with
+/// its layer.
 const METADATA: &str = "agent.toml";
 
 /// The directory that the agent is kept in.
@@ -21,8 +22,8 @@ pub(super) struct Cache {
 }
 
 impl Cache {
-    /// Makes the directory below `cache_directory`, or replaces what has its name, and removes what
-    /// no compile keeps.
+    /// Creates the directory in `cache_directory`, in place of anything else with its name, and
+    /// removes everything that no compile keeps.
     pub(super) fn open(cache_directory: &Path, on_notice: OnNotice<'_>) -> io::Result<Self> {
         let directory = cache_directory.join(DIRECTORY);
         install::prepare(&directory, &[METADATA], on_notice)?;
@@ -33,7 +34,7 @@ impl Cache {
         &self.directory
     }
 
-    /// What the previous compile left.
+    /// Reads the metadata that the previous compile left.
     pub(super) fn previous(&self, limits: &Limits) -> Previous {
         match files::read_small(
             &self.metadata_path(),
@@ -47,7 +48,7 @@ impl Cache {
     }
 
     /// Writes the metadata, completely or not at all. This is the last step, so that a compile that
-    /// dies before leaves metadata that does not match, and the next one installs again.
+    /// is killed earlier leaves metadata that does not match, and the next one installs again.
     pub(super) fn write(&self, metadata: Option<&AgentMetadata>) -> io::Result<()> {
         let Some(metadata) = metadata else {
             return files::remove(&self.metadata_path());
@@ -76,37 +77,24 @@ mod tests {
     use super::*;
     use crate::metadata::tests::agent_metadata;
 
-    fn open(cache_directory: &Path) -> Cache {
-        Cache::open(cache_directory, &|_| {}).unwrap()
-    }
-
     #[test]
-    fn record_is_kept_and_forgotten() {
+    fn metadata_is_kept_until_it_is_removed() {
         let directory = tempfile::tempdir().unwrap();
         // What had the name before does not matter.
         fs_err::write(directory.path().join(DIRECTORY), "a file").unwrap();
-        let limits = Limits::default();
-        let previous = || open(directory.path()).previous(&limits);
+        let open = || Cache::open(directory.path(), &|_| {}).unwrap();
+        let previous = || open().previous(&Limits::default());
         assert_eq!(previous(), Previous::Nothing);
-        let cache = open(directory.path());
-        cache.write(Some(&agent_metadata())).unwrap();
+        open().write(Some(&agent_metadata())).unwrap();
         assert_eq!(previous(), Previous::Agent(agent_metadata()));
         for _ in 0..2 {
-            cache.write(None).unwrap();
+            open().write(None).unwrap();
             assert_eq!(previous(), Previous::Nothing);
         }
     }
 
-    proptest! {
-        #[test]
-        fn any_bytes_are_no_record(content: Vec<u8>) {
-            let is_unreadable = matches!(parse(&content), Previous::Unreadable { .. });
-            prop_assert!(is_unreadable);
-        }
-    }
-
     #[test]
-    fn record_of_another_version_or_damaged_is_unreadable() {
+    fn metadata_of_another_version_or_damaged_is_unreadable() {
         for content in [
             &b"installer = 'one'"[..],
             b"invented_later = true",
@@ -114,11 +102,19 @@ mod tests {
             b"\xff",
             b"",
         ] {
+            let previous = parse(content);
             assert!(
-                matches!(parse(content), Previous::Unreadable { reason } if !reason.contains('\n')),
-                "{}",
-                content.escape_ascii()
+                matches!(&previous, Previous::Unreadable(reason) if !reason.contains('\n')),
+                "{previous:?}"
             );
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_unreadable(content: Vec<u8>) {
+            let is_unreadable = matches!(parse(&content), Previous::Unreadable(_));
+            prop_assert!(is_unreadable);
         }
     }
 }

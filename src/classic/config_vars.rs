@@ -1,4 +1,4 @@
-//! The config vars of the app: in `ENV_DIR`, a file for each.
+//! The config vars of the app: one file for each in `ENV_DIR`.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStringExt;
@@ -10,9 +10,9 @@ use crate::files::{self, Links};
 use crate::limits::Limits;
 use crate::settings::{PREFIX, Setting};
 
-/// Reads the settings in `directory`, and the names beside them that a user may mean to be ours. No
-/// other value is read, because it may be a secret of the app. Without config vars there may be no
-/// directory.
+/// Reads the settings in `directory`, and the names of other variables that a user may mean to be
+/// ours. No other value is read, because it may be a secret of the app. If there are no config
+/// vars, the directory may be missing.
 pub(super) fn read(
     directory: Option<&Path>,
     limits: &Limits,
@@ -78,7 +78,7 @@ mod tests {
         ] {
             fs_err::write(path(name), content).unwrap();
         }
-        // Neither waited for, nor read, nor of any consequence.
+        // The build must not open these, because that would wait for a writer.
         for name in ["BACKPLANE_FIFO", "DATABASE_FIFO"] {
             mknodat(CWD, path(name), FileType::Fifo, Mode::empty(), 0).unwrap();
         }
@@ -88,23 +88,16 @@ mod tests {
             ("BACKPLANE_FIFO", b""),
             ("backplane_token", b""),
         ];
-        let expected = expected.map(|(name, value)| {
-            let value = OsString::from_vec(value.to_vec());
-            (OsStr::new(name).to_owned(), value)
-        });
-        assert_eq!(
-            read_in(directory.path()).unwrap(),
-            Environment::from(expected)
-        );
+        let expected =
+            expected.map(|(name, value)| (name.into(), OsString::from_vec(value.to_vec())));
+        let read = read_in(directory.path()).unwrap();
+        assert_eq!(read, Environment::from(expected));
     }
 
     #[test]
     fn setting_that_cannot_be_read_is_named() {
         let directory = tempfile::tempdir().unwrap();
-        let (vars, outside) = (
-            directory.path().join("env"),
-            directory.path().join("outside"),
-        );
+        let [vars, outside] = ["env", "outside"].map(|name| directory.path().join(name));
         let variable = vars.join("BACKPLANE_AGENT_URL");
         fs_err::create_dir(&vars).unwrap();
         for kind in STRANGE {
@@ -125,10 +118,8 @@ mod tests {
     #[test]
     fn no_directory_is_no_variable() {
         for directory in [None, Some(Path::new("/nowhere/env"))] {
-            assert_eq!(
-                read(directory, &Limits::default()).unwrap(),
-                Environment::new()
-            );
+            let read = read(directory, &Limits::default()).unwrap();
+            assert_eq!(read, Environment::new());
         }
     }
 }

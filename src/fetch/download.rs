@@ -1,8 +1,8 @@
-//! The outcome of a fetch.
+//! A downloaded file, and what identifies its version.
 
 use crate::checksum::Checksum;
 
-/// What a server says about the version of a file, to ask about it again
+/// What identifies a file's version to its server in a conditional request
 /// ([RFC 9110, section 8.8](https://www.rfc-editor.org/rfc/rfc9110.html#section-8.8)).
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub(crate) struct Validators {
@@ -19,18 +19,10 @@ impl Validators {
         value.len() <= MAX_BYTES && value.bytes().all(is_visible)
     }
 
-    /// Whether there are any.
+    /// Whether there is none.
     pub(crate) fn is_empty(&self) -> bool {
         *self == Self::default()
     }
-}
-
-/// The outcome of a fetch that did not fail.
-#[derive(Debug, Eq, PartialEq)]
-pub(crate) enum Fetched {
-    /// The server still has the version that the validators name.
-    NotModified,
-    File(Download),
 }
 
 /// A downloaded file.
@@ -39,7 +31,6 @@ pub(crate) struct Download {
     pub(crate) checksum: Checksum,
     pub(crate) bytes: u64,
     pub(crate) validators: Validators,
-    /// Whether its source says where it ends. If not, it ends with the connection, and may be
-    /// incomplete.
+    /// Whether its length is known. If not, it ends with the connection, and may be incomplete.
     pub(crate) is_delimited: bool,
 }

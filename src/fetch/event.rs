@@ -7,7 +7,7 @@ use super::http::error::HttpError;
 /// Receives the events of a fetch.
 pub(crate) type OnEvent<'a> = &'a dyn Fn(Event<'_>);
 
-/// What happens during a fetch.
+/// A step of a fetch.
 #[derive(Debug)]
 pub(crate) enum Event<'a> {
     /// Part of the file has arrived; reported at intervals.

@@ -1,6 +1,7 @@
-//! An agent's source to a verified local file.
+//! The download of an agent: from its source to a local file with a checksum.
 
 mod download;
+mod error;
 mod event;
 pub(crate) mod http;
 mod store;
@@ -8,37 +9,16 @@ mod store;
 use std::io;
 use std::path::{Path, PathBuf};
 
-pub(crate) use self::download::{Download, Fetched, Validators};
+pub(crate) use self::download::{Download, Validators};
+pub(crate) use self::error::FetchError;
 pub(crate) use self::event::{Event, OnEvent};
-use self::http::{Failure, HttpError};
-use self::store::StoreError;
 use crate::files::{self, Links};
 use crate::limits::Limits;
 use crate::network::Network;
 use crate::release::Source;
 
-/// Errors that can occur when an agent is fetched.
-#[derive(Debug)]
-pub(crate) enum FetchError {
-    /// The server, or the way to it.
-    Http(HttpError),
-    /// A local source is missing or cannot be read. The error is the system's own, without the
-    /// path, which the user may have meant as a URL with a secret.
-    ReadSource(io::Error),
-    /// A local source is a directory, or something else that is not a file.
-    NotAFile,
-    /// A vendored source leads out of the app directory through a link.
-    OutsideApp,
-    /// The file is empty.
-    Empty,
-    /// The file is larger than the limit.
-    TooLarge { limit: u64 },
-    /// The local file cannot be written.
-    Write(io::Error),
-}
-
-/// Fetches `source` into the new file `into`; with `known` validators, only if the server has
-/// another version.
+/// Fetches `source` into the new file `into`. Returns `None` if the server still has the version of
+/// the `known` validators.
 pub(crate) fn fetch(
     source: &Source,
     known: &Validators,
@@ -46,7 +26,7 @@ pub(crate) fn fetch(
     network: &Network,
     limits: &Limits,
     on_event: OnEvent<'_>,
-) -> Result<Fetched, FetchError> {
+) -> Result<Option<Download>, FetchError> {
     let fetched = match source {
         Source::Web(url) => http::fetch(url, known, into, network, limits, on_event)?,
         Source::File(path) => copy(path, into, limits, on_event)?,
@@ -55,7 +35,7 @@ pub(crate) fn fetch(
         }
     };
     match fetched {
-        Fetched::File(Download { bytes: 0, .. }) => Err(FetchError::Empty),
+        Some(Download { bytes: 0, .. }) => Err(FetchError::Empty),
         fetched => Ok(fetched),
     }
 }
@@ -76,38 +56,21 @@ fn copy(
     into: &Path,
     limits: &Limits,
     on_event: OnEvent<'_>,
-) -> Result<Fetched, FetchError> {
+) -> Result<Option<Download>, FetchError> {
     let source = files::open(from, Links::Follow).map_err(|error| match error.kind() {
         io::ErrorKind::InvalidInput => FetchError::NotAFile,
         _ => FetchError::ReadSource(error),
     })?;
     let metadata = source.metadata().map_err(FetchError::ReadSource)?;
-    let (checksum, bytes) = store::store(source, Some(metadata.len()), into, limits, on_event)?;
-    Ok(Fetched::File(Download {
+    let read_error = |error, _| FetchError::ReadSource(error);
+    let size = Some(metadata.len());
+    let (checksum, bytes) = store::store(source, size, into, limits, on_event, read_error)?;
+    Ok(Some(Download {
         checksum,
         bytes,
         validators: Validators::default(),
         is_delimited: true,
     }))
-}
-
-impl From<StoreError> for FetchError {
-    fn from(error: StoreError) -> Self {
-        match error {
-            StoreError::Read { error, .. } => Self::ReadSource(error),
-            StoreError::Write(error) => Self::Write(error),
-            StoreError::TooLarge { limit } => Self::TooLarge { limit },
-        }
-    }
-}
-
-impl From<Failure> for FetchError {
-    fn from(failure: Failure) -> Self {
-        match failure {
-            Failure::Http(error) => Self::Http(error),
-            Failure::Store(error) => error.into(),
-        }
-    }
 }
 
 #[cfg(test)]
@@ -117,7 +80,7 @@ mod tests {
     use super::*;
     use crate::checksum::Checksum;
 
-    fn fetch_from(source: &Source) -> Result<(Fetched, Vec<u8>), FetchError> {
+    fn fetch_from(source: &Source) -> Result<(Option<Download>, Vec<u8>), FetchError> {
         let directory = tempfile::tempdir().unwrap();
         let into = directory.path().join("download");
         let fetched = fetch(
@@ -145,47 +108,39 @@ mod tests {
     fn local_file_is_copied_and_hashed() {
         let (directory, source) = app(b"content");
         let file = Source::File(directory.path().join("agent"));
+        let expected = Download {
+            checksum: Checksum::of_bytes(b"content"),
+            bytes: 7,
+            validators: Validators::default(),
+            is_delimited: true,
+        };
+        let expected = (Some(expected), b"content".to_vec());
         for source in [source, file] {
-            let (fetched, copied) = fetch_from(&source).unwrap();
-            assert_eq!(copied, b"content");
-            assert_eq!(
-                fetched,
-                Fetched::File(Download {
-                    checksum: Checksum::of_bytes(b"content"),
-                    bytes: 7,
-                    validators: Validators::default(),
-                    is_delimited: true,
-                })
-            );
+            assert_eq!(fetch_from(&source).unwrap(), expected);
         }
     }
 
     #[test]
-    fn vendored_link_may_not_leave_the_app() {
+    fn file_that_cannot_be_fetched_is_refused() {
         let (outside, _) = app(b"secret");
-        let (directory, _) = app(b"content");
-        symlink(outside.path().join("agent"), directory.path().join("out")).unwrap();
-        symlink("agent", directory.path().join("in")).unwrap();
-        let source = |path: &str| Source::App {
+        let (directory, _) = app(b"");
+        let path = |name| directory.path().join(name);
+        symlink(outside.path().join("agent"), path("out")).unwrap();
+        fs_err::write(path("content"), "content").unwrap();
+        symlink("content", path("in")).unwrap();
+        let vendored = |path: &str| Source::App {
             directory: directory.path().to_owned(),
             path: path.into(),
         };
-        assert!(matches!(
-            fetch_from(&source("out")),
-            Err(FetchError::OutsideApp)
-        ));
-        assert!(fetch_from(&source("in")).is_ok());
-    }
-
-    #[test]
-    fn missing_empty_and_irregular_files_are_refused() {
-        let (directory, _) = app(b"");
-        let path = |name| Source::File(directory.path().join(name));
-        assert!(matches!(fetch_from(&path("")), Err(FetchError::NotAFile)));
-        assert!(matches!(
-            fetch_from(&path("missing")),
-            Err(FetchError::ReadSource(_))
-        ));
-        assert!(matches!(fetch_from(&path("agent")), Err(FetchError::Empty)));
+        assert!(fetch_from(&vendored("in")).is_ok());
+        for (source, expected) in [
+            (vendored("out"), "OutsideApp"),
+            (Source::File(path("")), "NotAFile"),
+            (Source::File(path("missing")), "ReadSource("),
+            (Source::File(path("agent")), "Empty"),
+        ] {
+            let error = format!("{:?}", fetch_from(&source).unwrap_err());
+            assert!(error.starts_with(expected), "{error}");
+        }
     }
 }

@@ -1,4 +1,4 @@
-//! A stream to a file: bounded, hashed on the way, never held in memory.
+//! Storing a stream as a file: bounded, hashed on the way, never held in memory as a whole.
 
 use std::io::{self, Read, Write};
 use std::path::Path;
@@ -6,37 +6,26 @@ use std::time::Instant;
 
 use fs_err::File;
 
+use super::error::FetchError;
 use super::event::{Event, OnEvent};
 use crate::checksum::{Checksum, HashingWriter};
 use crate::limits::{BUFFER_BYTES, Limits};
 
-/// Errors that can occur when a stream is stored.
-#[derive(Debug)]
-pub(crate) enum StoreError {
-    /// The stream failed after this many bytes.
-    Read {
-        error: io::Error,
-        bytes: u64,
-    },
-    Write(io::Error),
-    TooLarge {
-        limit: u64,
-    },
-}
-
-/// Streams `source` into the file `into`; returns the checksum and the number of bytes.
+/// Streams `source` into the file `into`; returns the checksum and the number of bytes. If `source`
+/// fails, `read_error` creates the error, from its cause and the number of bytes so far.
 pub(super) fn store(
     mut source: impl Read,
     expected_bytes: Option<u64>,
     into: &Path,
     limits: &Limits,
     on_event: OnEvent<'_>,
-) -> Result<(Checksum, u64), StoreError> {
+    read_error: impl FnOnce(io::Error, u64) -> FetchError,
+) -> Result<(Checksum, u64), FetchError> {
     let limit = limits.max_download_bytes;
     if expected_bytes.is_some_and(|bytes| bytes > limit) {
-        return Err(StoreError::TooLarge { limit });
+        return Err(FetchError::TooLarge { limit });
     }
-    let file = File::create(into).map_err(StoreError::Write)?;
+    let file = File::create(into).map_err(FetchError::Write)?;
     let mut writer = HashingWriter::new(file);
     let mut reported = Instant::now();
     let mut buffer = vec![0; BUFFER_BYTES];
@@ -45,17 +34,14 @@ pub(super) fn store(
             Ok(0) => break,
             Ok(count) => count,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-            Err(error) => {
-                let bytes = writer.written();
-                return Err(StoreError::Read { error, bytes });
-            }
+            Err(error) => return Err(read_error(error, writer.written())),
         };
         if writer.written() + count as u64 > limit {
-            return Err(StoreError::TooLarge { limit });
+            return Err(FetchError::TooLarge { limit });
         }
         writer
             .write_all(&buffer[..count])
-            .map_err(StoreError::Write)?;
+            .map_err(FetchError::Write)?;
         if reported.elapsed() >= limits.progress_interval {
             reported = Instant::now();
             on_event(Event::Progress {
@@ -65,7 +51,7 @@ pub(super) fn store(
         }
     }
     let bytes = writer.written();
-    let checksum = writer.finish().map_err(StoreError::Write)?;
+    let checksum = writer.finish().map_err(FetchError::Write)?;
     Ok((checksum, bytes))
 }
 
@@ -76,49 +62,43 @@ mod tests {
 
     use super::*;
 
-    fn store_content(expected_bytes: Option<u64>, limits: &Limits) -> (Option<u64>, Vec<String>) {
+    /// Stores a file under these limits; returns whether that succeeds, and the events.
+    fn store_content(expected_bytes: Option<u64>, limits: &Limits) -> (bool, Vec<String>) {
         let events = RefCell::<Vec<String>>::default();
         let into = tempfile::NamedTempFile::new().unwrap();
-        let stored = store(
-            &b"content"[..],
-            expected_bytes,
-            into.path(),
-            limits,
-            &|event| {
-                events.borrow_mut().push(format!("{event:?}"));
-            },
-        );
-        let bytes = match stored {
-            Ok((checksum, bytes)) => {
-                assert_eq!(checksum, Checksum::of_bytes(b"content"));
-                assert_eq!(fs_err::read(into.path()).unwrap(), b"content");
-                Some(bytes)
+        let on_event = |event: Event<'_>| events.borrow_mut().push(format!("{event:?}"));
+        let content = &b"content"[..];
+        let read_error = |error, _| FetchError::ReadSource(error);
+        let path = into.path();
+        let stored = store(content, expected_bytes, path, limits, &on_event, read_error);
+        match &stored {
+            Ok(stored) => {
+                assert_eq!(*stored, (Checksum::of_bytes(content), 7));
+                assert_eq!(fs_err::read(into.path()).unwrap(), content);
             }
-            Err(StoreError::TooLarge { limit: 6 }) => None,
-            Err(error) => panic!("{error:?}"),
-        };
-        (bytes, events.into_inner())
+            Err(error) => assert!(matches!(error, FetchError::TooLarge { limit: 6 })),
+        }
+        (stored.is_ok(), events.into_inner())
     }
 
     #[test]
     fn size_is_limited_whether_it_is_announced_or_not() {
-        let limits = |max_download_bytes| Limits {
-            max_download_bytes,
-            ..Limits::default()
-        };
-        for announced in [None, Some(7)] {
-            assert_eq!(store_content(announced, &limits(7)).0, Some(7));
-            assert_eq!(store_content(announced, &limits(6)).0, None);
+        for (max_download_bytes, is_stored) in [(7, true), (6, false)] {
+            let limits = Limits {
+                max_download_bytes,
+                ..Limits::default()
+            };
+            for announced in [None, Some(7)] {
+                assert_eq!(store_content(announced, &limits).0, is_stored);
+            }
         }
     }
 
     #[test]
     fn progress_is_reported_at_intervals() {
+        let event = "Progress { bytes: 7, expected_bytes: Some(7) }";
         for (interval, expected) in [
-            (
-                Duration::ZERO,
-                &["Progress { bytes: 7, expected_bytes: Some(7) }"][..],
-            ),
+            (Duration::ZERO, &[event][..]),
             (Duration::from_hours(1), &[]),
         ] {
             let limits = Limits {

@@ -41,31 +41,25 @@ pub(crate) struct Mismatch {
 }
 
 impl InstallError {
-    /// Whether a build may go on without an agent: the agent could not be fetched, but nothing says
-    /// that the request for it is wrong.
+    /// Whether an optional agent may be skipped: it could not be fetched, and the request for it
+    /// does not seem to be wrong.
     pub(super) fn is_about_fetching(&self) -> bool {
-        match self {
-            Self::Fetch { error, .. } => matches!(
-                error,
-                FetchError::Http(_) | FetchError::ReadSource(_) | FetchError::Empty
-            ),
-            // The page of a captive portal, an error page with status 200 or half an archive: the
-            // server's problem.
-            Self::Archive {
-                kind: SourceKind::Server,
-                error,
+        matches!(
+            self,
+            Self::Fetch {
+                error: FetchError::Http(_) | FetchError::ReadSource(_) | FetchError::Empty,
                 ..
-            } => matches!(
-                error,
-                ArchiveError::NotAnAgent { .. }
-                    | ArchiveError::Damaged { .. }
-                    | ArchiveError::IncompleteProgram { .. }
-                    | ArchiveError::Unproven
-            ),
-            Self::Archive { .. }
-            | Self::Checksum { .. }
-            | Self::Staging(_)
-            | Self::Directory(_) => false,
-        }
+            }
+            // A captive portal, an error page with status 200 or half an archive is a problem of
+            // the server.
+            | Self::Archive {
+                kind: SourceKind::Server,
+                error: ArchiveError::NotAnAgent { .. }
+                    | ArchiveError::Damaged(_)
+                    | ArchiveError::IncompleteProgram(_)
+                    | ArchiveError::Unproven,
+                ..
+            }
+        )
     }
 }

@@ -6,8 +6,8 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 
 use super::notice::{Notice, OnNotice};
-use crate::archive::{FileKind, Files, HEAD_BYTES, RESERVED_NAMES};
-use crate::cache::{Cached, Names};
+use crate::archive::{FileKind, HEAD_BYTES, RESERVED_NAMES};
+use crate::cache::Contents;
 use crate::checksum::Checksum;
 use crate::files::{self, FILE_MODE, Links, PROGRAM_MODE};
 use crate::metadata::AgentMetadata;
@@ -15,16 +15,17 @@ use crate::metadata::AgentMetadata;
 /// The directory of the agent's files, below the directory of the installation.
 pub(crate) const FILES_DIRECTORY: &str = "libexec";
 
-/// The launch program as seen from there. By the name of the link it prints the agent's status.
+/// The path of the launch program, relative to that directory. If it is run by the name of a link
+/// in there, it prints the agent's status.
 const LAUNCH_PROGRAM: &str = "../exec.d/launch";
 
-/// Leaves in `directory` only what an installation can use of an earlier one: the agent's files,
-/// and the entries that are named in `kept`. Never follows a link: what is not a directory is
-/// replaced by an empty one.
+/// Removes from `directory` everything that an installation can't use: all except the agent's files
+/// and the entries in `kept`. Never follows a link: anything that should be a directory and is not
+/// one is replaced by an empty one.
 pub(crate) fn prepare(directory: &Path, kept: &[&str], on_notice: OnNotice<'_>) -> io::Result<()> {
     let make_directory = |path: &Path| {
         if fs_err::symlink_metadata(path).is_ok() && !files::is_directory(path) {
-            on_notice(Notice::ReplacingByDirectory { path });
+            on_notice(Notice::ReplacingByDirectory(path));
         }
         files::make_directory(path)
     };
@@ -44,8 +45,8 @@ pub(crate) fn prepare(directory: &Path, kept: &[&str], on_notice: OnNotice<'_>) 
     Ok(())
 }
 
-/// Writes the buildpack's own files to `directory`: links to the launch program, and for that
-/// program the checksum of the agent's download.
+/// Writes the buildpack's own files to `directory`: links to the launch program, and the checksum
+/// of the agent's download, which that program reads.
 pub(crate) fn write_buildpack_files(
     directory: &Path,
     metadata: Option<&AgentMetadata>,
@@ -64,41 +65,33 @@ pub(crate) fn write_buildpack_files(
     )
 }
 
-/// What is really in `directory`, file by file, of the agent that `metadata` describes.
-pub(super) fn inspect(directory: &Path, metadata: AgentMetadata, max_bytes: u64) -> Cached {
+/// Inspects, file by file, what is in `directory` of the agent that `metadata` describes.
+pub(super) fn inspect(directory: &Path, metadata: &AgentMetadata, max_bytes: u64) -> Contents {
     let agent_files = directory.join(FILES_DIRECTORY);
-    // A file that cannot be read counts as altered: it is replaced, which is no reason to stop a
-    // build.
-    let altered = || Checksum::of_bytes(b"not a readable regular file");
     let mut budget = max_bytes;
-    let files: Files = metadata
-        .files
-        .keys()
-        .map(|name| (name, agent_files.join(name)))
-        .filter(|(_, path)| fs_err::symlink_metadata(path).is_ok())
-        .map(|(name, path)| {
-            let checksum = checksum_with_mode_set(&path, &mut budget);
-            (name.clone(), checksum.unwrap_or_else(|_| altered()))
-        })
-        .collect();
-    let mut unknown = Box::<Names>::default();
+    let mut contents = Contents::default();
+    for name in metadata.files.keys() {
+        let path = agent_files.join(name);
+        if fs_err::symlink_metadata(&path).is_ok() {
+            // A file that cannot be read counts as altered: it is replaced, which is no reason to
+            // stop a build.
+            let checksum = checksum_with_mode_set(&path, &mut budget)
+                .unwrap_or_else(|_| Checksum::of_bytes(b"not a readable regular file"));
+            contents.files.insert(name.clone(), checksum);
+        }
+    }
     let entries = fs_err::read_dir(agent_files);
     for entry in entries.into_iter().flatten().flatten() {
         let name = entry.file_name();
         let is_known = |name| metadata.files.contains_key(name) || RESERVED_NAMES.contains(&name);
         if !name.to_str().is_some_and(is_known) {
-            unknown.add(&name.to_string_lossy());
+            contents.unknown.add(&name.to_string_lossy());
         }
     }
-    Cached::Agent {
-        metadata,
-        files,
-        unknown,
-    }
+    contents
 }
 
-/// The checksum of an installed file, which gets the mode that it must have. Takes its size off
-/// `budget`.
+/// The checksum of an installed file, whose mode is corrected. Subtracts its size from `budget`.
 fn checksum_with_mode_set(path: &Path, budget: &mut u64) -> io::Result<Checksum> {
     let mut file = files::open(path, Links::Refuse)?;
     let metadata = file.metadata()?;
@@ -108,7 +101,7 @@ fn checksum_with_mode_set(path: &Path, budget: &mut u64) -> io::Result<Checksum>
     let mut head = Vec::with_capacity(HEAD_BYTES);
     (&mut file).take(HEAD_BYTES as u64).read_to_end(&mut head)?;
     let is_program = matches!(FileKind::of(&head), FileKind::Elf { .. } | FileKind::Script);
-    // A shell program may lack its `#!`. Then only the archive said that it is one.
+    // A shell script may lack its `#!`: then only its mode in the archive marked it as a program.
     let mode = if is_program || metadata.mode() & 0o111 != 0 {
         PROGRAM_MODE
     } else {
@@ -117,7 +110,7 @@ fn checksum_with_mode_set(path: &Path, budget: &mut u64) -> io::Result<Checksum>
     if metadata.mode() & 0o7777 != mode {
         file.set_permissions(PermissionsExt::from_mode(mode))?;
     }
-    // It ends where it ended when it was opened, even if another process appends to it.
+    // Only the bytes that it had when it was opened, even if another process appends to it.
     let rest = metadata.len().saturating_sub(head.len() as u64);
     Checksum::of_reader(head.chain(file.take(rest)))
 }

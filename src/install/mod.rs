@@ -1,4 +1,4 @@
-//! An installation of the agent into a directory, for every front end.
+//! The installation of the agent into a directory, for both front ends.
 
 mod error;
 mod layout;
@@ -12,8 +12,8 @@ pub(crate) use self::error::{InstallError, Mismatch};
 pub(crate) use self::layout::{FILES_DIRECTORY, prepare, write_buildpack_files};
 pub(crate) use self::notice::{Notice, OnNotice};
 use crate::archive::{self, FileKind, Unpacked};
-use crate::cache::{self, Cached, Decision};
-use crate::fetch::{self, Download, FetchError, Fetched, Validators};
+use crate::cache::{self, Contents, Decision, Previous};
+use crate::fetch::{self, Download, FetchError, Validators};
 use crate::files::{self, DIRECTORY_MODE};
 use crate::limits::Limits;
 use crate::metadata::{AgentMetadata, INSTALLER};
@@ -28,35 +28,16 @@ pub(crate) struct Installation<'a> {
     /// end.
     pub(crate) staging: &'a Path,
     pub(crate) release: &'a Release,
-    /// Whether to go on without an agent that cannot be fetched.
+    /// Whether to continue without an agent that cannot be fetched.
     pub(crate) optional: bool,
     pub(crate) network: &'a Network,
     pub(crate) limits: &'a Limits,
     pub(crate) on_notice: OnNotice<'a>,
 }
 
-/// The metadata that an earlier build left beside the directory.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Previous {
-    Nothing,
-    Unreadable { reason: String },
-    Agent(AgentMetadata),
-}
-
-impl Previous {
-    /// Damaged metadata. The `reason` may quote it, and is reduced to a short line.
-    pub(crate) fn unreadable(reason: &str) -> Self {
-        const MAX_CHARS: usize = 200;
-        let line = reason.trim().lines().next().unwrap_or_default();
-        Self::Unreadable {
-            reason: line.chars().take(MAX_CHARS).collect(),
-        }
-    }
-}
-
 impl Installation<'_> {
     /// Keeps, refreshes or replaces the installed agent. Returns the metadata of the agent that is
-    /// installed afterwards, or `None` if the build goes on without one.
+    /// installed afterwards, or `None` if the build continues without one.
     pub(crate) fn run(&self, previous: Previous) -> Result<Option<AgentMetadata>, InstallError> {
         let outcome = self.decide_and_install(previous);
         let cleaned = files::remove(self.staging).map_err(InstallError::Staging);
@@ -69,25 +50,23 @@ impl Installation<'_> {
         &self,
         previous: Previous,
     ) -> Result<Option<AgentMetadata>, InstallError> {
-        let cached = match previous {
-            Previous::Nothing => Cached::Nothing,
-            Previous::Unreadable { reason } => Cached::Unreadable { reason },
+        let contents = match &previous {
             Previous::Agent(metadata) => {
                 layout::inspect(self.directory, metadata, self.limits.max_unpacked_bytes)
             }
+            Previous::Nothing | Previous::Unreadable(_) => Contents::default(),
         };
-        match cache::decide(cached, self.release) {
+        match cache::decide(previous, contents, self.release) {
             Decision::Keep(metadata) => {
-                let checksum = &metadata.sha256;
-                (self.on_notice)(Notice::UsingPinned { checksum });
+                (self.on_notice)(Notice::UsingPinned(&metadata.sha256));
                 Ok(Some(metadata))
             }
-            Decision::Install { reasons } => {
-                (self.on_notice)(Notice::Installing { reasons: &reasons });
+            Decision::Install(reasons) => {
+                (self.on_notice)(Notice::Installing(&reasons));
                 self.install()
             }
-            Decision::Replace { reason } => {
-                (self.on_notice)(Notice::Replacing { reason: &reason });
+            Decision::Replace(reason) => {
+                (self.on_notice)(Notice::Replacing(&reason));
                 self.install()
             }
             Decision::Refresh(metadata) => self.refresh(metadata).map(Some),
@@ -97,7 +76,7 @@ impl Installation<'_> {
     fn install(&self) -> Result<Option<AgentMetadata>, InstallError> {
         match self.fetch_and_replace() {
             Err(error) if self.optional && error.is_about_fetching() => {
-                (self.on_notice)(Notice::AgentSkipped { error: &error });
+                (self.on_notice)(Notice::AgentSkipped(&error));
                 // The cached agent is not the one that the user asks for, so it must not be in the
                 // image.
                 files::remove(&self.files_directory()).map_err(InstallError::Directory)?;
@@ -108,7 +87,7 @@ impl Installation<'_> {
     }
 
     fn fetch_and_replace(&self) -> Result<AgentMetadata, InstallError> {
-        // Without validators, no server may answer that it has nothing newer.
+        // A server must not respond with 304 to a request without validators.
         let Some(download) = self.fetch(&Validators::default())? else {
             return Err(InstallError::Fetch {
                 source: self.release.source.redacted(),
@@ -117,16 +96,13 @@ impl Installation<'_> {
         };
         let metadata = self.replace(download)?;
         if self.release.pin.is_none() {
-            let checksum = &metadata.sha256;
-            (self.on_notice)(Notice::Unpinned { checksum });
+            (self.on_notice)(Notice::Unpinned(&metadata.sha256));
         }
         Ok(metadata)
     }
 
     fn refresh(&self, cached: AgentMetadata) -> Result<AgentMetadata, InstallError> {
-        (self.on_notice)(Notice::Checking {
-            source: &self.release.source.redacted(),
-        });
+        (self.on_notice)(Notice::Checking(&self.release.source.redacted()));
         match self.fetch_if_changed(&cached) {
             // The directory itself cannot be changed, and the installed agent may be damaged.
             Err(error @ InstallError::Directory(_)) => Err(error),
@@ -184,8 +160,8 @@ impl Installation<'_> {
             &|event| (self.on_notice)(Notice::Fetch(event)),
         );
         let download = match fetched {
-            Ok(Fetched::NotModified) => return Ok(None),
-            Ok(Fetched::File(download)) => download,
+            Ok(Some(download)) => download,
+            Ok(None) => return Ok(None),
             Err(error) => return Err(InstallError::Fetch { source, error }),
         };
         if let Some(pin) = &self.release.pin
@@ -197,7 +173,7 @@ impl Installation<'_> {
                 mismatch: Box::new(Mismatch {
                     expected: pin.clone(),
                     actual: download.checksum,
-                    // It only improves the message.
+                    // The kind is only for the message.
                     found: archive::kind_of(&self.download_path()).unwrap_or(FileKind::Other(None)),
                     bytes: download.bytes,
                 }),
@@ -211,7 +187,7 @@ impl Installation<'_> {
         Ok(Some(download))
     }
 
-    /// Unpacks the download beside the installed agent, and replaces that only after all of it
+    /// Unpacks the download beside the installed agent, which is replaced only after that
     /// succeeded.
     fn replace(&self, download: Download) -> Result<AgentMetadata, InstallError> {
         let scratch = self.staging.join("scratch");
@@ -233,10 +209,10 @@ impl Installation<'_> {
             error,
         })?;
         if !left_out.is_empty() {
-            (self.on_notice)(Notice::LeftOut { names: &left_out });
+            (self.on_notice)(Notice::LeftOut(&left_out));
         }
         self.swap(&fresh).map_err(InstallError::Directory)?;
-        (self.on_notice)(Notice::Installed { files: &files });
+        (self.on_notice)(Notice::Installed(&files));
         Ok(AgentMetadata {
             installer: INSTALLER.to_owned(),
             os: self.release.target.os.clone(),

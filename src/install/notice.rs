@@ -1,4 +1,4 @@
-//! What happens during an installation, for the log of a front end.
+//! The notices of an installation, for the log of a front end.
 
 use std::path::Path;
 
@@ -13,33 +13,23 @@ use crate::target::Target;
 /// Receives the notices of an installation.
 pub(crate) type OnNotice<'a> = &'a dyn Fn(Notice<'_>);
 
-/// What happens during an installation.
+/// A step of an installation, or its result.
 #[derive(Debug)]
 pub(crate) enum Notice<'a> {
     /// Something that is not a directory is replaced by one.
-    ReplacingByDirectory {
-        path: &'a Path,
-    },
+    ReplacingByDirectory(&'a Path),
     /// The cached agent is used without a request.
-    UsingPinned {
-        checksum: &'a Checksum,
-    },
-    /// The server says that the cached agent is current.
+    UsingPinned(&'a Checksum),
+    /// The server reports that the cached agent is current.
     UsingUnchanged,
     /// The download is the cached agent's.
     UsingSameDownload,
     /// The cached agent cannot be used.
-    Installing {
-        reasons: &'a [Reason],
-    },
+    Installing(&'a [Reason]),
     /// The cached agent is not what the user asks for.
-    Replacing {
-        reason: &'a Reason,
-    },
-    /// The source is asked for another agent than the cached one.
-    Checking {
-        source: &'a Redacted,
-    },
+    Replacing(&'a Reason),
+    /// The source is asked whether it has another agent than the cached one.
+    Checking(&'a Redacted),
     Fetching {
         source: &'a Redacted,
         target: &'a Target,
@@ -51,17 +41,11 @@ pub(crate) enum Notice<'a> {
         is_pinned: bool,
     },
     /// Links and devices in the archive are not installed.
-    LeftOut {
-        names: &'a [String],
-    },
-    Installed {
-        files: &'a Files,
-    },
+    LeftOut(&'a [String]),
+    Installed(&'a Files),
     /// An agent was installed without a pin.
-    Unpinned {
-        checksum: &'a Checksum,
-    },
-    /// Another agent than the cached one was installed without a pin.
+    Unpinned(&'a Checksum),
+    /// An agent that differs from the cached one was installed without a pin.
     Changed {
         from: &'a Checksum,
         to: &'a Checksum,
@@ -71,8 +55,6 @@ pub(crate) enum Notice<'a> {
         error: &'a InstallError,
         checksum: &'a Checksum,
     },
-    /// The build goes on without an agent.
-    AgentSkipped {
-        error: &'a InstallError,
-    },
+    /// The build continues without an agent.
+    AgentSkipped(&'a InstallError),
 }

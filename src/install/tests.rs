@@ -1,4 +1,4 @@
-//! Installations from files of this machine; those from servers are in the integration tests.
+//! Installations from files of this machine. Those from servers are in the tests over whole builds.
 
 use std::cell::RefCell;
 use std::os::unix::fs::MetadataExt as _;
@@ -84,29 +84,45 @@ impl Fixture {
     fn install(&self) -> AgentMetadata {
         self.run(Previous::Nothing).0.unwrap().unwrap()
     }
+
+    /// Runs the installation over the `cached` agent. It must succeed, and report `notice`.
+    #[track_caller]
+    fn assert_rebuilt(&self, cached: &AgentMetadata, notice: &str) -> AgentMetadata {
+        let (outcome, notices) = self.run(Previous::Agent(cached.clone()));
+        assert!(notices.contains(notice), "{notices}");
+        outcome.unwrap().unwrap()
+    }
+
+    /// Runs the installation, which must fail and leave the cached agent in its place.
+    #[track_caller]
+    fn assert_failed(&self, cached: &AgentMetadata, expected: &str) {
+        let (outcome, notices) = self.run(Previous::Agent(cached.clone()));
+        let error = format!("{:?}", outcome.unwrap_err());
+        assert!(error.starts_with(expected), "{error}\n{notices}");
+        assert_eq!(self.installed().unwrap(), OLD);
+    }
+}
+
+fn mode(path: &Path) -> u32 {
+    fs_err::metadata(path).unwrap().mode() & 0o7777
 }
 
 #[test]
-fn first_install_is_complete_and_reported_as_unpinned() {
-    let fixture = Fixture::new();
+fn first_install_is_complete_and_reported_as_unpinned_if_it_is() {
+    let mut fixture = Fixture::new();
     let (outcome, notices) = fixture.run(Previous::Nothing);
     let metadata = outcome.unwrap().unwrap();
     assert_eq!(fixture.installed().unwrap(), OLD);
-    let mode = |path: &Path| fs_err::metadata(path).unwrap().mode() & 0o7777;
     assert_eq!(mode(&fixture.installed_path()), 0o755);
     assert_eq!(mode(fixture.installed_path().parent().unwrap()), 0o755);
     assert_eq!(metadata.sha256, Checksum::of_bytes(OLD));
     assert!(notices.contains("NothingCached"), "{notices}");
-    assert!(notices.contains("Unpinned {"), "{notices}");
-}
+    assert!(notices.contains("Unpinned("), "{notices}");
 
-#[test]
-fn pinned_install_is_not_reported_as_unpinned() {
-    let mut fixture = Fixture::new();
     fixture.pin(OLD);
     let (outcome, notices) = fixture.run(Previous::Nothing);
     assert!(outcome.is_ok());
-    assert!(!notices.contains("Unpinned {"), "{notices}");
+    assert!(!notices.contains("Unpinned("), "{notices}");
 }
 
 #[test]
@@ -115,78 +131,64 @@ fn pinned_and_cached_does_not_touch_the_source() {
     let metadata = fixture.install();
     fixture.pin(OLD);
     fixture.unpublish();
-    let (outcome, notices) = fixture.run(Previous::Agent(metadata.clone()));
-    assert_eq!(outcome.unwrap(), Some(metadata));
-    assert!(notices.contains("UsingPinned {"), "{notices}");
+    assert_eq!(fixture.assert_rebuilt(&metadata, "UsingPinned("), metadata);
 }
 
 #[test]
-fn pinned_to_another_never_falls_back() {
+fn other_pin_and_other_source_never_fall_back() {
     let mut fixture = Fixture::new();
     let metadata = fixture.install();
     fixture.pin(NEW);
-    let (outcome, _) = fixture.run(Previous::Agent(metadata.clone()));
-    assert!(matches!(outcome, Err(InstallError::Checksum { .. })));
-    // What was usable is still there: the next build may ask for it again.
-    assert_eq!(fixture.installed().unwrap(), OLD);
+    fixture.assert_failed(&metadata, "Checksum {");
     fixture.unpublish();
-    let (outcome, _) = fixture.run(Previous::Agent(metadata.clone()));
-    assert!(matches!(outcome, Err(InstallError::Fetch { .. })));
+    fixture.assert_failed(&metadata, "Fetch {");
     fixture.publish(NEW);
-    let (outcome, _) = fixture.run(Previous::Agent(metadata));
-    assert!(outcome.is_ok());
+    fixture.assert_rebuilt(&metadata, "property: Pin");
     assert_eq!(fixture.installed().unwrap(), NEW);
-}
 
-#[test]
-fn other_source_never_falls_back() {
     let mut fixture = Fixture::new();
     let metadata = fixture.install();
     fixture.release.source = Source::File(fixture.path("elsewhere"));
-    let (outcome, notices) = fixture.run(Previous::Agent(metadata));
-    assert!(matches!(outcome, Err(InstallError::Fetch { .. })));
-    assert!(notices.contains("property: Source"), "{notices}");
+    fixture.assert_failed(&metadata, "Fetch {");
 }
 
 #[test]
 fn same_source_is_kept_replaced_or_survived() {
     let fixture = Fixture::new();
     let metadata = fixture.install();
-    let (outcome, notices) = fixture.run(Previous::Agent(metadata.clone()));
-    assert_eq!(outcome.unwrap().as_ref(), Some(&metadata));
-    assert!(notices.contains("UsingSameDownload"), "{notices}");
-
-    for unusable in [&b"<html>Please log in"[..], b""] {
-        fixture.publish(unusable);
-        let (outcome, notices) = fixture.run(Previous::Agent(metadata.clone()));
-        assert_eq!(outcome.unwrap().as_ref(), Some(&metadata));
+    let unchanged = fixture.assert_rebuilt(&metadata, "UsingSameDownload");
+    assert_eq!(unchanged, metadata);
+    for unusable in [Some(&b"<html>Please log in"[..]), Some(b""), None] {
+        match unusable {
+            Some(content) => fixture.publish(content),
+            None => fixture.unpublish(),
+        }
+        assert_eq!(fixture.assert_rebuilt(&metadata, "Kept {"), metadata);
         assert_eq!(fixture.installed().unwrap(), OLD);
-        assert!(notices.contains("Kept {"), "{notices}");
     }
-    fixture.unpublish();
-    let (outcome, notices) = fixture.run(Previous::Agent(metadata.clone()));
-    assert_eq!(outcome.unwrap().as_ref(), Some(&metadata));
-    assert!(notices.contains("Kept {"), "{notices}");
-
     fixture.publish(NEW);
-    let (outcome, notices) = fixture.run(Previous::Agent(metadata.clone()));
-    let changed = outcome.unwrap().unwrap();
+    let changed = fixture.assert_rebuilt(&metadata, "Changed {");
     assert_eq!(fixture.installed().unwrap(), NEW);
-    assert_ne!(metadata.sha256, changed.sha256);
-    assert!(notices.contains("Changed {"), "{notices}");
+    assert_eq!(changed.sha256, Checksum::of_bytes(NEW));
 }
 
 #[test]
-fn altered_missing_and_strange_files_are_replaced() {
+fn altered_missing_and_unknown_files_are_replaced() {
     let fixture = Fixture::new();
     let metadata = fixture.install();
     let libexec = fixture.path("layer/libexec");
-    let damages: [(&str, &dyn Fn()); 4] = [
+    let agent = fixture.installed_path();
+    let damages: [(&str, &dyn Fn()); 5] = [
         ("Altered, names: Names { first: {\"backplane\"}", &|| {
-            fs_err::write(fixture.installed_path(), "changed").unwrap();
+            fs_err::write(&agent, "changed").unwrap();
+        }),
+        // A file of any size costs no time.
+        ("Altered, names: Names { first: {\"backplane\"}", &|| {
+            let file = fs_err::OpenOptions::new().write(true).open(&agent);
+            file.unwrap().set_len(1 << 40).unwrap();
         }),
         ("Missing, names: Names { first: {\"backplane\"}", &|| {
-            fs_err::remove_file(fixture.installed_path()).unwrap();
+            fs_err::remove_file(&agent).unwrap();
         }),
         ("Missing, names: Names { first: {\"backplane\"}", &|| {
             fs_err::remove_dir_all(&libexec).unwrap();
@@ -197,111 +199,55 @@ fn altered_missing_and_strange_files_are_replaced() {
     ];
     for (reason, damage) in damages {
         damage();
-        let (outcome, notices) = fixture.run(Previous::Agent(metadata.clone()));
-        assert_eq!(outcome.unwrap().as_ref(), Some(&metadata));
-        assert!(notices.contains(reason), "{notices}");
+        assert_eq!(fixture.assert_rebuilt(&metadata, reason), metadata);
         assert_eq!(fixture.installed().unwrap(), OLD);
         assert_eq!(fs_err::read_dir(&libexec).unwrap().count(), 1);
     }
 }
 
 #[test]
-fn unreadable_record_is_a_reason_to_install() {
-    let fixture = Fixture::new();
-    fixture.install();
-    let reason = "unknown field".to_owned();
-    let (outcome, notices) = fixture.run(Previous::Unreadable { reason });
-    assert!(outcome.is_ok());
-    assert!(
-        notices.contains("UnreadableMetadata { reason: \"unknown field\" }"),
-        "{notices}"
-    );
-}
-
-#[test]
-fn optional_goes_on_without_what_cannot_be_fetched() {
-    let mut fixture = Fixture::new();
-    fixture.optional = true;
-    fixture.unpublish();
-    let (outcome, notices) = fixture.run(Previous::Nothing);
-    assert_eq!(outcome.unwrap(), None);
-    assert!(notices.contains("AgentSkipped {"), "{notices}");
-}
-
-#[test]
-fn optional_does_not_ship_what_was_not_asked_for() {
+fn optional_agent_is_skipped_if_it_cannot_be_fetched_but_not_if_it_is_wrong() {
     let mut fixture = Fixture::new();
     let metadata = fixture.install();
     fixture.optional = true;
+    fixture.publish(&elf_header(elf::abi::EM_AARCH64));
+    let (outcome, _) = fixture.run(Previous::Nothing);
+    assert!(matches!(outcome, Err(InstallError::Archive { .. })));
     fixture.pin(NEW);
+    fixture.assert_failed(&metadata, "Checksum {");
+    // The cached agent is not what was asked for.
     fixture.unpublish();
-    let (outcome, _) = fixture.run(Previous::Agent(metadata));
+    let (outcome, notices) = fixture.run(Previous::Agent(metadata));
     assert_eq!(outcome.unwrap(), None);
+    assert!(notices.contains("AgentSkipped("), "{notices}");
     assert_eq!(fixture.installed(), None);
 }
 
 #[test]
-fn optional_stops_for_what_is_wrong() {
-    let mut fixture = Fixture::new();
-    fixture.optional = true;
-    fixture.publish(&crate::archive::file_kind::tests::elf_header(
-        elf::abi::EM_AARCH64,
-    ));
-    let (outcome, _) = fixture.run(Previous::Nothing);
-    assert!(matches!(outcome, Err(InstallError::Archive { .. })));
-    fixture.pin(NEW);
-    let (outcome, _) = fixture.run(Previous::Nothing);
-    assert!(matches!(outcome, Err(InstallError::Checksum { .. })));
-}
-
-#[test]
-fn own_files_are_left_alone_by_an_installation() {
+fn buildpack_files_are_left_alone_by_an_installation() {
     let fixture = Fixture::new();
     let metadata = fixture.install();
     let layer = fixture.path("layer");
+    let checksum = || fs_err::read_to_string(layer.join("agent.sha256")).unwrap();
     for _ in 0..2 {
         write_buildpack_files(&layer, Some(&metadata)).unwrap();
         for name in ["backplane-drain", "backplane-run", "backplane-status"] {
             let link = fs_err::read_link(layer.join("libexec").join(name)).unwrap();
             assert_eq!(link, Path::new("../exec.d/launch"));
         }
-        let checksum = fs_err::read_to_string(layer.join("agent.sha256")).unwrap();
-        assert_eq!(checksum, format!("{}\n", metadata.sha256));
+        assert_eq!(checksum(), format!("{}\n", metadata.sha256));
     }
     write_buildpack_files(&layer, None).unwrap();
-    let checksum = fs_err::read_to_string(layer.join("agent.sha256")).unwrap();
-    assert_eq!(checksum, "", "an agent that is gone has none");
-    let (outcome, notices) = fixture.run(Previous::Agent(metadata.clone()));
-    assert_eq!(outcome.unwrap(), Some(metadata));
-    assert!(notices.contains("UsingSameDownload"), "{notices}");
+    assert_eq!(checksum(), "", "an agent that is gone has none");
+    let rebuilt = fixture.assert_rebuilt(&metadata, "UsingSameDownload");
+    assert_eq!(rebuilt, metadata);
 }
 
 #[test]
 fn leftovers_of_a_killed_build_are_removed() {
     let fixture = Fixture::new();
-    let leftover = fixture.path("staging/libexec");
-    fs_err::create_dir_all(&leftover).unwrap();
-    fs_err::write(leftover.join("half"), "half").unwrap();
+    fs_err::create_dir_all(fixture.path("staging/libexec/half")).unwrap();
     fixture.install();
-    assert_eq!(fixture.installed().unwrap(), OLD);
-}
-
-#[test]
-fn cached_file_of_any_size_costs_no_time() {
-    let fixture = Fixture::new();
-    let metadata = fixture.install();
-    fs_err::OpenOptions::new()
-        .write(true)
-        .open(fixture.installed_path())
-        .unwrap()
-        .set_len(1 << 40)
-        .unwrap();
-    let (outcome, notices) = fixture.run(Previous::Agent(metadata.clone()));
-    assert_eq!(outcome.unwrap(), Some(metadata));
-    assert!(
-        notices.contains("Altered, names: Names { first: {\"backplane\"}"),
-        "{notices}"
-    );
     assert_eq!(fixture.installed().unwrap(), OLD);
 }
 
@@ -310,34 +256,22 @@ fn modes_of_a_cached_agent_are_set_at_every_build() {
     let mut fixture = Fixture::new();
     let mut metadata = fixture.install();
     let libexec = fixture.path("layer/libexec");
-    let path = |name: &str| libexec.join(name);
     for (name, content) in [("frpc", &elf_header(3)[..]), ("frpc.toml", b"port = 1")] {
-        fs_err::write(path(name), content).unwrap();
+        fs_err::write(libexec.join(name), content).unwrap();
         let checksum = Checksum::of_bytes(content);
         metadata.files.insert(name.to_owned(), checksum);
     }
-    let pin = metadata.sha256.clone();
-    for pin in [None, Some(pin)] {
+    let paths = ["", "backplane", "frpc", "frpc.toml"].map(|name| libexec.join(name));
+    for pin in [None, Some(metadata.sha256.clone())] {
         fixture.release.pin = pin;
-        for mode in [0o644, 0o755, 0o400, 0o600, 0o4755, 0o6755, 0o777] {
-            for name in ["backplane", "frpc"] {
-                files::set_mode(&path(name), mode).unwrap();
+        for before in [0o644, 0o755, 0o400, 0o600, 0o4755, 0o6755, 0o777] {
+            for (path, mode) in paths.iter().zip([0o700, before, before, before & 0o6666]) {
+                files::set_mode(path, mode).unwrap();
             }
-            files::set_mode(&path("frpc.toml"), mode & 0o6666).unwrap();
-            files::set_mode(&path(""), 0o700).unwrap();
             prepare(&fixture.path("layer"), &[], &|_| {}).unwrap();
-            let (outcome, notices) = fixture.run(Previous::Agent(metadata.clone()));
-            assert_eq!(outcome.unwrap().as_ref(), Some(&metadata));
-            assert!(notices.contains("Using"), "{mode:o}: {notices}");
-            for (name, expected) in [
-                ("", 0o755),
-                ("backplane", 0o755),
-                ("frpc", 0o755),
-                ("frpc.toml", 0o644),
-            ] {
-                let real = fs_err::metadata(path(name)).unwrap().mode() & 0o7777;
-                assert_eq!(real, expected, "{name}, {mode:o} before");
-            }
+            assert_eq!(fixture.assert_rebuilt(&metadata, "Using"), metadata);
+            let modes = paths.each_ref().map(|path| mode(path));
+            assert_eq!(modes, [0o755, 0o755, 0o755, 0o644], "{before:o} before");
         }
     }
 }
@@ -347,17 +281,15 @@ fn only_the_agents_files_are_left_of_an_earlier_build() {
     let fixture = Fixture::new();
     fixture.install();
     let layer = fixture.path("layer");
-    // The launcher would make an environment of these.
+    // The launcher would read the app's environment from these.
     for name in ["bin", "env", "env.launch", "exec.d", "lib", "profile.d"] {
         fs_err::create_dir(layer.join(name)).unwrap();
         fs_err::write(layer.join(name).join("PATH"), "/evil").unwrap();
     }
     fs_err::write(layer.join("kept"), "").unwrap();
     prepare(&layer, &["kept"], &|_| {}).unwrap();
-    let mut names: Vec<_> = fs_err::read_dir(&layer)
-        .unwrap()
-        .map(|entry| entry.unwrap().file_name())
-        .collect();
+    let entries = fs_err::read_dir(&layer).unwrap();
+    let mut names: Vec<_> = entries.map(|entry| entry.unwrap().file_name()).collect();
     names.sort();
     assert_eq!(names, ["kept", "libexec"]);
     assert_eq!(fixture.installed().unwrap(), OLD);

@@ -13,9 +13,10 @@ use libcnb::generic::GenericMetadata;
 use libcnb::layer::{CachedLayerDefinition, InvalidMetadataAction, RestoredLayerAction};
 use serde::Deserialize;
 
+use crate::cache::Previous;
 use crate::error::BackplaneError;
 use crate::files::{self, Links, PROGRAM_MODE};
-use crate::install::{self, InstallError, Installation, OnNotice, Previous};
+use crate::install::{self, InstallError, Installation, OnNotice};
 use crate::launch_program;
 use crate::limits::Limits;
 use crate::messages::progress;
@@ -31,7 +32,7 @@ use crate::settings::Settings;
 const STAGING: &str = "agent.staging";
 
 /// Keeps, refreshes or replaces the agent of the layer, and rewrites our own program in it. Returns
-/// the metadata of the agent that is in the layer afterwards, or `None` if the build goes on
+/// the metadata of the agent that is in the layer afterwards, or `None` if the build continues
 /// without one.
 pub(crate) fn install<B: Buildpack<Error = BackplaneError>>(
     context: &BuildContext<B>,
@@ -79,8 +80,8 @@ pub(crate) fn install<B: Buildpack<Error = BackplaneError>>(
     install::write_buildpack_files(&layer.path(), metadata.as_ref())
         .map_err(BackplaneError::LaunchProgram)?;
     layer.write_sboms(&metadata.iter().map(sbom::of_agent).collect::<Vec<_>>())?;
-    // Last, so that a build that dies before leaves metadata that does not match, and the next one
-    // installs again.
+    // Last, so that a build that is killed earlier leaves metadata that does not match, and the
+    // next one installs again.
     match &metadata {
         Some(metadata) => layer.write_metadata(metadata)?,
         None => layer.write_metadata(GenericMetadata::default())?,
@@ -88,9 +89,9 @@ pub(crate) fn install<B: Buildpack<Error = BackplaneError>>(
     Ok(metadata)
 }
 
-/// Reads what an earlier build left of the layer, and makes the layer one that libcnb can work on:
-/// libcnb follows links, waits for FIFOs, and fails for a damaged description. What does not fit is
-/// removed; every build makes the rest again.
+/// Reads the metadata that an earlier build left, and prepares the layer for libcnb, which follows
+/// links, waits for FIFOs, and fails for a damaged description. Everything unsuitable is removed;
+/// every build creates the rest again.
 fn previous(
     layers: &Path,
     name: &LayerName,
@@ -147,7 +148,7 @@ pub(crate) fn parse(content: &[u8]) -> Result<Previous, String> {
     })
 }
 
-/// Removes everything of the layer except the agent's files.
+/// Removes everything from the layer except the agent's files.
 fn prepare(layers: &Path, layer: &Path, name: &LayerName, log: &dyn Log) -> io::Result<()> {
     install::prepare(layer, &[], &|notice| progress::log(&notice, log))?;
     let sboms = format!("{name}.sbom.");
@@ -195,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn record_survives_the_layer_metadata() {
+    fn metadata_survives_in_the_layer_description() {
         let layers = restored();
         for _ in 0..2 {
             assert_eq!(examine(layers.path()), Previous::Agent(agent_metadata()));
@@ -209,13 +210,10 @@ mod tests {
             ("[metadata]\ninstaller = 1.0", "invalid type"),
             ("[metadata]", "missing field"),
         ] {
-            assert!(
-                matches!(
-                    parse(text.as_bytes()),
-                    Ok(Previous::Unreadable { reason }) if reason.contains(expected)
-                ),
-                "{text}"
-            );
+            let Ok(Previous::Unreadable(reason)) = parse(text.as_bytes()) else {
+                panic!("{text}");
+            };
+            assert!(reason.contains(expected), "{reason}");
         }
         for text in ["", "[types]\nlaunch = true"] {
             assert_eq!(parse(text.as_bytes()), Ok(Previous::Nothing), "{text}");
@@ -224,17 +222,9 @@ mod tests {
 
     #[test]
     fn toml_that_is_no_layer_description_is_refused() {
-        let deep = |opening: &str, next_step: &str| {
-            let depth = 100_000;
-            [
-                "x = ",
-                &opening.repeat(depth),
-                "1",
-                &next_step.repeat(depth),
-            ]
-            .concat()
+        let deep = |start: &str, end: &str| {
+            format!("x = {}1{}", start.repeat(100_000), end.repeat(100_000))
         };
-        let dotted = format!("[metadata]\n{}a = 1", "a.".repeat(500_000));
         for content in [
             "types = 3".as_bytes(),
             b"metadata = \"x\"",
@@ -247,6 +237,7 @@ mod tests {
         ] {
             assert!(parse(content).is_err());
         }
+        let dotted = format!("[metadata]\n{}a = 1", "a.".repeat(500_000));
         assert!(!matches!(parse(dotted.as_bytes()), Ok(Previous::Agent(_))));
     }
 
@@ -268,15 +259,12 @@ mod tests {
     #[test]
     fn huge_description_is_not_read() {
         let layers = restored();
-        fs_err::OpenOptions::new()
-            .write(true)
-            .open(layers.path().join("agent.toml"))
-            .unwrap()
-            .set_len(1 << 30)
-            .unwrap();
+        let description = layers.path().join("agent.toml");
+        let file = fs_err::OpenOptions::new().write(true).open(description);
+        file.unwrap().set_len(1 << 30).unwrap();
         assert!(matches!(
             examine(layers.path()),
-            Previous::Unreadable { reason } if reason.contains("is longer than")
+            Previous::Unreadable(reason) if reason.contains("is longer than")
         ));
     }
 }

@@ -13,35 +13,35 @@ use crate::output::Log;
 pub(crate) const DAMAGED_DESCRIPTION: &str =
     "Removing the cached agent's description because it is damaged";
 
-/// Logs what happens during an installation.
+/// Logs a notice of an installation.
 pub(crate) fn log(notice: &Notice<'_>, log: &dyn Log) {
     let line = match notice {
-        Notice::Unpinned { checksum } => return log.warning(&warnings::unpinned(checksum)),
+        Notice::Unpinned(checksum) => return log.warning(&warnings::unpinned(checksum)),
         Notice::Changed { from, to } => return log.warning(&warnings::changed(from, to)),
         Notice::Kept { error, checksum } => {
             return log.warning(&warnings::kept(&errors::reason(error), checksum));
         }
-        Notice::AgentSkipped { error } => {
+        Notice::AgentSkipped(error) => {
             return log.warning(&warnings::agent_skipped(&errors::reason(error)));
         }
-        Notice::ReplacingByDirectory { path } => {
+        Notice::ReplacingByDirectory(path) => {
             format!("Replacing {}: it isn't a directory", path.display())
         }
-        Notice::UsingPinned { checksum } => {
+        Notice::UsingPinned(checksum) => {
             format!("Using the cached agent: it has the pinned checksum {checksum}")
         }
         Notice::UsingUnchanged => "Using the cached agent: it is unchanged".to_owned(),
         Notice::UsingSameDownload => {
             "Using the cached agent: the download has the same checksum".to_owned()
         }
-        Notice::Installing { reasons } => {
+        Notice::Installing(reasons) => {
             let reasons: Vec<_> = reasons.iter().map(reason).collect();
             format!("Installing the agent: {}", reasons.join("; "))
         }
-        Notice::Replacing { reason: because } => {
+        Notice::Replacing(because) => {
             format!("Replacing the agent: {}", reason(because))
         }
-        Notice::Checking { source } => format!("Checking whether {source} has a newer agent"),
+        Notice::Checking(source) => format!("Checking whether {source} has a newer agent"),
         Notice::Fetching { source, target } => format!("Fetching {source} for {target}"),
         Notice::Fetch(event) => fetch_line(event),
         Notice::Fetched {
@@ -53,11 +53,11 @@ pub(crate) fn log(notice: &Notice<'_>, log: &dyn Log) {
             let size = ByteSize(*bytes);
             format!("Fetched {size} with the SHA-256 checksum {checksum} ({pinned})")
         }
-        Notice::LeftOut { names } => {
+        Notice::LeftOut(names) => {
             let names = list(&names.iter().map(String::as_str).collect());
             format!("Left out {names}: links and devices aren't installed")
         }
-        Notice::Installed { files } => {
+        Notice::Installed(files) => {
             let names: Vec<_> = files.keys().map(String::as_str).collect();
             format!("Installed {}", names.join(", "))
         }
@@ -91,7 +91,7 @@ fn fetch_line(event: &Event<'_>) -> String {
 fn reason(reason: &Reason) -> String {
     match reason {
         Reason::NothingCached => "no agent is cached".to_owned(),
-        Reason::UnreadableMetadata { reason } => {
+        Reason::UnreadableMetadata(reason) => {
             format!("the cached agent's metadata is unreadable ({reason})")
         }
         Reason::Changed { property, from, to } => {
@@ -161,8 +161,7 @@ mod tests {
         let source = &Redacted::text("https://user:secret@mirror.example.com/backplane.tgz");
         let error = &HttpError::HostNotFound;
         let delay = Duration::from_millis(1250);
-        let names = (1..=7).map(|number| format!("link-{number}"));
-        let names = names.collect::<Vec<_>>();
+        let names: Vec<_> = (1..=7).map(|number| format!("link-{number}")).collect();
         let files =
             Files::from(["backplane", "frpc"].map(|name| (name.to_owned(), checksum.clone())));
         let changed = |property| Reason::Changed {
@@ -174,9 +173,10 @@ mod tests {
             problem,
             names: names.iter().copied().collect(),
         };
+        let bytes = 1 << 20;
         let progress = |expected_bytes| {
             Notice::Fetch(Event::Progress {
-                bytes: 1 << 20,
+                bytes,
                 expected_bytes,
             })
         };
@@ -187,9 +187,7 @@ mod tests {
         };
         let reasons = [
             Reason::NothingCached,
-            Reason::UnreadableMetadata {
-                reason: "missing field `os`".to_owned(),
-            },
+            Reason::UnreadableMetadata("missing field `os`".to_owned()),
             changed(Property::Installer),
             changed(Property::Os),
             changed(Property::Arch),
@@ -198,20 +196,14 @@ mod tests {
             problem(FileProblem::Unknown, &["a", "b", "c", "d", "e", "f", "g"]),
         ];
         let notices = [
-            Notice::ReplacingByDirectory {
-                path: Path::new("/layers/agent"),
-            },
-            Notice::UsingPinned { checksum },
+            Notice::ReplacingByDirectory(Path::new("/layers/agent")),
+            Notice::UsingPinned(checksum),
             Notice::UsingUnchanged,
             Notice::UsingSameDownload,
-            Notice::Installing { reasons: &reasons },
-            Notice::Replacing {
-                reason: &changed(Property::Pin),
-            },
-            Notice::Replacing {
-                reason: &changed(Property::Source),
-            },
-            Notice::Checking { source },
+            Notice::Installing(&reasons),
+            Notice::Replacing(&changed(Property::Pin)),
+            Notice::Replacing(&changed(Property::Source)),
+            Notice::Checking(source),
             Notice::Fetching {
                 source,
                 target: &target("amd64"),
@@ -222,8 +214,8 @@ mod tests {
             Notice::Fetch(Event::RetryingUnconditionally { error }),
             fetched(true),
             fetched(false),
-            Notice::LeftOut { names: &names },
-            Notice::Installed { files: &files },
+            Notice::LeftOut(&names),
+            Notice::Installed(&files),
         ];
         let lines = Lines::default();
         for notice in &notices {

@@ -7,7 +7,7 @@ use crate::environment::Environment;
 use crate::output::Log;
 use crate::settings;
 
-/// Points out the names in `environment` that are probably meant to be ours.
+/// Warns about names in `environment` that are probably misspelled names of ours.
 pub(crate) fn log_near_misses(environment: &Environment, log: &dyn Log) {
     for (name, ours) in settings::near_misses(environment) {
         log.warning(&near_miss(&name, ours));
@@ -35,7 +35,7 @@ pub(super) fn unpinned(checksum: &Checksum) -> String {
     "}
 }
 
-/// Another agent than the cached one was installed without a pin.
+/// An agent that differs from the cached one was installed without a pin.
 pub(super) fn changed(old: &Checksum, new: &Checksum) -> String {
     formatdoc! {"
         The agent has changed
@@ -64,7 +64,7 @@ pub(super) fn kept(reason: &str, cached: &Checksum) -> String {
     "}
 }
 
-/// The build goes on without an agent, for a `reason` in words.
+/// The build continues without an agent, for a `reason` in words.
 pub(super) fn agent_skipped(reason: &str) -> String {
     formatdoc! {"
         There is no Backplane agent in this build

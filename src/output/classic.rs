@@ -7,8 +7,8 @@ use std::io::{self, Write as _};
 use super::escape::{escape, escape_line};
 use super::log::Log;
 
-/// Prints everything to stdout: Heroku shows both streams, and with two of them the order would be
-/// lost.
+/// Prints everything to stdout: Heroku shows stdout and stderr, but not in the order of their
+/// lines.
 pub(crate) struct ClassicLog;
 
 impl ClassicLog {

@@ -12,7 +12,7 @@ use super::log::Log;
 pub(crate) struct CnbLog;
 
 impl CnbLog {
-    /// Begins the log; returns when that was.
+    /// Begins the log; returns the time of that.
     pub(crate) fn begin(name: &str, section: &str) -> Instant {
         let started = print::buildpack(name);
         print::bullet(section);

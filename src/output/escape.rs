@@ -15,7 +15,7 @@ pub(crate) fn escape_line(line: &str) -> String {
 fn escape_char(char: char) -> String {
     match char {
         '\n' | '\\' | '\'' | '"' => char.to_string(),
-        // The library's own idea of what can be printed.
+        // The standard library decides which characters are printable.
         _ => char.escape_debug().to_string(),
     }
 }

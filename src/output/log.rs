@@ -6,7 +6,7 @@ use std::fmt::Display;
 pub(crate) trait Log {
     /// Logs one line: a step that begins, or its result.
     fn step(&self, line: &dyn Display);
-    /// Logs a message that a user should see although the build goes on.
+    /// Logs a message that a user should see although the build continues.
     fn warning(&self, message: &dyn Display);
     /// Logs what stopped the build.
     fn error(&self, message: &dyn Display);

@@ -1,4 +1,4 @@
-//! Apps to test with, servers that have their agent, and what to see of both.
+//! Apps to test with, servers of their agent, and helpers for logs and images.
 
 use std::fs;
 
@@ -6,13 +6,11 @@ use harness::containers::{Build, Image, test_env};
 use harness::release_server::{Authority, ReleaseServer};
 use harness::{App, archive, file, sha256};
 
-/// What the edge knows the app of the tests by.
+/// The endpoint of the app at the edge.
 pub(crate) const ENDPOINT: &str = "myendpoint.test";
 
 /// An agent that runs until it gets a signal.
 pub(crate) const PATIENT_AGENT: &str = "#!/bin/sh\nexec sleep 1000\n";
-
-pub(crate) const OTHER_AGENT: &str = "#!/bin/sh\nexec sleep 2000\n";
 
 /// What images are built for here.
 pub(crate) const PLATFORM: &str = if cfg!(target_arch = "aarch64") {
@@ -21,7 +19,7 @@ pub(crate) const PLATFORM: &str = if cfg!(target_arch = "aarch64") {
     "linux/amd64"
 };
 
-/// An app that says that it is up, and waits for a signal.
+/// An app that reports that it is up, and waits for a signal.
 pub(crate) fn app() -> App {
     App::new().process("web", "echo the app is up; exec sleep 1000")
 }
@@ -32,7 +30,7 @@ pub(crate) fn sample_app() -> App {
     App::new()
         .process("web", "exec ./sample-app")
         .process("worker", "exec ./sample-app worker")
-        // As an app should end that is process 1: its agent ends with it, and the last answer has to get out before.
+        // As an app should end that is process 1: the last answer gets out before its agent ends with it.
         .process("lingering", "exec ./sample-app --linger 1000")
         .executable("sample-app", program("sample-app"))
         .executable("vendor/backplane", program("backplane"))
@@ -53,7 +51,7 @@ pub(crate) fn served(agent: &str) -> (ReleaseServer, Build) {
     (server, build)
 }
 
-/// A server of one archive, and a build from it that says its checksum.
+/// A server of one archive, and a pinned build from it.
 pub(crate) fn pinned(agent: &str) -> (ReleaseServer, Build) {
     let content = archive(agent);
     let server = ReleaseServer::http([file(&content)]);
@@ -63,13 +61,12 @@ pub(crate) fn pinned(agent: &str) -> (ReleaseServer, Build) {
     (server, build)
 }
 
-/// The part of a build's log that is ours.
+/// Our part of a build's log.
 pub(crate) fn ours(log: &str) -> &str {
     log.split_once("## Backplane\n").expect("our heading").1
 }
 
-/// The entity tags of which the requests since the last look wanted to know whether they still hold; without one, a request is for the file
-/// in any case.
+/// The conditions of the requests since the last call: their `If-None-Match`.
 pub(crate) fn conditions(server: &ReleaseServer) -> Vec<Option<String>> {
     let requests = server.take_requests();
     requests

@@ -15,7 +15,6 @@ mod launch;
 mod networks;
 mod order;
 mod orderly_ends;
-mod other_agent;
 mod packages;
 mod pods;
 mod rolling_deploy;

@@ -1,7 +1,7 @@
 //! The buildpack among others, in all the ways that pack knows to put it there.
 
 use harness::containers::{Build, test_env};
-use harness::{App, assert_says};
+use harness::{App, assert_logs};
 use indoc::formatdoc;
 
 use crate::fixtures::{PATIENT_AGENT, PLATFORM, app, order, ours};
@@ -59,21 +59,6 @@ fn later_buildpack_sees_nothing_of_ours_but_the_layer() {
 }
 
 #[test]
-fn order_of_buildpacks_by_hand_has_ours_where_it_is_put() {
-    let image = Build::new(vendored())
-        .env("BACKPLANE_AGENT_URL", "vendor/backplane")
-        .without_buildpacks()
-        .buildpack(test_env().buildpack_under_test())
-        .buildpack(test_env().observer("after"))
-        .buildpack("fixture/processes@0.1.0")
-        .run();
-    assert_eq!(
-        order(&image),
-        ["backplane/agent", "fixture/after", "fixture/processes"]
-    );
-}
-
-#[test]
 fn project_descriptor_adds_ours_behind_the_builders_order_and_sets_its_variables() {
     let uri = test_env().buildpack_under_test();
     let descriptor = formatdoc! {r#"
@@ -92,43 +77,8 @@ fn project_descriptor_adds_ours_behind_the_builders_order_and_sets_its_variables
         .without_buildpacks()
         .run();
     assert_eq!(order(&image), ["fixture/processes", "backplane/agent"]);
-    assert_says(
+    assert_logs(
         ours(&image.log),
         &format!("\n  - Fetching vendor/backplane for {PLATFORM}\n"),
-    );
-}
-
-#[test]
-fn project_descriptor_lists_all_buildpacks_and_yields_to_the_command_line() {
-    let (uri, observer) = (
-        test_env().buildpack_under_test(),
-        test_env().observer("after"),
-    );
-    let descriptor = formatdoc! {r#"
-        [_]
-        schema-version = "0.2"
-
-        [[io.buildpacks.group]]
-        id = "fixture/processes"
-        version = "0.1.0"
-
-        [[io.buildpacks.group]]
-        uri = "{}"
-
-        [[io.buildpacks.group]]
-        uri = "{}"
-
-        [[io.buildpacks.build.env]]
-        name = "BACKPLANE_AGENT_URL"
-        value = "no/such/agent"
-    "#, uri.display(), observer.display()};
-    let build = Build::new(vendored().file("project.toml", descriptor)).without_buildpacks();
-    let (log, build) = build.run_to_failure();
-    assert!(log.contains("no/such/agent"), "{log}");
-
-    let image = build.env("BACKPLANE_AGENT_URL", "vendor/backplane").run();
-    assert_eq!(
-        order(&image),
-        ["fixture/processes", "backplane/agent", "fixture/after"]
     );
 }

@@ -212,13 +212,7 @@ impl<'a> Deployment<'a> {
 }
 
 impl Replica {
-    fn start(
-        image: &Image,
-        process_type: &str,
-        drain: &str,
-        number: usize,
-        edge: &Edge,
-    ) -> Self {
+    fn start(image: &Image, process_type: &str, drain: &str, number: usize, edge: &Edge) -> Self {
         let label = format!("replica={number}");
         let container = image
             .process(process_type)
@@ -235,7 +229,11 @@ impl Replica {
 fn assert_no_request_failed(deployment: Deployment<'_>, name: &str) {
     let records = deployment.load.stop();
     let failed: Vec<&Record> = records.failed().collect();
-    println!("{name}: {} requests, {} failed", records.sent(), failed.len());
+    println!(
+        "{name}: {} requests, {} failed",
+        records.sent(),
+        failed.len()
+    );
     assert!(failed.is_empty(), "{name}: {failed:#?}");
 }
 

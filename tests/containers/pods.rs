@@ -105,7 +105,7 @@ fn web_is_served_and_the_worker_of_its_pod_stands_by() {
                     if worker_is_first {
                         wait_for_lock(&worker);
                     }
-                    web.restart();
+                    web.docker("start");
                     pod.assert_served_by("is=web", &web, Instant::now());
                 }
 

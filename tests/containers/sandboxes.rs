@@ -35,15 +35,6 @@ fn process_serves_by_its_name() {
 }
 
 #[test]
-fn serves_below_an_init() {
-    let served = Served::start(|run| run.options(["--init"]));
-    let processes = served.container.processes();
-    assert_eq!(processes.len(), 4, "{processes:#?}");
-    assert!(processes[0].contains("init"), "{processes:#?}");
-    served.stop();
-}
-
-#[test]
 fn serves_with_all_of_these_at_once() {
     let options = [
         "--init",

@@ -31,7 +31,6 @@ fn request_in_flight_is_finished_when_the_container_is_stopped() {
     assert_eq!(served.container.wait(), 0, "{}", served.container.stderr());
     // Else the request was over before anything was stopped.
     assert!(end > SLOW / 2, "{end:?}");
-    assert!(end < SLOW + NOTICED, "{end:?}");
 }
 
 #[test]
@@ -45,7 +44,7 @@ fn killed_container_takes_its_agent_along_and_serves_when_it_is_started_again() 
     assert!(gone < NOTICED, "{gone:?}");
     assert_eq!(served.edge.get(ENDPOINT, "/"), 503);
 
-    served.container.restart();
+    served.container.docker("start");
     served.edge.wait_for_status(ENDPOINT, 200);
     served.stop();
 }
@@ -54,14 +53,14 @@ fn killed_container_takes_its_agent_along_and_serves_when_it_is_started_again() 
 fn paused_container_answers_with_the_same_agent_when_it_goes_on() {
     let served = Served::start(|run| run);
     let agent = served.edge.wait_for_connected("some=label");
-    served.container.pause();
+    served.container.docker("pause");
     let mut answer = served.edge.open(ENDPOINT, "/");
     let stream = answer.get_ref();
     stream
         .set_read_timeout(Some(Duration::from_millis(1500)))
         .unwrap();
     assert!(answer.fill_buf().is_err(), "it was answered in the pause");
-    served.container.unpause();
+    served.container.docker("unpause");
 
     let mut late = String::new();
     answer.read_to_string(&mut late).unwrap();

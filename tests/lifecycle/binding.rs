@@ -6,12 +6,12 @@ use std::os::unix::fs::symlink;
 use std::path::Path;
 
 use harness::lifecycle::{FrontEnd, test_env};
-use harness::{ReservedPort, for_each_front_end};
+use harness::{for_each_front_end, listen};
 
 use crate::fixtures::{APPS_OUTPUT, SCRIPT_AGENT, build_by};
 
 for_each_front_end! {
-    gives_token_and_labels,
+    binding_has_token_and_labels,
 }
 
 /// Writes a binding's entries the way Kubernetes does: each is a link, by way of `..data`, into a directory that an update replaces.
@@ -26,7 +26,7 @@ fn bind(root: &Path, name: &str, entries: &[(&str, &str)]) {
     }
 }
 
-fn gives_token_and_labels(front_end: FrontEnd) {
+fn binding_has_token_and_labels(front_end: FrontEnd) {
     let root = test_env().new_directory();
     bind(
         root.path(),
@@ -45,13 +45,12 @@ fn gives_token_and_labels(front_end: FrontEnd) {
     fs::write(root.path().join("a-file"), "no directory").unwrap();
 
     let image = build_by(front_end, SCRIPT_AGENT).run();
-    let port = ReservedPort::reserve();
-    let launch = image
+    let (_listener, port) = listen();
+    let running = image
         .launch("web")
         .env("SERVICE_BINDING_ROOT", root.path())
-        .env("PORT", port.number.to_string());
-    let _listener = port.listen();
-    let running = launch.start();
+        .env("PORT", port.to_string())
+        .start();
     running.wait_for_stdout(APPS_OUTPUT);
     let agent = running.wait_for_agent();
     assert_eq!(

@@ -1,16 +1,14 @@
-//! The app runs in the same world as without the buildpack, by the real launcher, and nothing is left of a launch or of a build's secrets.
+//! Launches by the real launcher: the app runs as without the buildpack, and nothing is left.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use harness::lifecycle::{Image, Running};
-use harness::{MARK, ReservedPort, soak_or, zombies_of};
+use harness::{MARK, ReservedPort, listen, soak_or, zombies_of};
 use rustix::process::Signal;
 
-use crate::fixtures::{
-    APPS_OUTPUT, LEFT_AFTER_APP, PATIENT_AGENT, app, build_with_agent, image_with_agent,
-};
+use crate::fixtures::{APPS_OUTPUT, LEFT_AFTER_APP, PATIENT_AGENT, app, build_with_agent};
 
 #[test]
 fn the_apps_environment_is_unchanged() {
@@ -21,9 +19,9 @@ fn the_apps_environment_is_unchanged() {
     // Both in the same directories, since their names are in the environment.
     let port = ReservedPort::reserve();
     let without = build.without_backplane().run();
-    let expected = environment_of_app(&launched(&without, &port));
+    let expected = environment_of_app(&launch(&without, &port));
     let with = without.restored().with_backplane().run();
-    let running = launched(&with, &port);
+    let running = launch(&with, &port);
     running.wait_for_supervisor();
 
     assert_eq!(environment_of_app(&running), expected);
@@ -31,13 +29,13 @@ fn the_apps_environment_is_unchanged() {
     assert_eq!(expected["PATH"], "/usr/local/bin:/usr/bin:/bin");
 }
 
-fn launched(image: &Image, port: &ReservedPort) -> Running {
+fn launch(image: &Image, port: &ReservedPort) -> Running {
     let running = image.launch("web").connect(port.number).start();
     running.wait_for_stdout("end\n");
     running
 }
 
-/// The whole environment that the app wrote to its stdout, but for what tells one launch from another.
+/// The environment that the app wrote to its stdout, without the mark of its launch.
 fn environment_of_app(running: &Running) -> BTreeMap<String, String> {
     let output = String::from_utf8(running.stdout()).unwrap();
     let variables = output
@@ -84,8 +82,8 @@ fn the_apps_descriptors_and_signals_are_unchanged() {
     assert_eq!((none, one), (0, 1));
 }
 
-/// As process 1 of a container, the app would have to reap what we leave: most apps do not, and zombies count against the limit of
-/// processes until the container ends.
+/// As process 1 of a container, the app would have to reap what we leave. Most apps do not, and
+/// zombies count against the limit of processes.
 #[test]
 fn launches_leave_nothing() {
     let image = build_with_agent(
@@ -93,15 +91,13 @@ fn launches_leave_nothing() {
         PATIENT_AGENT,
     )
     .run();
-    let port = ReservedPort::reserve();
-    let number = port.number;
-    let _listener = port.listen();
+    let (_listener, port) = listen();
     let files_before = files_in(&image.layers());
     let mut signals = [None, Some(Signal::TERM), Some(Signal::KILL)]
         .into_iter()
         .cycle();
     for round in 0..soak_or(200, 20) {
-        let mut running = image.launch("web").connect(number).like_process_1().start();
+        let mut running = image.launch("web").connect(port).like_process_1().start();
         running.wait_for_stdout(APPS_OUTPUT);
         let first = running.wait_for_agent();
         if round % 5 == 0 {
@@ -126,7 +122,7 @@ fn launches_leave_nothing() {
     assert_eq!(files_in(&image.layers()), files_before);
 }
 
-/// The paths of all that is below a directory.
+/// All paths below a directory.
 fn files_in(directory: &Path) -> BTreeSet<PathBuf> {
     let mut files = BTreeSet::new();
     for entry in fs::read_dir(directory).unwrap() {
@@ -136,31 +132,5 @@ fn files_in(directory: &Path) -> BTreeSet<PathBuf> {
         }
         files.insert(path);
     }
-    files
-}
-
-/// The build does not need the app's credentials, so they do not get into the image.
-#[test]
-fn the_token_of_a_build_is_in_no_layer() {
-    let image = image_with_agent(PATIENT_AGENT);
-    assert!(!image.log.contains("token-at-build"), "{}", image.log);
-    let found = files_with(&image.layers(), "token-at-build");
-    assert_eq!(found, BTreeSet::new());
-    // The search does find what is there.
-    assert!(!files_with(&image.layers(), "exec sleep 1000").is_empty());
-}
-
-/// The files below `directory` that contain `text`.
-fn files_with(directory: &Path, text: &str) -> BTreeSet<PathBuf> {
-    let mut files = files_in(directory);
-    files.retain(|path| {
-        let content = if path.is_dir() {
-            Vec::new()
-        } else {
-            fs::read(path).unwrap()
-        };
-        let mut parts = content.windows(text.len());
-        parts.any(|part| part == text.as_bytes())
-    });
     files
 }

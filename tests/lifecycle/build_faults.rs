@@ -1,24 +1,26 @@
-//! Builds that are killed, starved or fed with too much. The build program runs alone here, so that each blow hits it.
+//! Builds that are killed, short of disk or memory, or panic. The build program runs alone here.
 
+use std::ffi::OsString;
 use std::fs;
 use std::io::{self, Read};
+use std::os::unix::ffi::OsStringExt as _;
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use harness::lifecycle::{BuildProgram, FrontEnd};
-use harness::release_server::{Answer, ReleaseServer};
-use harness::{for_each_front_end, soak_or};
+use harness::release_server::ReleaseServer;
+use harness::{assert_logs, file, for_each_front_end, sha256, soak_or};
 use sha2::{Digest, Sha256};
 
 for_each_front_end! {
-    build_killed_anywhere_is_made_good_by_the_next,
-    full_disk_stops_the_build_and_spares_what_is_cached,
+    build_after_a_killed_one_is_whole,
+    full_disk_stops_the_build_and_keeps_the_cached_agent,
     memory_does_not_grow_with_the_archive,
 }
 
-/// An agent of some size, whose content does not compress: a script, and a comment that no other number gives.
+/// An agent of this size that does not compress: a script with a comment, different for each number.
 fn large_agent(number: u8, kilobytes: usize) -> Vec<u8> {
     let mut agent = b"#!/bin/sh\nexec sleep 1000\n#".to_vec();
     let mut state = [number; 32];
@@ -42,11 +44,10 @@ fn archive_of(agent: &[u8]) -> Vec<u8> {
     archive(agent, agent.len() as u64)
 }
 
-/// Makes the builds to come those of one archive, pinned, as the server is not encrypted.
+/// Makes the next builds those of one archive, pinned, as the server is not encrypted.
 fn pin(program: &BuildProgram, server: &ReleaseServer, archive: &[u8]) {
     program.set("BACKPLANE_AGENT_URL", &server.url("/agent.tgz"));
-    let checksum = hex::encode(Sha256::digest(archive));
-    program.set("BACKPLANE_AGENT_SHA256", &checksum);
+    program.set("BACKPLANE_AGENT_SHA256", &sha256(archive));
 }
 
 #[track_caller]
@@ -56,10 +57,10 @@ fn run_to_success(command: Command) -> String {
     log
 }
 
-fn build_killed_anywhere_is_made_good_by_the_next(front_end: FrontEnd) {
+fn build_after_a_killed_one_is_whole(front_end: FrontEnd) {
     let (old, new) = (large_agent(1, 2048), large_agent(2, 2048));
     let (old_archive, new_archive) = (archive_of(&old), archive_of(&new));
-    let server = ReleaseServer::http([Answer::File(old_archive.clone())]);
+    let server = ReleaseServer::http([file(&old_archive)]);
     let duration = {
         let program = BuildProgram::new(front_end);
         let start = Instant::now();
@@ -70,14 +71,14 @@ fn build_killed_anywhere_is_made_good_by_the_next(front_end: FrontEnd) {
     let points = soak_or(120, 12);
     for point in 0..points {
         let program = BuildProgram::new(front_end);
-        server.will_answer([Answer::File(old_archive.clone())]);
+        server.will_answer([file(&old_archive)]);
         let has_cache = point % 2 == 1;
         if has_cache {
             pin(&program, &server, &old_archive);
             run_to_success(program.command());
             program.restore();
         }
-        server.will_answer([Answer::File(new_archive.clone())]);
+        server.will_answer([file(&new_archive)]);
         pin(&program, &server, &new_archive);
         let mut victim = program
             .command()
@@ -107,16 +108,16 @@ fn build_killed_anywhere_is_made_good_by_the_next(front_end: FrontEnd) {
     }
 }
 
-fn full_disk_stops_the_build_and_spares_what_is_cached(front_end: FrontEnd) {
+fn full_disk_stops_the_build_and_keeps_the_cached_agent(front_end: FrontEnd) {
     let (old, new) = (large_agent(1, 100), large_agent(2, 2048));
     let (old_archive, new_archive) = (archive_of(&old), archive_of(&new));
-    let server = ReleaseServer::http([Answer::File(old_archive.clone())]);
+    let server = ReleaseServer::http([file(&old_archive)]);
     let program = BuildProgram::new(front_end);
     pin(&program, &server, &old_archive);
     run_to_success(program.command());
     program.restore();
 
-    server.will_answer([Answer::File(new_archive.clone())]);
+    server.will_answer([file(&new_archive)]);
     // Files may have a megabyte (2048 times 512 bytes); the signal for more of it is off, so that writing fails instead.
     let limited = [
         "/bin/sh",
@@ -127,15 +128,15 @@ fn full_disk_stops_the_build_and_spares_what_is_cached(front_end: FrontEnd) {
     pin(&program, &server, &new_archive);
     let (status, log) = BuildProgram::run(program.command_under(&limited));
     assert!(!status.success(), "{log}");
-    assert!(log.contains("Error: backplane/download/write"), "{log}");
-    assert!(log.contains("free disk space"), "{log}");
+    assert_logs(&log, "Error: backplane/download/write");
+    assert_logs(&log, "free disk space");
     assert!(fs::read(program.kept()).unwrap() == old);
 
     program.restore();
     server.forget_requests();
     pin(&program, &server, &old_archive);
     let log = run_to_success(program.command());
-    assert!(log.contains("Using the cached agent"), "{log}");
+    assert_logs(&log, "Using the cached agent");
     assert!(server.take_requests().is_empty());
 }
 
@@ -148,9 +149,23 @@ fn memory_does_not_grow_with_the_archive(front_end: FrontEnd) {
         io::Cursor::new(b"#!/bin/sh\n").chain(io::repeat(0).take(length)),
         length,
     );
-    let server = ReleaseServer::http([Answer::File(large.clone())]);
+    let server = ReleaseServer::http([file(&large)]);
     let program = BuildProgram::new(front_end);
     pin(&program, &server, &large);
     run_to_success(program.command_under(&limited));
     assert_eq!(fs::metadata(program.installed()).unwrap().len(), length);
+}
+
+#[test]
+fn panic_of_a_library_ends_the_build_as_an_error() {
+    // libcnb takes all arguments for text.
+    let program = BuildProgram::new(FrontEnd::Cnb);
+    let mut command = program.command();
+    command
+        .arg(OsString::from_vec(b"/layers/caf\xe9".to_vec()))
+        .env("RUST_BACKTRACE", "full");
+    let (status, log) = BuildProgram::run(command);
+    assert_eq!(status.code(), Some(1), "{log}");
+    assert_logs(&log, "Error: backplane/panic");
+    assert!(!log.contains("panicked"), "{log}");
 }

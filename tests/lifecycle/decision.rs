@@ -1,151 +1,130 @@
-//! What decides over an agent reaches the program by the real launcher and by a dyno; the rules themselves are tested beside them.
+//! Launches that get an agent, and launches that do not.
+//!
+//! The rules have tests of their own. Here the real launcher and a dyno pass on what they need.
 
-use harness::lifecycle::FrontEnd;
-use harness::{ReservedPort, for_each_front_end};
+use harness::lifecycle::{FrontEnd, Image, Running};
+use harness::{ReservedPort, for_each_front_end, listen, zombies_of};
 
-use crate::fixtures::{APPS_OUTPUT, SCRIPT_AGENT, build_by};
-use crate::terminal_session::Outcome::{Agent, AgentAfter, Silence, Words};
-use crate::terminal_session::Stage;
-use crate::terminal_session::Start::{Command, Name, Type};
+use crate::fixtures::{APPS_OUTPUT, SCRIPT_AGENT, assert_lines, build_by};
 
 for_each_front_end! {
     process_type_is_found,
     settings_reach_the_program,
 }
 
+/// The expected outcome of a launch.
+enum Outcome {
+    /// An agent with these labels, and on a dyno with one more.
+    Agent(&'static str),
+    /// No agent, and a line for each of these beginnings.
+    NoAgent(&'static [&'static str]),
+}
+use Outcome::{Agent, NoAgent};
+
+const SILENCE: Outcome = NoAgent(&[]);
+
+/// In the place of a process type: a one-off command.
+const ONE_OFF: &str = "";
+
+/// A process type, variables, and the outcome.
+type Case = (
+    &'static str,
+    &'static [(&'static str, &'static str)],
+    Outcome,
+);
+
+/// A launch that would get an agent, changed by `variables`.
+fn launch(image: &Image, port: u16, process_type: &str, variables: &[(&str, &str)]) -> Running {
+    let launch = match process_type {
+        ONE_OFF => image.launch_once("echo the app is up; read -r _"),
+        _ => image.launch(process_type),
+    };
+    let changed = variables
+        .iter()
+        .fold(launch.connect(port), |launch, (name, value)| {
+            launch.env(*name, *value)
+        });
+    let running = changed.start();
+    running.wait_for_stdout(APPS_OUTPUT);
+    running
+}
+
+#[track_caller]
+fn assert_outcomes(front_end: FrontEnd, cases: impl IntoIterator<Item = Case>) {
+    let image = build_by(front_end, SCRIPT_AGENT).run();
+    let (_listener, port) = listen();
+    for (process_type, variables, outcome) in cases {
+        let running = launch(&image, port, process_type, variables);
+        match outcome {
+            Agent(labels) => {
+                let agent = running.wait_for_agent();
+                let labels = front_end.labels(labels);
+                let url = format!("http://127.0.0.1:{port}");
+                let expected = ["connect", &labels, &url];
+                assert_eq!(agent.arguments()[2..], expected, "{variables:?}");
+            }
+            // A supervisor would be there before the app.
+            NoAgent(lines) => {
+                assert_eq!(running.supervisors().len(), 0, "{variables:?}");
+                assert_eq!(zombies_of(running.id()), [0; 0], "{variables:?}");
+                assert_lines(&running.our_lines(), lines);
+            }
+        }
+    }
+}
+
 fn process_type_is_found(front_end: FrontEnd) {
-    // Each type has a label of its own, which shows what it was taken for.
+    // Each type has a label of its own, which shows what type was found.
     const WEB: (&str, &str) = ("BACKPLANE_LABELS_WEB", "is=web");
     const WORKER: (&str, &str) = ("BACKPLANE_LABELS_WORKER", "is=worker");
     const TWO_PARTS: (&str, &str) = ("BACKPLANE_LABELS_TWO_PARTS", "is=two-parts");
-    let stage = Stage::new(front_end);
-    // What only one of both has to go by, beside what a user or Heroku says.
-    match front_end {
-        FrontEnd::Cnb => stage.run(&[
-            (Name("/somewhere/web"), &[WEB], Silence),
-            // No link of that name in /cnb/process here.
-            (Name("web"), &[WEB], Silence),
-            // A name of no known shape says nothing, and the launcher's does.
+    const UNKNOWN: (&str, &str) = ("DYNO", "something else");
+    let of_unknown_dyno = match front_end {
+        // The launcher knows the type, too.
+        FrontEnd::Cnb => Agent("some=label,is=web,heroku=true"),
+        FrontEnd::Classic => SILENCE,
+    };
+    assert_outcomes(
+        front_end,
+        [
+            ("web", &[WEB, WORKER][..], Agent("some=label,is=web")),
+            ("two-parts", &[TWO_PARTS], Agent("some=label,is=two-parts")),
+            ("run", &[], SILENCE),
+            (ONE_OFF, &[WEB], SILENCE),
+            ("web", &[WEB, UNKNOWN], of_unknown_dyno),
             (
-                Type("web"),
-                &[WEB, ("DYNO", "something else")],
-                Agent("some=label,is=web,heroku=true"),
+                "web",
+                &[WEB, WORKER, ("DYNO", "worker.12")],
+                Agent("some=label,is=worker,heroku=true"),
             ),
-        ]),
-        FrontEnd::Classic => stage.run(&[
-            (Type("web"), &[WEB, ("DYNO", "something else")], Silence),
-            (Type("web"), &[WEB, ("DYNO", "")], Silence),
-        ]),
-    }
-    stage.run(&[
-        // By the launcher's name, or that of the dyno.
-        (
-            Type("web"),
-            &[WEB, WORKER, TWO_PARTS],
-            Agent("some=label,is=web"),
-        ),
-        (
-            Type("worker"),
-            &[WEB, WORKER, TWO_PARTS],
-            Agent("some=label,is=worker"),
-        ),
-        (
-            Type("two-parts"),
-            &[WEB, WORKER, TWO_PARTS],
-            Agent("some=label,is=two-parts"),
-        ),
-        (Type("run"), &[], Silence),
-        (Type("release"), &[], Silence),
-        (Type("scheduler"), &[], Silence),
-        (Command, &[WEB], Silence),
-        // By what Heroku says, whatever the launcher's name.
-        (
-            Type("web"),
-            &[WEB, WORKER, ("DYNO", "worker.12")],
-            Agent("some=label,is=worker,heroku=true"),
-        ),
-        (
-            Command,
-            &[TWO_PARTS, ("DYNO", "two-parts-12a34b56d-e78f9")],
-            Agent("some=label,is=two-parts,heroku=true"),
-        ),
-        (Type("web"), &[WEB, ("DYNO", "run.4321")], Silence),
-        // By the user, above all.
-        (
-            Command,
-            &[WEB, ("BACKPLANE_PROCESS_TYPE", "web")],
-            Agent("some=label,is=web"),
-        ),
-        (
-            Type("web"),
-            &[("BACKPLANE_PROCESS_TYPE", "run"), ("DYNO", "web.1")],
-            Silence,
-        ),
-    ]);
+            (
+                ONE_OFF,
+                &[WEB, ("BACKPLANE_PROCESS_TYPE", "web")],
+                Agent("some=label,is=web"),
+            ),
+        ],
+    );
 }
 
 fn settings_reach_the_program(front_end: FrontEnd) {
-    const ALLOW: &str = "BACKPLANE_PROCESS_ALLOW";
-    const NO_TOKEN: (&str, &str) = ("BACKPLANE_TOKEN", "");
-    let stage = Stage::new(front_end);
-    stage.run(&[
-        (
-            Type("web"),
-            &[("BACKPLANE_DISABLED", "1"), ("BACKPLANE_DRAIN", "what")],
-            Silence,
-        ),
-        (
-            Type("web"),
-            &[("BACKPLANE_IGNORE_PROCESS_TYPE", "worker web")],
-            Silence,
-        ),
-        (Type("web"), &[(ALLOW, "worker")], Silence),
-        (Type("release"), &[(ALLOW, "release")], Agent("some=label")),
-        (Type("web"), &[("HEROKU_TEST_RUN_ID", "b5b7")], Silence),
-        (
-            Type("web"),
-            &[NO_TOKEN],
-            Words(&["No agent for this process: it has no token"]),
-        ),
-        (Type("worker"), &[NO_TOKEN], Silence),
-        (
-            Type("web"),
-            &[("BACKPLANE_LABELS", ""), ("BACKPLANE_LABELS_WEB", "a=b")],
-            Agent("a=b"),
-        ),
-        (
-            Type("worker"),
-            &[("PORT", "http")],
-            Words(&["No agent for this process: PORT is 'http'"]),
-        ),
-        (
-            Type("web"),
-            &[
-                ("BACKPLANE_WAIT_FOR_APP", "later"),
-                ("BACKPLANE_DRAIN", "what"),
-                ("BACKPLANE_LOG", "loud"),
-            ],
-            AgentAfter(
-                "some=label",
-                &[
-                    "BACKPLANE_WAIT_FOR_APP is 'later'",
-                    "BACKPLANE_DRAIN is 'what'",
-                    "BACKPLANE_LOG is 'loud'",
-                ],
-            ),
-        ),
-    ]);
-    let url = format!("http://localhost:{}/base?query", stage.port);
-    let running = stage
-        .launch(
-            Type("worker"),
-            &[("PORT", "1"), ("BACKPLANE_PROXY_URL", &url)],
-        )
-        .start();
-    assert_eq!(
-        running.wait_for_agent().arguments()[2..],
-        ["connect", &front_end.labels("some=label"), &url]
+    const ALLOW: (&str, &str) = ("BACKPLANE_PROCESS_ALLOW", "release");
+    let no_token = NoAgent(&["No agent for this process: it has no token"]);
+    assert_outcomes(
+        front_end,
+        [
+            ("web", &[("BACKPLANE_DISABLED", "1")][..], SILENCE),
+            ("web", &[ALLOW], SILENCE),
+            ("release", &[ALLOW], Agent("some=label")),
+            ("web", &[("BACKPLANE_TOKEN", "")], no_token),
+        ],
     );
+    let image = build_by(front_end, SCRIPT_AGENT).run();
+    let (_listener, port) = listen();
+    let url = format!("http://localhost:{port}/base?query");
+    let variables = [("PORT", "1"), ("BACKPLANE_PROXY_URL", &url)];
+    let running = launch(&image, port, "worker", &variables);
+    let arguments = running.wait_for_agent().arguments();
+    assert_eq!(arguments.last(), Some(&url));
 }
 
 #[test]

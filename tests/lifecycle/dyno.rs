@@ -3,27 +3,25 @@
 use std::fs;
 use std::io::Read as _;
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
 use harness::lifecycle::{Build, FrontEnd, Image, test_env};
-use harness::{DEADLINE, ReservedPort, TOKEN, eventually, free_port, never_within};
+use harness::{TOKEN, free_port, listen};
 use rustix::process::Signal;
 
 use crate::fixtures::{
-    APPS_OUTPUT, APPS_STATUS, LEFT_AFTER_APP, PATIENT_AGENT, SCRIPT_AGENT, app, build_by,
-    sample_image_by, serves,
+    APPS_STATUS, ENDPOINT, LEFT_AFTER_APP, PATIENT_AGENT, SCRIPT_AGENT, app, build_by,
+    sample_image_by,
 };
-
-const ENDPOINT: &str = "myendpoint.test";
 
 fn slug_with(agent: &str) -> Image {
     build_by(FrontEnd::Classic, agent).run()
 }
 
-/// What a shell can tell of itself, and what would go wrong in the app if it had changed: its variables and functions, those that it
-/// exports, its options, traps, directory, umask, jobs, the way it splits words, and a descriptor that it has open.
+/// Compares the state of a shell before and after it reads the script: its variables and functions,
+/// what it exports, its options, traps, directory, umask, jobs, word splitting and a descriptor.
 const STATE: &str = r#"
     state() {
         set | grep -Ev '^(_|BASH_[A-Z]*|FUNCNAME|LINENO|PIPESTATUS|PPID|RANDOM|SECONDS|EPOCH[A-Z]*|SRANDOM|OPTIND|status)='
@@ -54,7 +52,7 @@ const SHELLS: [&[&str]; 6] = [
     &["dash", "-eu"],
 ];
 
-/// Runs [`STATE`] in a shell, and gives all that it wrote.
+/// Runs [`STATE`] in a shell, and returns its output.
 fn state_in(shell: &[&str], home: Option<&Path>, script: &Path) -> String {
     let work = tempfile::tempdir_in(script.parent().unwrap().parent().unwrap()).unwrap();
     let mut command = Command::new(shell[0]);
@@ -117,10 +115,8 @@ fn shell_that_stays_is_the_app() {
     let image = Build::by(FrontEnd::Classic, app)
         .env("BACKPLANE_AGENT_URL", "agent")
         .run();
-    let port = ReservedPort::reserve();
-    let launch = image.launch("web").connect(port.number);
-    let _listener = port.listen();
-    let mut running = launch.start();
+    let (_listener, port) = listen();
+    let mut running = image.launch("web").connect(port).start();
     running.wait_for_agent();
     running.close_stdin();
     assert_eq!(running.wait().code(), Some(APPS_STATUS));
@@ -128,52 +124,8 @@ fn shell_that_stays_is_the_app() {
     assert!(time < LEFT_AFTER_APP, "{time:?}");
 }
 
-#[test]
-fn agent_is_kept_up_until_the_app_ends() {
-    let image = slug_with(SCRIPT_AGENT);
-    let port = ReservedPort::reserve();
-    let launch = image.launch("web").connect(port.number);
-    let _listener = port.listen();
-    serves(&mut launch.start());
-}
-
-/// Cedar sends the SIGTERM of a restart to every process of a dyno.
-#[test]
-fn sigterm_to_every_process_ends_the_agent_and_lets_the_app_finish() {
-    let app = app()
-        .process(
-            "web",
-            "trap 'echo finishing' TERM; echo the app is up; read -r _; exit 7",
-        )
-        .executable("agent", PATIENT_AGENT);
-    let image = Build::by(FrontEnd::Classic, app)
-        .env("BACKPLANE_AGENT_URL", "agent")
-        .run();
-    let port = ReservedPort::reserve();
-    let launch = image.launch("web").connect(port.number);
-    let _listener = port.listen();
-    let mut running = launch.start();
-    running.wait_for_stdout(APPS_OUTPUT);
-    running.wait_for_agent();
-    for process in running.processes() {
-        process.signal(Signal::TERM);
-    }
-    running.wait_for_stdout("finishing\n");
-    eventually(DEADLINE, "the end of the agent", || {
-        running.agents().is_empty().then_some(())
-    });
-    // A first restart would come within 0.4 s.
-    never_within(Duration::from_secs(1), "the agent is started again", || {
-        !running.agents().is_empty()
-    });
-    assert_eq!(running.supervisors().len(), 1, "{}", running.stderr());
-    running.close_stdin();
-    assert_eq!(running.wait().code(), Some(APPS_STATUS));
-    let time = running.wait_for_nothing_left();
-    assert!(time < LEFT_AFTER_APP, "{time:?}");
-}
-
-/// An agent that drains, as the stand-in's does, finishes what is in flight.
+/// Cedar sends the SIGTERM of a restart to every process of a dyno. An agent that drains, as the
+/// stand-in's does, finishes what is in flight.
 #[test]
 fn sigterm_to_every_process_lets_a_request_in_flight_finish() {
     let image = sample_image_by(FrontEnd::Classic);
@@ -200,12 +152,10 @@ fn sigterm_to_every_process_lets_a_request_in_flight_finish() {
 #[test]
 fn one_off_dynos_are_not_disturbed() {
     let image = slug_with(PATIENT_AGENT);
-    let port = ReservedPort::reserve();
-    let number = port.number;
-    let _listener = port.listen();
+    let (_listener, port) = listen();
     for dyno in ["run.1234", "release.5521", "scheduler.8742"] {
         let launch = image.launch_on_dyno(dyno, "echo done; exit 3");
-        let mut running = launch.connect(number).start();
+        let mut running = launch.connect(port).start();
         assert_eq!(running.wait().code(), Some(3), "{dyno}");
         running.wait_for_nothing_left();
         assert_eq!(running.stdout(), b"done\n", "{dyno}");
@@ -217,58 +167,26 @@ fn one_off_dynos_are_not_disturbed() {
 #[test]
 fn second_shell_in_a_dyno_starts_no_second_agent() {
     let image = slug_with(SCRIPT_AGENT);
-    let port = ReservedPort::reserve();
-    let number = port.number;
-    let _listener = port.listen();
-    let running = image.launch("web").connect(number).start();
+    let (_listener, port) = listen();
+    let running = image.launch("web").connect(port).start();
     let agent = running.wait_for_agent();
     for _ in 0..3 {
         let mut shell = image
             .launch_on_dyno("web.1", "echo a shell")
-            .connect(number)
+            .connect(port)
             .env("BACKPLANE_LOG", "debug")
             .start();
         assert!(shell.wait().success());
         shell.wait_for_nothing_left();
         let lines = shell.our_lines();
         let expected = format!(
-            "[backplane] No second agent: another supervisor already runs one for localhost:{number}."
+            "[backplane] No second agent: another supervisor already runs one for localhost:{port}."
         );
-        let told = lines.iter().filter(|line| line.starts_with(&expected));
-        assert_eq!(told.count(), 1, "{lines:?}");
+        let found = lines.iter().filter(|line| line.starts_with(&expected));
+        assert_eq!(found.count(), 1, "{lines:?}");
     }
     assert!(agent.is_alive());
     assert_eq!(running.agents().len(), 1);
-    let (status, report) = image.status(number);
+    let (status, report) = image.status(port);
     assert!(status.success(), "{report}");
-}
-
-/// Nothing in a slug knows where it was built.
-#[test]
-fn slug_does_not_know_where_it_was_built() {
-    let image = slug_with(PATIENT_AGENT);
-    let built_in = image.app_directory().display().to_string();
-    let mut directories: Vec<PathBuf> = vec![image.agent_layer().join("..")];
-    while let Some(directory) = directories.pop() {
-        for entry in fs::read_dir(directory).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_symlink() {
-                let target = fs::read_link(&path).unwrap();
-                assert!(
-                    target.is_relative(),
-                    "{} leads to {}",
-                    path.display(),
-                    target.display()
-                );
-            } else if path.is_dir() {
-                directories.push(path);
-            } else {
-                let content = fs::read(&path).unwrap();
-                let found = content
-                    .windows(built_in.len())
-                    .any(|part| part == built_in.as_bytes());
-                assert!(!found, "{}", path.display());
-            }
-        }
-    }
 }

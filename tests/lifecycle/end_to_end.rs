@@ -1,4 +1,4 @@
-//! The whole path: a request that comes in at the stand-in's edge is answered by an app that listens on 127.0.0.1 only.
+//! The whole path: from the stand-in's edge to an app that listens on 127.0.0.1 only.
 
 use std::io::Read as _;
 use std::time::Duration;
@@ -7,15 +7,13 @@ use harness::lifecycle::{FrontEnd, test_env};
 use harness::{TOKEN, for_each_front_end, free_port};
 use rustix::process::Signal;
 
-use crate::fixtures::sample_image_by;
+use crate::fixtures::{ENDPOINT, sample_image_by};
 
 for_each_front_end! {
     request_reaches_the_app_and_comes_back_after_a_crash,
     request_in_flight_is_finished_when_the_app_is_stopped,
     wrong_token_is_refused_and_the_app_goes_on,
 }
-
-const ENDPOINT: &str = "myendpoint.test";
 
 fn request_reaches_the_app_and_comes_back_after_a_crash(front_end: FrontEnd) {
     let image = sample_image_by(front_end);

@@ -1,4 +1,4 @@
-//! Apps and agents to test with: shell scripts, which run on every machine, and the programs of the stand-in.
+//! Apps and agents to test with, and helpers for their launches and logs.
 
 use std::fmt;
 use std::fs;
@@ -8,14 +8,17 @@ use harness::lifecycle::{Build, FrontEnd, Image, Launch, Running, test_env};
 use harness::{App, DEADLINE, eventually};
 use rustix::process::Signal;
 
-/// Within this time from the end of the app nothing of us is left.
+/// How soon after the end of the app no process of ours is left.
 pub(crate) const LEFT_AFTER_APP: Duration = Duration::from_secs(3);
 
-/// What the web process of [`app`] writes to stdout once it runs.
+/// The output of the processes of [`app`] once they run.
 pub(crate) const APPS_OUTPUT: &str = "the app is up\n";
 
 /// The status that the processes of [`app`] exit with when their stdin ends.
 pub(crate) const APPS_STATUS: i32 = 7;
+
+/// The endpoint of the app at the edge.
+pub(crate) const ENDPOINT: &str = "myendpoint.test";
 
 /// An agent that runs until it gets a signal.
 pub(crate) const PATIENT_AGENT: &str = "#!/bin/sh\nexec sleep 1000\n";
@@ -23,12 +26,12 @@ pub(crate) const PATIENT_AGENT: &str = "#!/bin/sh\nexec sleep 1000\n";
 /// An agent that stays the shell that runs it, so that /proc shows what it was started with.
 pub(crate) const SCRIPT_AGENT: &str = "#!/bin/sh\nwhile :; do sleep 1; done\n";
 
-/// An app whose processes, of many types, all do the same: say that they are up, wait for the end of stdin, and exit.
+/// An app whose processes, of many types, report that they are up, wait for the end of stdin, and exit.
 pub(crate) fn app() -> App {
     ["web", "worker", "release", "run", "scheduler", "two-parts"]
         .iter()
         .fold(App::new(), |app, process_type| {
-            // `read` and not `cat`: a shell that dies of a signal leaves its children behind, and they would be taken for ours.
+            // `read` and not `cat`, as a child of a killed shell would stay and count as ours.
             app.process(process_type, "echo the app is up; read -r _; exit 7")
         })
 }
@@ -67,9 +70,9 @@ pub(crate) fn sample_image_by(front_end: FrontEnd) -> Image {
         .run()
 }
 
-/// Starts [`app`], sees that it boots, runs, and ends with its own status, and gives what our programs said until then.
+/// Asserts that [`app`] boots, runs, and ends with its own status; returns the lines of our programs.
 #[track_caller]
-pub(crate) fn boots(launch: Launch) -> Vec<String> {
+pub(crate) fn assert_boots(launch: Launch) -> Vec<String> {
     let mut running = launch.start();
     running.wait_for_stdout(APPS_OUTPUT);
     running.close_stdin();
@@ -84,9 +87,9 @@ pub(crate) fn boots(launch: Launch) -> Vec<String> {
     running.our_lines()
 }
 
-/// Sees the agent start, come back after it was killed, and end with the app: all that a supervisor is for.
+/// Asserts that the agent starts, comes back after it was killed, and ends with the app.
 #[track_caller]
-pub(crate) fn serves(running: &mut Running) {
+pub(crate) fn assert_serves(running: &mut Running) {
     running.wait_for_stdout(APPS_OUTPUT);
     let first = running.wait_for_agent();
     let arguments = first.arguments();
@@ -95,15 +98,35 @@ pub(crate) fn serves(running: &mut Running) {
         DEADLINE,
         fmt::from_fn(|f| write!(f, "another agent (stderr: {})", running.stderr())),
         || {
-            // What the first one leaves behind is the supervisor's child for a moment too.
+            // What the first one leaves behind is the supervisor's child for a moment, too.
             let mut agents = running.agents();
             agents.retain(|agent| agent.id() != first.id() && agent.arguments() == arguments);
             agents.pop()
         },
     );
     running.close_stdin();
-    // The app's own process stays a zombie until it is waited for, as below a parent that reaps nobody.
+    // The app's own process stays a zombie until it is waited for.
     let time = running.wait_for_nothing_left();
     assert!(time < LEFT_AFTER_APP, "{time:?}: {}", running.stderr());
     assert_eq!(running.wait().code(), Some(APPS_STATUS));
+}
+
+/// Asserts that these are the lines, each by its beginning.
+#[track_caller]
+pub(crate) fn assert_lines(found: &[String], beginnings: &[&str]) {
+    let is_line = |(line, beginning): (&String, &&str)| {
+        line.strip_prefix("[backplane] ")
+            .is_some_and(|line| line.starts_with(beginning))
+    };
+    let are_lines = found.len() == beginnings.len() && found.iter().zip(beginnings).all(is_line);
+    assert!(are_lines, "{found:#?}, not {beginnings:#?}");
+}
+
+/// Asserts that the only line reports a resource that the kernel refused with this error. Its text
+/// differs between C libraries, its number does not.
+#[track_caller]
+pub(crate) fn assert_not_started(found: &[String], errno: i32) {
+    assert_lines(found, &["No agent for this process: unable to "]);
+    let reason = format!("(os error {errno})");
+    assert!(found[0].contains(&reason), "{found:?}, not {reason}");
 }

@@ -1,13 +1,12 @@
 //! Tier 2: the packaged buildpack under the real CNB lifecycle, on plain directories and processes.
 //!
-//! One test program, so that its tests run side by side. A plain `cargo test`, which is quick and needs no tools, does not run it;
+//! One test program, so that its tests run side by side. A plain `cargo test` does not run it.
 //! `script/test lifecycle` does, and `cargo test --test lifecycle NAME` runs one test.
 #![expect(
     clippy::unwrap_used,
     reason = "all of this is test code, which clippy only sees of what is inside of a test function"
 )]
 
-mod archives;
 mod binding;
 mod boot;
 mod build;
@@ -18,16 +17,10 @@ mod dyno;
 mod end_to_end;
 mod fallbacks;
 mod fixtures;
-mod hostile_settings;
 mod kills_under_load;
-mod network;
 mod other_agent;
 mod releases;
-mod replicas;
 mod resource_limits;
-mod rolling_restart;
-mod sandboxes;
 mod slug;
 mod sources;
-mod terminal_session;
 mod terminals;

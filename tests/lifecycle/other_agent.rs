@@ -64,17 +64,6 @@ fn request_reaches_the_app_through_frp_and_again_after_a_crash() {
     server.wait_for_status(404);
 }
 
-/// The supervisor's own signal that nobody can catch: the tunnel goes with it, as the script became it.
-#[test]
-fn frp_is_gone_after_its_supervisor_is_killed() {
-    let (image, server) = (image(), server());
-    let running = launch(&image, "web", &server).start();
-    server.wait_for_status(200);
-    running.wait_for_supervisor().signal(Signal::KILL);
-    server.wait_for_status(404);
-    assert!(running.app().is_alive());
-}
-
 #[test]
 fn frp_reaches_an_app_that_serves_ipv6_only() {
     let (image, server) = (image(), server());

@@ -4,13 +4,14 @@ use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
 use harness::lifecycle::{Image, Running};
-use harness::{DEADLINE, Process, ReservedPort, eventually};
+use harness::{DEADLINE, Process, ReservedPort, eventually, listen};
 use rustix::process::{Pid, Resource, Rlimit, Signal, prlimit};
 
-use crate::fixtures::{SCRIPT_AGENT, boots, image_with_agent, serves};
-use crate::terminal_session::assert_not_started;
+use crate::fixtures::{
+    SCRIPT_AGENT, assert_boots, assert_not_started, assert_serves, image_with_agent,
+};
 
-/// An image whose exec.d program is run under this limit, in bash's words.
+/// An image whose exec.d program runs under this limit of bash's `ulimit`.
 fn image_with_limit(limit: &str) -> Image {
     let image = image_with_agent(SCRIPT_AGENT);
     image.before_exec_d(&format!(r#"ulimit {limit}; exec -a "$1" "${{@:2}}""#));
@@ -24,7 +25,7 @@ fn app_boots_where_exec_d_has_no_processes_or_files_left() {
         let port = ReservedPort::reserve();
         let image = image_with_limit(limit);
         let launch = image.launch("web").connect(port.number);
-        let lines = boots(launch.env("BACKPLANE_PROCESS_TYPE", "web"));
+        let lines = assert_boots(launch.env("BACKPLANE_PROCESS_TYPE", "web"));
         assert_not_started(&lines, errno);
     }
 }
@@ -33,13 +34,11 @@ fn app_boots_where_exec_d_has_no_processes_or_files_left() {
 #[test]
 fn agent_runs_in_little_memory() {
     let image = image_with_limit("-v 8192");
-    let port = ReservedPort::reserve();
-    let number = port.number;
-    let _listener = port.listen();
-    serves(&mut image.launch("web").connect(number).start());
+    let (_listener, port) = listen();
+    assert_serves(&mut image.launch("web").connect(port).start());
 }
 
-/// A launch with an agent, whose supervisor is then given a limit.
+/// A launch with an agent, whose supervisor then gets a limit.
 struct Limited {
     running: Running,
     image: Image,
@@ -54,10 +53,8 @@ impl Limited {
     /// Lets the supervisor have no more of a resource than it has.
     fn to_what_it_has_of(resource: Resource) -> Self {
         let image = image_with_agent(SCRIPT_AGENT);
-        let port = ReservedPort::reserve();
-        let number = port.number;
-        let listener = port.listen();
-        let running = image.launch("web").connect(number).start();
+        let (listener, port) = listen();
+        let running = image.launch("web").connect(port).start();
         running.wait_for_agent();
         running.wait_for_stderr("The agent started");
         let supervisor = running.wait_for_supervisor();
@@ -73,7 +70,7 @@ impl Limited {
         Self {
             running,
             image,
-            port: number,
+            port,
             _listener: listener,
             supervisor,
             resource,
@@ -86,7 +83,7 @@ impl Limited {
     }
 }
 
-/// Sets a limit of another process, and gives what it was.
+/// Sets a limit of another process, and returns the old one.
 fn set(process: &Process, resource: Resource, to: impl Fn(Option<u64>) -> Rlimit) -> Rlimit {
     let pid = Pid::from_raw(process.stat().pid);
     let maximum = rustix::process::getrlimit(resource).maximum;
@@ -98,21 +95,21 @@ fn agent_comes_back_when_processes_or_files_are_free_again() {
     for (resource, errno) in [(Resource::Nproc, 11), (Resource::Nofile, 24)] {
         let mut limited = Limited::to_what_it_has_of(resource);
         limited.running.wait_for_agent().signal(Signal::KILL);
-        // It is said, and tried again.
+        // It is logged, and tried again.
         let end = format!(" (os error {errno})). Restarting it in ");
-        let is_said = |line: &&String| {
+        let is_logged = |line: &&String| {
             line.starts_with("[backplane] The agent did not start (") && line.contains(&end)
         };
         eventually(DEADLINE, format!("two times {end}"), || {
             let lines = limited.running.our_lines();
-            (lines.iter().filter(is_said).count() >= 2).then_some(())
+            (lines.iter().filter(is_logged).count() >= 2).then_some(())
         });
         limited.lift();
-        serves(&mut limited.running);
+        assert_serves(&mut limited.running);
     }
 }
 
-/// Whoever asks for the status then stays in the queue: the supervisor must not ask for him again and again.
+/// The client then stays in the queue. The supervisor must not try to accept it in a busy loop.
 #[test]
 fn client_that_cannot_be_answered_costs_no_processor_time() {
     const WINDOW: Duration = Duration::from_secs(1);

@@ -1,51 +1,38 @@
-//! Where an agent may come from, what a source in trouble does to a build, and settings that name none.
+//! Sources of an agent, faults of a source, and settings that name none.
 
+use std::ffi::OsString;
 use std::fs;
+use std::os::unix::ffi::OsStringExt as _;
 
 use harness::lifecycle::{Build, FrontEnd};
-use harness::release_server::{Answer, Authority, ReleaseServer};
-use harness::{ARCHITECTURE, archive, assert_says, file, for_each_front_end, sha256};
+use harness::release_server::{Answer, Authority, ReleaseServer, SocksServer};
+use harness::{ARCHITECTURE, archive, assert_logs, file, for_each_front_end, sha256};
 
 use crate::fixtures::{PATIENT_AGENT, app, build_by};
-use crate::releases::{CACHED_AGENT_KEPT, build_from, installed, served};
+use crate::releases::{CACHED_AGENT_KEPT, installed, served};
 
 for_each_front_end! {
-    source_in_trouble_does_not_stop_a_rebuild,
-    server_that_limits_its_rate_is_not_taken_for_an_agent,
+    faulty_source_does_not_stop_a_rebuild,
+    faulty_source_stops_a_first_build_with_advice,
+    short_fault_is_retried,
+    download_of_unknown_length_has_to_prove_its_end,
     server_of_an_unknown_authority_is_refused_with_advice,
-    source_in_trouble_stops_a_first_build_with_advice,
-    short_trouble_is_waited_for,
-    sources_that_need_no_server,
-    vendored_agent_may_not_come_from_outside_the_app,
-    malformed_settings_stop_the_build_and_show_no_password,
-    empty_settings_are_unset_ones,
-    nearly_right_names_are_pointed_out,
     redirect_to_an_unencrypted_server_stops_the_build,
     proxy_of_the_platform_is_used,
+    socks_proxy_is_used_and_its_fault_does_not_cost_a_cached_agent,
+    sources_that_need_no_server,
+    vendored_file_that_is_no_agent_is_named_with_its_cure,
+    malformed_settings_stop_the_build_and_show_no_secret,
+    variables_of_any_content_are_harmless,
 }
 
-fn source_in_trouble_does_not_stop_a_rebuild(front_end: FrontEnd) {
-    let content = archive(PATIENT_AGENT);
-    let (server, build) = served(front_end, &content);
-    let mut image = build.run();
-    for (trouble, reason) in [
-        (Answer::status(404), "status 404"),
-        (file(b"<!DOCTYPE html>Please log in"), "text/html"),
-        (file(&content[..content.len() / 2]), "truncated or damaged"),
-        (with_lying_length(&content), "truncated or damaged"),
-        (file(b""), "it is empty"),
-    ] {
-        server.will_answer([trouble]);
-        image = image.rebuild();
-        assert_says(&image.log, CACHED_AGENT_KEPT);
-        assert_says(&image.log, reason);
-        assert_eq!(installed(&image), PATIENT_AGENT);
-        assert_eq!(image.recorded_checksum(), Some(sha256(&content)));
-    }
+/// An answer whose end is the end of the connection.
+fn without_length(content: &[u8]) -> Answer {
+    Answer::Raw([b"HTTP/1.1 200 OK\r\n\r\n", content].concat())
 }
 
-/// An answer whose header announces half of what comes.
-fn with_lying_length(content: &[u8]) -> Answer {
+/// An answer whose header announces half of what follows.
+fn with_wrong_length(content: &[u8]) -> Answer {
     let head = format!(
         "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n",
         content.len() / 2
@@ -53,39 +40,142 @@ fn with_lying_length(content: &[u8]) -> Answer {
     Answer::Raw([head.as_bytes(), content].concat())
 }
 
-fn server_that_limits_its_rate_is_not_taken_for_an_agent(front_end: FrontEnd) {
-    let authority = Authority::new();
-    let server = ReleaseServer::https(&authority, [Answer::status(429).header("Retry-After", "0")]);
-    let (log, build) = build_from(front_end, &server, &authority).run_to_failure();
-    assert_says(&log, "status 429");
-    assert_says(&log, "Error: backplane/download/status");
-    assert_says(&log, "try the build again");
-    assert_eq!(server.take_requests().len(), 4);
-    assert!(!build.kept_agent().join("libexec").exists());
-    assert!(!build.agent_layer().join("libexec").exists());
+fn faulty_source_does_not_stop_a_rebuild(front_end: FrontEnd) {
+    let content = archive(PATIENT_AGENT);
+    let (server, build) = served(front_end, &content);
+    let mut image = build.run();
+    for (fault, reason) in [
+        (Answer::status(404), "status 404"),
+        (file(b"<!DOCTYPE html>Please log in"), "text/html"),
+        (file(&content[..content.len() / 2]), "truncated or damaged"),
+        (with_wrong_length(&content), "truncated or damaged"),
+        (without_length(b"#!/bin/sh\n"), "incomplete"),
+        (file(b""), "it is empty"),
+    ] {
+        server.will_answer([fault]);
+        image = image.rebuild();
+        assert_logs(&image.log, CACHED_AGENT_KEPT);
+        assert_logs(&image.log, reason);
+        assert_eq!(installed(&image), PATIENT_AGENT);
+        assert_eq!(image.recorded_checksum(), Some(sha256(&content)));
+    }
+}
+
+fn faulty_source_stops_a_first_build_with_advice(front_end: FrontEnd) {
+    let (server, mut build) = served(front_end, b"");
+    let url = server.url(&format!("/stable-linux-{ARCHITECTURE}.tgz"));
+    let rate_limit = Answer::status(429).header("Retry-After", "0");
+    let page = file(b"<!DOCTYPE html>Please log in");
+    for (fault, requests, reason, id) in [
+        (Answer::status(404), 1, "status 404", "download/not-found"),
+        (rate_limit, 4, "status 429", "download/status"),
+        (page, 1, "text/html", "archive/not-an-agent"),
+    ] {
+        server.will_answer([fault]);
+        let (log, failed) = build.run_to_failure();
+        build = failed;
+        for expected in [&url, reason, &format!("Error: backplane/{id}")] {
+            assert_logs(&log, expected);
+        }
+        assert_eq!(server.take_requests().len(), requests, "{id}");
+        assert!(!build.kept_agent().join("libexec").exists());
+        assert!(!build.agent_layer().join("libexec").exists());
+    }
+}
+
+fn short_fault_is_retried(front_end: FrontEnd) {
+    let content = archive(PATIENT_AGENT);
+    let (server, build) = served(front_end, &content);
+    server.will_answer([
+        Answer::status(503).header("Retry-After", "0"),
+        Answer::cut(&content),
+        file(&content),
+    ]);
+    let image = build.run();
+    assert_logs(&image.log, "status 503");
+    assert_eq!(server.take_requests().len(), 3);
+    assert_eq!(installed(&image), PATIENT_AGENT);
+}
+
+/// A script has no end of its own, unless it is compressed or pinned.
+fn download_of_unknown_length_has_to_prove_its_end(front_end: FrontEnd) {
+    let agent = PATIENT_AGENT.as_bytes();
+    let (server, build) = served(front_end, b"");
+    server.will_answer([without_length(agent)]);
+    let (log, build) = build.run_to_failure();
+    assert_logs(&log, "Error: backplane/archive/unproven");
+    server.will_answer([without_length(&archive(PATIENT_AGENT))]);
+    let image = build.run();
+    server.will_answer([without_length(agent)]);
+    let build = image.restored();
+    let image = build.env("BACKPLANE_AGENT_SHA256", sha256(agent)).run();
+    assert_eq!(image.recorded_checksum(), Some(sha256(agent)));
+    assert_eq!(installed(&image), PATIENT_AGENT);
 }
 
 fn server_of_an_unknown_authority_is_refused_with_advice(front_end: FrontEnd) {
     let (_server, build) = served(front_end, &archive(PATIENT_AGENT));
-    let stranger = app().file("ca.pem", Authority::new().pem());
-    let (log, build) = build.app(stranger).run_to_failure();
-    assert_says(&log, "Error: backplane/download/tls");
-    assert_says(&log, "SSL_CERT_FILE=");
-    let (log, _) = build
-        .env("SSL_CERT_FILE", "/nowhere/ca.pem")
-        .run_to_failure();
-    assert_says(&log, "Error: backplane/download/no-authorities");
-    assert_says(&log, "/nowhere/ca.pem");
+    let other = app().file("ca.pem", Authority::new().pem());
+    let (log, mut build) = build.app(other).run_to_failure();
+    assert_logs(&log, "Error: backplane/download/tls");
+    assert_logs(&log, "SSL_CERT_FILE=");
+    for file in ["/nowhere/ca.pem", "https://user:s3cret@mirror.invalid"] {
+        let (log, failed) = build.env("SSL_CERT_FILE", file).run_to_failure();
+        build = failed;
+        assert_logs(&log, "Error: backplane/download/no-authorities");
+        assert_logs(
+            &log,
+            &format!("SSL_CERT_FILE={}", file.replace("user:s3cret", "***")),
+        );
+        assert!(!log.contains("s3cret"), "{log}");
+    }
+}
+
+fn redirect_to_an_unencrypted_server_stops_the_build(front_end: FrontEnd) {
+    let plain = ReleaseServer::http([file(PATIENT_AGENT.as_bytes())]);
+    let (server, build) = served(front_end, b"");
+    server.will_answer([Answer::redirect(&plain.url("/agent"))]);
+    let (log, _) = build.run_to_failure();
+    assert_logs(&log, "Error: backplane/download/insecure-redirect");
+    assert!(plain.take_requests().is_empty());
+}
+
+fn proxy_of_the_platform_is_used(front_end: FrontEnd) {
+    let proxy = ReleaseServer::http([Answer::status(403)]);
+    let (server, build) = served(front_end, &archive(PATIENT_AGENT));
+    let build = build.env("HTTPS_PROXY", proxy.url("/"));
+    let (log, build) = build.run_to_failure();
+    assert_logs(&log, "Error: backplane/download/proxy-refused");
+    let connect = format!("CONNECT {} HTTP/1.1", server.authority());
+    assert_eq!(proxy.take_requests()[0].line, connect);
+    let around = build.env("NO_PROXY", "localhost").run();
+    assert_eq!(installed(&around), PATIENT_AGENT);
+    assert!(proxy.take_requests().is_empty());
+}
+
+fn socks_proxy_is_used_and_its_fault_does_not_cost_a_cached_agent(front_end: FrontEnd) {
+    let (server, build) = served(front_end, &archive(PATIENT_AGENT));
+    let proxy = SocksServer::start(Some(("user", "s3cret")));
+    let url = format!("socks5h://user:s3cret@{}\n", proxy.authority());
+    let image = build.env("ALL_PROXY", url).run();
+    assert_eq!(proxy.take_requests(), [server.authority()]);
+    let unusable = "socks5://user:s3cret@127.0.0.1:0";
+    let image = image.restored().env("ALL_PROXY", unusable).run();
+    assert_logs(&image.log, CACHED_AGENT_KEPT);
+    assert!(!image.log.contains("s3cret"), "{}", image.log);
+    assert_eq!(installed(&image), PATIENT_AGENT);
 }
 
 #[test]
 fn arm64_is_served_like_amd64() {
-    let mut program = start_of_a_program();
-    let mut of = |machine: u16| {
+    // Enough of a program that does not run here: an ELF header without tables.
+    let mut program = fs::read("/proc/self/exe").unwrap();
+    program.truncate(4096);
+    program[32..48].fill(0);
+    let [amd64, arm64] = [elf::abi::EM_X86_64, elf::abi::EM_AARCH64].map(|machine| {
         program[18..20].copy_from_slice(&machine.to_le_bytes());
         program.clone()
-    };
-    let (amd64, arm64) = (of(elf::abi::EM_X86_64), of(elf::abi::EM_AARCH64));
+    });
     let pins = format!("amd64:{},arm64:{}", sha256(&amd64), sha256(&arm64));
     let server = ReleaseServer::http([file(&arm64)]);
     let build = Build::new(app())
@@ -96,74 +186,14 @@ fn arm64_is_served_like_amd64() {
     assert_eq!(server.take_requests()[0].line, "GET /linux-arm64 HTTP/1.1");
     assert_eq!(image.labels()["io.backplane.agent.sha256"], sha256(&arm64));
 
-    // The same cache for the other platform is of no use.
+    // The cache of one platform is of no use to the other.
     server.will_answer([file(&amd64)]);
     let image = image.restored().architecture("amd64").run();
-    assert_says(
+    assert_logs(
         &image.log,
         "the architecture has changed from arm64 to amd64",
     );
     assert_eq!(server.take_requests()[0].line, "GET /linux-amd64 HTTP/1.1");
-
-    let unpinned = format!("amd64:{}", sha256(&amd64));
-    let build = image.restored().architecture("arm64");
-    let (log, _) = build
-        .env("BACKPLANE_AGENT_SHA256", unpinned)
-        .run_to_failure();
-    assert_says(&log, "Error: backplane/release/no-checksum-for-arch");
-}
-
-/// Enough of a program, where nobody runs it: an ELF header that names no tables.
-pub(crate) fn start_of_a_program() -> Vec<u8> {
-    let mut program = fs::read("/proc/self/exe").unwrap();
-    program.truncate(4096);
-    program[32..48].fill(0);
-    program
-}
-
-fn source_in_trouble_stops_a_first_build_with_advice(front_end: FrontEnd) {
-    let authority = Authority::new();
-    let server = ReleaseServer::https(&authority, [Answer::status(404)]);
-    let (log, build) = build_from(front_end, &server, &authority).run_to_failure();
-    assert_says(
-        &log,
-        &server.url(&format!("/stable-linux-{ARCHITECTURE}.tgz")),
-    );
-    assert_says(&log, "status 404");
-    assert_says(&log, "Error: backplane/download/not-found");
-    assert!(!build.kept_agent().join("libexec").exists());
-    assert!(!build.agent_layer().join("libexec").exists());
-
-    server.will_answer([file(b"<!DOCTYPE html>Please log in")]);
-    let (log, _) = build.run_to_failure();
-    assert_says(&log, "text/html");
-    assert_says(&log, "Error: backplane/archive/not-an-agent");
-}
-
-fn short_trouble_is_waited_for(front_end: FrontEnd) {
-    let content = archive(PATIENT_AGENT);
-    let (server, build) = served(front_end, &content);
-    server.will_answer([
-        Answer::status(503).header("Retry-After", "0"),
-        Answer::cut(&content),
-        file(&content),
-    ]);
-    let image = build.run();
-    assert_says(&image.log, "status 503");
-    assert_eq!(server.take_requests().len(), 3);
-    assert_eq!(installed(&image), PATIENT_AGENT);
-}
-
-#[test]
-fn platform_without_an_archive_has_three_ways_out() {
-    let (log, build) = Build::new(app()).architecture("arm64").run_to_failure();
-    assert_says(&log, "Error: backplane/release/no-default-archive");
-    assert_says(&log, "linux/arm64");
-    let image = build
-        .app(app().executable("vendor/arm64/backplane", PATIENT_AGENT))
-        .env("BACKPLANE_AGENT_URL", "vendor/{arch}/backplane")
-        .run();
-    assert_eq!(installed(&image), PATIENT_AGENT);
 }
 
 fn sources_that_need_no_server(front_end: FrontEnd) {
@@ -177,111 +207,60 @@ fn sources_that_need_no_server(front_end: FrontEnd) {
     assert_eq!(installed(&image), PATIENT_AGENT);
 }
 
-fn vendored_agent_may_not_come_from_outside_the_app(front_end: FrontEnd) {
-    let build = Build::by(front_end, app().link("agent", "/bin/true"));
-    let (log, build) = build.env("BACKPLANE_AGENT_URL", "agent").run_to_failure();
-    assert_says(&log, "Error: backplane/download/outside-app");
-    let (log, build) = build
-        .env("BACKPLANE_AGENT_URL", "../app/agent")
-        .run_to_failure();
-    assert_says(&log, "Error: backplane/release/outside-app");
-    let (log, _) = build.env("BACKPLANE_AGENT_URL", "missing").run_to_failure();
-    assert_says(&log, "Error: backplane/download/read");
+fn vendored_file_that_is_no_agent_is_named_with_its_cure(front_end: FrontEnd) {
+    let mut build = build_by(front_end, PATIENT_AGENT);
+    let outside = app().link("agent", "/bin/true");
+    let script = app().executable("agent", PATIENT_AGENT.replace('\n', "\r\n"));
+    for (app, id, cure) in [
+        (app(), "download/read", "agent"),
+        (outside, "download/outside-app", "agent"),
+        (script, "archive/script", r"sed -i 's/\r$//' backplane"),
+    ] {
+        let (log, failed) = build.app(app).run_to_failure();
+        build = failed;
+        assert_logs(&log, &format!("Error: backplane/{id}"));
+        assert_logs(&log, cure);
+        // It would change nothing.
+        assert!(!log.contains("BACKPLANE_AGENT_OPTIONAL"), "{log}");
+    }
 }
 
-fn malformed_settings_stop_the_build_and_show_no_password(front_end: FrontEnd) {
-    for (name, value, expected) in [
-        (
-            "BACKPLANE_AGENT_CHANNEL",
-            "../beta",
-            "settings/agent-channel",
-        ),
-        (
-            "BACKPLANE_AGENT_SHA256",
-            "e3b0c442",
-            "settings/agent-sha256",
-        ),
-        (
-            "BACKPLANE_AGENT_OPTIONAL",
-            "maybe",
-            "settings/agent-optional",
-        ),
-        (
-            "BACKPLANE_AGENT_URL",
-            "https://u:s3cret@[x",
-            "release/malformed-url",
-        ),
-        (
-            "BACKPLANE_AGENT_URL",
-            "ftp://u:s3cret@x/y",
-            "release/unsupported-scheme",
-        ),
-        (
-            "BACKPLANE_AGENT_URL",
-            "http://u:s3cret@x/y",
-            "release/http-without-checksum",
-        ),
-        (
-            "BACKPLANE_AGENT_URL",
-            "https://x/{what}",
-            "release/unknown-placeholder",
-        ),
+fn malformed_settings_stop_the_build_and_show_no_secret(front_end: FrontEnd) {
+    for (name, value, id) in [
+        ("URL", "'https://u:s3cret@x/a'", "settings/agent-url"),
+        ("URL", "https://u:s3cret@[x", "release/malformed-url"),
+        ("URL", "ftp://u:s3cret@x/a", "release/unsupported-scheme"),
+        ("URL", "http://s3cret@x/a", "release/http-without-checksum"),
+        ("URL", "https://x?{s3cret}", "release/unknown-placeholder"),
+        ("URL", "../app/agent?s3cret", "release/outside-app"),
+        ("URL", "x.invalid/a?token=s3cret", "download/read"),
+        ("CHANNEL", "https://u:s3cret@x", "settings/agent-channel"),
+        ("SHA256", "https://x/?s3cret", "settings/agent-sha256"),
+        ("OPTIONAL", "maybe", "settings/agent-optional"),
     ] {
-        let (log, _) = Build::by(front_end, app())
-            .env(name, value)
-            .run_to_failure();
-        assert_says(&log, name);
-        assert_says(&log, &format!("Error: backplane/{expected}"));
+        let name = format!("BACKPLANE_AGENT_{name}");
+        let build = Build::by(front_end, app()).env(&name, value);
+        let (log, _) = build.run_to_failure();
+        assert_logs(&log, &name);
+        assert_logs(&log, &format!("Error: backplane/{id}"));
         assert!(!log.contains("s3cret"), "{log}");
     }
 }
 
-fn empty_settings_are_unset_ones(front_end: FrontEnd) {
+/// Empty settings count as unset ones. Names that nearly fit are pointed out.
+fn variables_of_any_content_are_harmless(front_end: FrontEnd) {
+    let latin1 = || OsString::from_vec(b"caf\xe9".to_vec());
     let image = build_by(front_end, PATIENT_AGENT)
         .env("BACKPLANE_AGENT_CHANNEL", "")
         .env("BACKPLANE_AGENT_SHA256", "")
         .env("BACKPLANE_AGENT_OPTIONAL", "")
+        .env("GREETING", latin1())
+        .env("BACKPLANE_FRP_DOMAIN", latin1())
+        .env("BACKPLANE_AGENT_SHA", "0".repeat(64))
+        .env("BACKPLANE_AGENT_URL\u{1b}[J", "x")
         .run();
     assert_eq!(installed(&image), PATIENT_AGENT);
-}
-
-fn nearly_right_names_are_pointed_out(front_end: FrontEnd) {
-    let image = build_by(front_end, PATIENT_AGENT)
-        .env("BACKPLANE_AGENT_SHA", "0".repeat(64))
-        .run();
-    assert_says(&image.log, "'BACKPLANE_AGENT_SHA'");
-    assert_says(&image.log, "'BACKPLANE_AGENT_SHA256', rename it");
-}
-
-fn redirect_to_an_unencrypted_server_stops_the_build(front_end: FrontEnd) {
-    let plain = ReleaseServer::http([file(PATIENT_AGENT.as_bytes())]);
-    let authority = Authority::new();
-    let server = ReleaseServer::https(&authority, [Answer::redirect(&plain.url("/agent"))]);
-    let (log, _) = build_from(front_end, &server, &authority).run_to_failure();
-    assert_says(&log, "Error: backplane/download/insecure-redirect");
-    assert!(plain.take_requests().is_empty());
-}
-
-fn proxy_of_the_platform_is_used(front_end: FrontEnd) {
-    let content = archive(PATIENT_AGENT);
-    let proxy = ReleaseServer::http([Answer::status(403)]);
-    let build = |no_proxy: &str| {
-        let (server, build) = served(front_end, &content);
-        let build = build
-            .env("HTTPS_PROXY", proxy.url("/"))
-            .env("NO_PROXY", no_proxy);
-        (server, build)
-    };
-    let (server, through) = build("");
-    let (log, _) = through.run_to_failure();
-    assert_says(&log, "Error: backplane/download/proxy-refused");
-    let requests = proxy.take_requests();
-    assert!(
-        requests[0]
-            .line
-            .starts_with(&format!("CONNECT {}", server.authority()))
-    );
-    let (_server, around) = build("localhost");
-    assert_eq!(installed(&around.run()), PATIENT_AGENT);
-    assert!(proxy.take_requests().is_empty());
+    assert_logs(&image.log, "'BACKPLANE_AGENT_SHA256', rename it");
+    assert_logs(&image.log, r"'BACKPLANE_AGENT_URL\u{1b}[J'");
+    assert!(!image.log.contains("\u{1b}[J"), "{}", image.log);
 }

@@ -1,10 +1,10 @@
-//! Launches from a terminal: its keys are for the app, and the agent goes on as long as the app does.
+//! Launches from a terminal, whose keys are for the app. The agent runs as long as the app.
 
 use std::net::TcpListener;
 use std::time::Duration;
 
 use harness::lifecycle::{Image, Running};
-use harness::{App, DEADLINE, Key, Process, ReservedPort, Terminal, eventually, never_within};
+use harness::{App, DEADLINE, Key, Process, Terminal, eventually, listen, never_within};
 use indoc::indoc;
 use rustix::process::Signal;
 
@@ -19,8 +19,8 @@ const APPS: [(&str, &str); 2] = [
     ),
 ];
 
-/// An agent that tells what signals it gets.
-const TELLING_AGENT: &str = indoc! {"
+/// An agent that logs its signals.
+const LOGGING_AGENT: &str = indoc! {"
     #!/bin/sh
     for signal in HUP INT QUIT TSTP; do
         trap \"echo the agent got $signal\" $signal
@@ -47,10 +47,9 @@ impl TerminalSession {
         let app = APPS.iter().fold(App::new(), |app, (name, command)| {
             app.process(name, command)
         });
-        let image = build_with_agent(app, TELLING_AGENT).run();
-        let port = ReservedPort::reserve();
-        let launch = image.launch(process_type).connect(port.number);
-        let listener = port.listen();
+        let image = build_with_agent(app, LOGGING_AGENT).run();
+        let (listener, port) = listen();
+        let launch = image.launch(process_type).connect(port);
         let (running, terminal) = launch.start_in_terminal(prefix);
         running.wait_for_stdout(APPS_OUTPUT);
         running.wait_for_stderr("the agent is ready\n");
@@ -74,9 +73,9 @@ impl TerminalSession {
         self.terminal = None;
     }
 
-    /// Kills the agent, and sees that there is another one: the supervisor is well.
+    /// Kills the agent, and asserts that there is another one.
     #[track_caller]
-    fn agent_comes_back(&self) {
+    fn assert_agent_comes_back(&self) {
         self.agent.signal(Signal::KILL);
         eventually(DEADLINE, "another agent", || {
             let log = self.running.stderr();
@@ -84,34 +83,24 @@ impl TerminalSession {
         });
     }
 
-    /// Sees that the app ends, by what was done to it, and the agent after it, by SIGTERM alone.
+    /// Asserts that the app ends, by an earlier event, and the agent after it, by SIGTERM alone.
     #[track_caller]
-    fn all_ends(&mut self) {
+    fn assert_all_ends(&mut self) {
         eventually(DEADLINE, "the app's end", || {
             (!self.app.is_alive()).then_some(())
         });
-        self.agent_ends();
-        // The shell waits for its user, where it has seen a stop.
-        self.close_terminal();
-        self.running.wait_for_nothing_left();
-        self.agents_only_signal_was("TERM");
-    }
-
-    #[track_caller]
-    fn agent_ends(&self) {
         eventually(DEADLINE, "the agent's end", || {
             self.running.agents().is_empty().then_some(())
         });
-    }
-
-    #[track_caller]
-    fn agents_only_signal_was(&self, signal: &str) {
+        // A shell that has seen a stopped job waits for its user.
+        self.close_terminal();
+        self.running.wait_for_nothing_left();
         let log = self.running.stderr();
         let signals: Vec<&str> = log
             .lines()
             .filter_map(|line| line.strip_prefix("the agent got "))
             .collect();
-        assert_eq!(signals, [signal], "{log}");
+        assert_eq!(signals, ["TERM"], "{log}");
     }
 }
 
@@ -128,65 +117,65 @@ fn job_of(running: &Running) -> Process {
 #[test]
 fn agent_ends_with_an_app_that_a_key_ends() {
     for key in [Key::CtrlC, Key::CtrlBackslash] {
-        let mut scene = TerminalSession::new("web", "");
-        scene.press(key);
-        scene.all_ends();
+        let mut session = TerminalSession::new("web", "");
+        session.press(key);
+        session.assert_all_ends();
     }
 }
 
 #[test]
 fn agent_goes_on_with_an_app_that_handles_a_key() {
     for key in [Key::CtrlC, Key::CtrlBackslash] {
-        let mut scene = TerminalSession::new("www", "");
-        scene.press(key);
-        scene.running.wait_for_stdout("a key was pressed\n");
-        assert!(scene.agent.is_alive());
-        scene.agent_comes_back();
-        scene.app.signal(Signal::TERM);
-        scene.all_ends();
+        let mut session = TerminalSession::new("www", "");
+        session.press(key);
+        session.running.wait_for_stdout("a key was pressed\n");
+        assert!(session.agent.is_alive());
+        session.assert_agent_comes_back();
+        session.app.signal(Signal::TERM);
+        session.assert_all_ends();
     }
 }
 
 #[test]
 fn agent_goes_on_while_the_app_is_stopped_by_ctrl_z() {
-    let mut scene = TerminalSession::new("web", "");
-    scene.press(Key::CtrlZ);
+    let mut session = TerminalSession::new("web", "");
+    session.press(Key::CtrlZ);
     eventually(DEADLINE, "the stop of the app", || {
-        (scene.app.stat().state == 'T').then_some(())
+        (session.app.stat().state == 'T').then_some(())
     });
     // Longer than the supervisor takes to look for the app twice.
     never_within(Duration::from_millis(2_500), "the agent's end", || {
-        !scene.agent.is_alive() || scene.agent.stat().state == 'T'
+        !session.agent.is_alive() || session.agent.stat().state == 'T'
     });
-    assert_ne!(scene.supervisor.stat().state, 'T');
-    scene.app.signal(Signal::CONT);
-    scene.app.signal(Signal::TERM);
-    scene.all_ends();
+    assert_ne!(session.supervisor.stat().state, 'T');
+    session.app.signal(Signal::CONT);
+    session.app.signal(Signal::TERM);
+    session.assert_all_ends();
 }
 
 #[test]
 fn agent_ends_with_an_app_whose_terminal_closes() {
-    let mut scene = TerminalSession::new("web", "");
-    scene.close_terminal();
-    scene.all_ends();
+    let mut session = TerminalSession::new("web", "");
+    session.close_terminal();
+    session.assert_all_ends();
 }
 
-/// Both ways to let an app outlive its terminal; what ignores SIGHUP then is all below it, the agent included.
+/// In both ways, everything below the shell ignores SIGHUP, the agent included.
 #[test]
 fn agent_goes_on_with_an_app_that_outlives_its_terminal() {
     for prefix in ["nohup", "trap '' HUP;"] {
-        let mut scene = TerminalSession::new("web", prefix);
-        assert_ne!(scene.app.stat().tty_nr, 0);
-        scene.close_terminal();
+        let mut session = TerminalSession::new("web", prefix);
+        assert_ne!(session.app.stat().tty_nr, 0);
+        session.close_terminal();
         eventually(DEADLINE, "an app without a terminal", || {
-            (scene.app.stat().tty_nr == 0).then_some(())
+            (session.app.stat().tty_nr == 0).then_some(())
         });
-        scene.agent_comes_back();
+        session.assert_agent_comes_back();
         assert!(
-            scene.app.is_alive() && scene.supervisor.is_alive(),
+            session.app.is_alive() && session.supervisor.is_alive(),
             "{prefix}"
         );
-        scene.app.signal(Signal::TERM);
-        scene.all_ends();
+        session.app.signal(Signal::TERM);
+        session.assert_all_ends();
     }
 }

@@ -1,4 +1,4 @@
-//! Releases of an agent, and what is said of them.
+//! Releases of an agent.
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
@@ -6,7 +6,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::release_server::Answer;
 
-/// A release archive: the agent, its configuration beside it, and what else people pack.
+/// A release archive: the agent, its configuration, and other things that people pack.
 pub fn archive(agent: &str) -> Vec<u8> {
     let mut tar = tar::Builder::new(GzEncoder::new(Vec::new(), Compression::default()));
     for (path, mode, content) in [
@@ -20,6 +20,11 @@ pub fn archive(agent: &str) -> Vec<u8> {
         tar.append_data(&mut header, path, content.as_bytes())
             .unwrap();
     }
+    let mut link = tar::Header::new_gnu();
+    link.set_entry_type(tar::EntryType::Symlink);
+    link.set_size(0);
+    tar.append_link(&mut link, "dist/latest", "backplane")
+        .unwrap();
     tar.into_inner().unwrap().finish().unwrap()
 }
 
@@ -32,7 +37,7 @@ pub fn file(content: &[u8]) -> Answer {
 }
 
 #[track_caller]
-pub fn assert_says(log: &str, expected: &str) {
+pub fn assert_logs(log: &str, expected: &str) {
     // The log wraps what is long and marks what is a warning.
     let unmarked = log.replace("\n! ", "\n").replace("\n!\n", "\n\n");
     assert!(

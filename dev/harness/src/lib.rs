@@ -26,14 +26,14 @@ mod strange;
 mod terminal;
 mod waiting;
 
-pub use agent_release::{archive, assert_says, file, sha256};
+pub use agent_release::{archive, assert_logs, file, sha256};
 pub use app::App;
 pub use edge::Edge;
 pub use edge_log::AgentNumber;
 pub use frp::{DOMAIN, FrpServer};
 pub use load::{Client, Load, Record, Records, app_of};
 pub use make::make;
-pub use port::{ReservedPort, free_port};
+pub use port::{ReservedPort, free_port, listen};
 pub use process::{MARK, Process, zombies_of};
 pub use soak::soak_or;
 pub use strange::{STRANGE, assert_untouched, put_strange};

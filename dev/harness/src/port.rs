@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpListener};
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicU16, Ordering};
 
-use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, getsockname, listen, socket_with};
+use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, getsockname, socket_with};
 
 /// A port of 127.0.0.1 that is taken, but on which nothing listens yet.
 ///
@@ -30,9 +30,16 @@ impl ReservedPort {
     }
 
     pub fn listen(self) -> TcpListener {
-        listen(&self.socket, 128).unwrap();
+        rustix::net::listen(&self.socket, 128).unwrap();
         self.socket.into()
     }
+}
+
+/// A listener on a free port of 127.0.0.1, and the port: with it, the test itself is the app.
+pub fn listen() -> (TcpListener, u16) {
+    let reserved = ReservedPort::reserve();
+    let port = reserved.number;
+    (reserved.listen(), port)
 }
 
 /// A port for an app that listens by itself.

@@ -1,15 +1,16 @@
-//! The rules of the decision, each as a table: variables and inputs, and what comes of them.
+//! The rules of the decision, each as a table: variables and other inputs, and the outcome.
 
-mod bindings;
-mod needs;
-
+use std::cell::Cell;
 use std::os::unix::ffi::OsStrExt as _;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use sidecar::{Drain, Environment, Upstream, Verbosity};
 
 use super::*;
-use crate::settings::VARIABLES;
-use crate::testing::{WithBytes as _, environment};
+use crate::settings::tests::{environment, with_bytes};
 
-/// A process for which every rule says yes, changed case by case.
+/// A process that gets an agent, changed case by case.
 struct Case {
     environment: Environment,
     launcher_type: Option<&'static str>,
@@ -17,9 +18,11 @@ struct Case {
     has_terminal: bool,
     binding: fn() -> Binding,
     token_file: fn() -> io::Result<OsString>,
-    agent: Option<&'static str>,
-    agent_is_installed: bool,
+    layer: Option<&'static str>,
+    is_installed: bool,
 }
+
+type Variables<'a> = &'a [(&'a str, &'a str)];
 
 const BOOTABLE: [(&str, &str); 4] = [
     ("BACKPLANE_TOKEN", "sesame"),
@@ -27,9 +30,26 @@ const BOOTABLE: [(&str, &str); 4] = [
     ("BACKPLANE_PROCESS_TYPE", "web"),
     ("PORT", "8080"),
 ];
+const NO_TOKEN: (&str, &str) = ("BACKPLANE_TOKEN", "");
+const NO_LABELS: (&str, &str) = ("BACKPLANE_LABELS", "");
+const NO_PORT: (&str, &str) = ("PORT", "");
+const NO_TYPE: (&str, &str) = ("BACKPLANE_PROCESS_TYPE", "");
+const TEST_RUN: (&str, &str) = ("HEROKU_TEST_RUN_ID", "x");
+
+fn of_type(process_type: &str) -> (&'static str, &str) {
+    ("BACKPLANE_PROCESS_TYPE", process_type)
+}
+
+fn allow(types: &str) -> (&'static str, &str) {
+    ("BACKPLANE_PROCESS_ALLOW", types)
+}
+
+fn ignore(types: &str) -> (&'static str, &str) {
+    ("BACKPLANE_IGNORE_PROCESS_TYPE", types)
+}
 
 /// The bootable process with these variables changed; an empty value unsets one.
-fn with(changes: &[(&str, &str)]) -> Case {
+fn with(changes: Variables) -> Case {
     let mut variables = BOOTABLE.to_vec();
     variables.retain(|(name, _)| changes.iter().all(|(changed, _)| changed != name));
     variables.extend(changes.iter().filter(|(_, value)| !value.is_empty()));
@@ -40,408 +60,509 @@ fn with(changes: &[(&str, &str)]) -> Case {
         has_terminal: false,
         binding: Binding::default,
         token_file: || Ok("from a file".into()),
-        agent: Some("/layers/agent/libexec/backplane"),
-        agent_is_installed: true,
+        layer: Some("/layers/agent"),
+        is_installed: true,
     }
 }
 
 impl Case {
-    fn decide(&self) -> Decision {
+    fn decide_with(&self, read_binding: &dyn Fn(&Path) -> Binding) -> Decision {
         decide(&Inputs {
-            environment: &self.environment,
-            launcher_type: self.launcher_type,
-            is_main: self.is_main,
-            has_terminal: self.has_terminal,
-            read_binding: &|_| (self.binding)(),
+            process: &Process {
+                environment: &self.environment,
+                launcher_type: self.launcher_type,
+                layer: self.layer.map(Path::new),
+                is_main: self.is_main,
+                has_terminal: self.has_terminal,
+            },
+            read_binding,
             read_token: &|_| (self.token_file)(),
-            agent: self.agent.map(Path::new),
-            is_file: &|_| self.agent_is_installed,
+            is_file: &|_| self.is_installed,
+            read_checksum: &|layer| Some(format!("checksum of {}", layer.display())),
         })
     }
 
-    /// The notes of a case that must be skipped.
-    fn skipped(&self) -> Vec<LogEntry> {
-        let decision = self.decide();
-        assert_eq!(
-            decision.plan, None,
-            "an agent is started with {:?}",
-            self.environment
-        );
-        decision.log
+    fn decide(&self) -> Decision {
+        self.decide_with(&|_| (self.binding)())
     }
 
-    /// The plan of a case that must be started, and what is said beyond a debug line.
-    fn started(&self) -> (Plan, Vec<LogEntry>) {
-        let Decision { plan, mut log, .. } = self.decide();
-        let plan = plan.unwrap_or_else(|| panic!("no agent is started: {log:?}"));
+    /// Asserts that the process gets no agent, with this level and part of the only line in the log.
+    #[track_caller]
+    fn assert_skipped(&self, level: Level, reason: &str) {
+        let Decision { start, log, .. } = self.decide();
+        assert_eq!(start, None, "{:?}", self.environment);
+        assert_eq!(log.len(), 1, "{log:?}");
+        assert_eq!(log[0].level, level, "{log:?}");
+        assert!(log[0].text.contains(reason), "{log:?}");
+    }
+
+    /// The agent of a case that has to have one, and the log above the level of details.
+    #[track_caller]
+    fn started(&self) -> (Spec, Vec<LogEntry>) {
+        let Decision { start, mut log, .. } = self.decide();
+        let spec = start.unwrap_or_else(|| panic!("no agent is started: {log:?}"));
         log.retain(|entry| entry.level < Level::Debug);
-        (plan, log)
-    }
-
-    fn labels(&self) -> String {
-        self.started().0.labels
-    }
-
-    fn upstream(&self) -> String {
-        self.started().0.upstream.to_string()
+        (spec, log)
     }
 }
 
-/// One kind of process for which nobody wants to read a warning.
-const WORKER: (&str, &str) = ("BACKPLANE_PROCESS_TYPE", "worker");
-
 #[test]
 fn web_process_with_token_labels_and_port_is_started() {
-    let (plan, notes) = with(&[]).started();
-    assert_eq!(notes, []);
+    let (spec, log) = with(&[]).started();
+    assert_eq!(log, []);
     assert_eq!(
-        plan,
-        Plan {
-            process_type: "web".to_owned(),
-            is_expected: true,
-            labels: "app=shop".to_owned(),
-            upstream: Upstream::from_port(OsStr::new("8080")).unwrap(),
-            agent: PathBuf::from("/layers/agent/libexec/backplane"),
-            wait_for_app: true,
-            drain: Drain::Keep,
-            stop_timeout: Duration::from_secs(5),
-            token_path: None,
+        spec,
+        Spec {
+            program: PathBuf::from("/layers/agent/libexec/backplane"),
+            args: vec![
+                Arg::Text("connect".into()),
+                Arg::Text("app=shop".into()),
+                Arg::AppUrl,
+            ],
             environment: agent_environment::of_agent(
                 &environment(&BOOTABLE[1..3]),
                 Path::new("/layers/agent/libexec"),
                 &[],
                 OsStr::new("sesame")
             ),
+            value_files: Vec::new(),
+            upstream: Upstream::from_port(OsStr::new("8080")).unwrap(),
+            title: "app=shop".to_owned(),
+            wait_for_app: true,
+            ready_path: None,
+            health_url: None,
+            drain: Drain::Keep,
+            stop_timeout: Duration::from_secs(5),
+            is_expected: true,
+            info: [
+                ("process_type", "web"),
+                ("labels", "app=shop"),
+                ("agent_sha256", "checksum of /layers/agent"),
+            ]
+            .map(|(name, value)| (name.to_owned(), Some(value.to_owned())))
+            .to_vec(),
         }
-    );
-    assert_eq!(
-        plan.environment.get("BACKPLANE_TOKEN"),
-        Some(OsStr::new("sesame"))
     );
 }
 
 #[test]
-fn choices_reach_the_plan() {
-    let (plan, _) = with(&[
+fn settings_reach_the_agent_and_its_supervisor() {
+    let mut case = with(&[
+        NO_TOKEN,
         ("BACKPLANE_WAIT_FOR_APP", "no"),
         ("BACKPLANE_DRAIN", "stop"),
         ("BACKPLANE_STOP_TIMEOUT", "30"),
-    ])
-    .started();
-    assert!(!plan.wait_for_app);
-    assert_eq!(plan.drain, Drain::Stop);
-    assert_eq!(plan.stop_timeout, Duration::from_secs(30));
-    for (word, verbosity) in [
-        ("quiet", Verbosity::Quiet),
-        ("debug", Verbosity::Debug),
-        ("", Verbosity::Info),
-    ] {
-        assert_eq!(
-            with(&[("BACKPLANE_LOG", word)]).decide().verbosity,
-            verbosity
-        );
-    }
-    let (plan, _) = with(&[
+        ("BACKPLANE_HEALTH_URL", "http://127.0.0.1:7400/healthz"),
+        ("BACKPLANE_LOG", "quiet"),
         ("BACKPLANE_AGENT_ENV", "MINE"),
         ("MINE", "x"),
         ("OTHER", "y"),
-    ])
-    .started();
-    assert_eq!(plan.environment.get("MINE"), Some(OsStr::new("x")));
-    assert_eq!(plan.environment.get("OTHER"), None);
+    ]);
+    case.environment = with_bytes(&case.environment, b"BACKPLANE_TOKEN", b"\xff\xfe");
+    assert_eq!(case.decide().verbosity, Verbosity::Quiet);
+    let (spec, _) = case.started();
+    assert!(!spec.wait_for_app);
+    assert_eq!(spec.drain, Drain::Stop);
+    assert_eq!(spec.stop_timeout, Duration::from_secs(30));
+    let health_url = spec.health_url.map(|url| url.to_string());
+    assert_eq!(health_url.as_deref(), Some("http://127.0.0.1:7400/healthz"));
+    for (name, value) in [
+        ("MINE", Some(&b"x"[..])),
+        ("OTHER", None),
+        ("BACKPLANE_TOKEN", Some(b"\xff\xfe")),
+    ] {
+        let found = spec.environment.get(name).map(OsStr::as_bytes);
+        assert_eq!(found, value, "{name}");
+    }
 }
 
 #[test]
-fn rule_1_disabled_wins_over_everything_and_is_silent() {
-    for value in ["1", "true", "yes", "on", "TRUE"] {
-        let notes = with(&[
-            ("BACKPLANE_DISABLED", value),
-            ("BACKPLANE_PROXY_URL", "nonsense"),
-            ("BACKPLANE_DRAIN", "nonsense"),
-        ])
-        .skipped();
-        assert_eq!(notes.last(), Some(&LogEntry::debug(Message::Disabled)));
-        assert!(
-            notes.iter().all(|note| note.level == Level::Debug),
-            "{notes:?}"
-        );
-    }
-    for value in ["0", "false", "no", "off", ""] {
-        with(&[("BACKPLANE_DISABLED", value)]).started();
-    }
-    let (_, notes) = with(&[("BACKPLANE_DISABLED", "ture")]).started();
-    assert!(matches!(
-        &notes[..],
-        [LogEntry {
-            level: Level::Warning,
-            message: Message::MalformedSetting {
-                name: "BACKPLANE_DISABLED",
-                ..
-            }
-        }]
-    ));
-}
-
-#[test]
-fn rule_2_process_type_is_the_stated_one_else_the_dynos_else_the_launchers() {
-    let type_unset = ("BACKPLANE_PROCESS_TYPE", "");
+fn process_type_is_the_stated_one_else_the_dynos_else_the_launchers() {
     for (changes, launcher_type, expected) in [
-        (
-            &[("BACKPLANE_PROCESS_TYPE", "a"), ("DYNO", "b.1")][..],
-            Some("c"),
-            "a",
-        ),
-        (&[type_unset, ("DYNO", "b.1")], Some("c"), "b"),
-        (
-            &[type_unset, ("DYNO", "my-b-12a34b56d-e78f9")],
-            None,
-            "my-b",
-        ),
-        (&[type_unset], Some("c"), "c"),
-        (&[type_unset, ("DYNO", "odd")], Some("c"), "c"),
+        (&[of_type("a"), ("DYNO", "b.1")][..], Some("c"), "a"),
+        (&[NO_TYPE, ("DYNO", "b.1")], Some("c"), "b"),
+        (&[NO_TYPE, ("DYNO", "b-12a34b56d-e78f9")], None, "b"),
+        (&[NO_TYPE], Some("c"), "c"),
+        (&[NO_TYPE, ("DYNO", "odd")], Some("c"), "c"),
+        // Types are compared as whole words.
+        (&[ignore("worker webs we Web web.1")], None, "web"),
+        (&[allow("www,worker"), of_type("worker")], None, "worker"),
+        (&[allow("run"), of_type("run")], None, "run"),
+        (&[allow("web"), TEST_RUN], None, "web"),
+        (&[("CNB_EXEC_ENV", "production")], None, "web"),
+        (&[of_type("runner")], None, "runner"),
+        (&[of_type("Release")], None, "Release"),
     ] {
         let case = Case {
             launcher_type,
             ..with(changes)
         };
-        assert_eq!(case.started().0.process_type, expected);
-    }
-    assert_eq!(
-        with(&[type_unset]).skipped(),
-        [LogEntry::debug(Message::OneOff { process_type: None })]
-    );
-}
-
-#[test]
-fn rule_3_ignored_type_is_skipped_by_whole_word() {
-    let ignored = |list| with(&[("BACKPLANE_IGNORE_PROCESS_TYPE", list)]);
-    for list in ["web", "worker,web", "worker web", " worker , web "] {
-        let process_type = "web".to_owned();
-        assert_eq!(
-            ignored(list).skipped(),
-            [LogEntry::debug(Message::IgnoredType { process_type })],
-            "{list}"
-        );
-    }
-    for list in ["worker", "webs", "we", "Web", "web.1", " , "] {
-        ignored(list).started();
+        let info = case.started().0.info;
+        assert_eq!(info[0].1.as_deref(), Some(expected), "{changes:?}");
     }
 }
 
 #[test]
-fn rule_4_allow_list_lets_only_its_types_through_and_ignore_wins() {
-    let allowed = |list, process_type| {
-        with(&[
-            ("BACKPLANE_PROCESS_ALLOW", list),
-            ("BACKPLANE_PROCESS_TYPE", process_type),
-        ])
-    };
-    for (list, process_type) in [
-        ("web", "web"),
-        ("www,worker", "worker"),
-        ("run", "run"),
-        ("release web", "release"),
+fn process_that_is_no_server_is_skipped_silently() {
+    for (changes, reason) in [
+        (
+            &[("BACKPLANE_DISABLED", "1")][..],
+            "BACKPLANE_DISABLED is set",
+        ),
+        (
+            &[ignore("worker web")],
+            "its type (web) is in BACKPLANE_IGNORE",
+        ),
+        (&[ignore("web"), allow("web")], "is in BACKPLANE_IGNORE"),
+        (
+            &[allow("www")],
+            "its type (web) is not in BACKPLANE_PROCESS_ALLOW",
+        ),
+        (&[allow("webs,we")], "is not in BACKPLANE_PROCESS_ALLOW"),
+        (&[allow("web"), of_type("run")], "its type (run) is not in"),
+        (
+            &[allow("web"), NO_TYPE],
+            "its type is unknown, and only the types in",
+        ),
+        (&[of_type("run")], "run is a one-off type"),
+        (&[of_type("release")], "release is a one-off type"),
+        (
+            &[of_type("scheduler"), NO_TOKEN],
+            "scheduler is a one-off type",
+        ),
+        (&[TEST_RUN], "this is a test run, by HEROKU_TEST_RUN_ID"),
+        (&[("CNB_EXEC_ENV", "test")], "by CNB_EXEC_ENV"),
+        (
+            &[of_type("advanced-scheduler")],
+            "advanced-scheduler is a one-off type",
+        ),
+        (&[NO_TYPE], "it has no process type"),
     ] {
-        allowed(list, process_type).started();
+        with(changes).assert_skipped(Level::Debug, reason);
+        // Not even a malformed setting is reported.
+        let malformed = ("BACKPLANE_LOG", "loud");
+        let log = with(&[changes, &[malformed]].concat()).decide().log;
+        assert!(log[0].text.starts_with("BACKPLANE_LOG"), "{log:?}");
+        assert_eq!(log[0].level, Level::Debug);
     }
-    for (list, process_type) in [("www", "web"), ("webs,we", "web"), ("web", "run")] {
-        let reason = Message::NotAllowedType {
-            process_type: Some(process_type.to_owned()),
-        };
-        assert_eq!(
-            allowed(list, process_type).skipped(),
-            [LogEntry::debug(reason)]
-        );
-    }
-    let reason = Message::NotAllowedType { process_type: None };
-    assert_eq!(allowed("web", "").skipped(), [LogEntry::debug(reason)]);
-    let both = [
-        ("BACKPLANE_PROCESS_ALLOW", "web"),
-        ("BACKPLANE_IGNORE_PROCESS_TYPE", "web"),
-    ];
-    let process_type = "web".to_owned();
-    assert_eq!(
-        with(&both).skipped(),
-        [LogEntry::debug(Message::IgnoredType { process_type })]
-    );
+    let (_, log) = with(&[("BACKPLANE_LOG", "loud")]).started();
+    assert_eq!(log[0].level, Level::Warning);
 }
 
 #[test]
-fn rule_5_one_off_is_skipped_silently() {
-    for process_type in ["run", "release", "scheduler", "advanced-scheduler"] {
-        let notes = with(&[
-            ("BACKPLANE_PROCESS_TYPE", process_type),
-            ("BACKPLANE_TOKEN", ""),
-            ("BACKPLANE_LOG", "nonsense"),
-        ])
-        .skipped();
-        let reason = Message::OneOff {
-            process_type: Some(process_type.to_owned()),
-        };
-        assert_eq!(notes.last(), Some(&LogEntry::debug(reason)));
-        assert!(
-            notes.iter().all(|note| note.level == Level::Debug),
-            "{notes:?}"
-        );
-    }
-    for (variable, value) in [("HEROKU_TEST_RUN_ID", "x"), ("CNB_EXEC_ENV", "test")] {
-        assert_eq!(
-            with(&[(variable, value)]).skipped(),
-            [LogEntry::debug(Message::TestRun { variable })]
-        );
-        with(&[(variable, value), ("BACKPLANE_PROCESS_ALLOW", "web")]).started();
-    }
-    with(&[("CNB_EXEC_ENV", "production")]).started();
-    for process_type in ["runner", "web", "worker", "Release"] {
-        with(&[("BACKPLANE_PROCESS_TYPE", process_type)]).started();
-    }
-}
-
-#[test]
-fn rule_5_unknown_type_is_told_once_it_looks_like_a_server() {
-    let unknown = |changes: &[(&str, &str)], is_main, has_terminal, binding| {
-        let mut all = vec![("BACKPLANE_PROCESS_TYPE", "")];
-        all.extend(changes);
-        let case = Case {
-            is_main,
-            has_terminal,
-            binding,
-            ..with(&all)
-        };
-        case.skipped()
-    };
-    let told = [LogEntry::info(Message::UnknownType)];
-    let silent = [LogEntry::debug(Message::OneOff { process_type: None })];
-    let no_token = ("BACKPLANE_TOKEN", "");
+fn unknown_type_is_reported_if_it_looks_like_a_server() {
     let bound: fn() -> Binding = || Binding {
         token: Some("T".into()),
         ..Binding::default()
     };
-    assert_eq!(unknown(&[], true, false, Binding::default), told);
-    assert_eq!(unknown(&[no_token], true, false, bound), told);
-    assert_eq!(unknown(&[], false, false, Binding::default), silent);
-    assert_eq!(unknown(&[], true, true, Binding::default), silent);
-    assert_eq!(unknown(&[no_token], true, false, Binding::default), silent);
-    // A job is not for requests.
-    let no_port = ("PORT", "");
     let url = ("BACKPLANE_PROXY_URL", "http://127.0.0.1:3000");
-    assert_eq!(unknown(&[no_port], true, false, Binding::default), silent);
-    assert_eq!(
-        unknown(&[no_port, url], true, false, Binding::default),
-        told
-    );
+    for (changes, is_main, has_terminal, binding, is_reported) in [
+        (
+            &[][..],
+            true,
+            false,
+            Binding::default as fn() -> Binding,
+            true,
+        ),
+        (&[NO_TOKEN], true, false, bound, true),
+        (&[NO_PORT, url], true, false, Binding::default, true),
+        (&[], false, false, Binding::default, false),
+        (&[], true, true, Binding::default, false),
+        (&[NO_TOKEN], true, false, Binding::default, false),
+        // A job is not for requests.
+        (&[NO_PORT], true, false, Binding::default, false),
+    ] {
+        let case = Case {
+            is_main,
+            has_terminal,
+            binding,
+            ..with(&[&[NO_TYPE], changes].concat())
+        };
+        if is_reported {
+            case.assert_skipped(Level::Info, "set BACKPLANE_PROCESS_TYPE");
+        } else {
+            case.assert_skipped(Level::Debug, "it has no process type");
+        }
+    }
 }
 
 #[test]
 fn skips_warn_for_web_www_and_types_on_the_allow_list_only() {
-    for (process_type, allow, expected) in [
-        ("web", "", Level::Warning),
-        ("www", "", Level::Warning),
-        ("worker", "worker", Level::Warning),
-        ("run", "run", Level::Warning),
-        ("worker", "", Level::Debug),
-        ("webs", "", Level::Debug),
+    for (process_type, allowed, is_expected) in [
+        ("web", "", true),
+        ("www", "", true),
+        ("worker", "worker", true),
+        ("run", "run", true),
+        ("worker", "", false),
+        ("webs", "", false),
     ] {
-        let kind = [
-            ("BACKPLANE_PROCESS_TYPE", process_type),
-            ("BACKPLANE_PROCESS_ALLOW", allow),
-        ];
-        let (plan, _) = with(&kind).started();
-        assert_eq!(plan.is_expected, expected == Level::Warning);
-        for missing in ["BACKPLANE_TOKEN", "BACKPLANE_LABELS", "PORT"] {
-            let notes = with(&[kind[0], kind[1], (missing, "")]).skipped();
-            assert_eq!(notes[0].level, expected, "{process_type} without {missing}");
+        let kind = [of_type(process_type), allow(allowed)];
+        assert_eq!(with(&kind).started().0.is_expected, is_expected);
+        let level = if is_expected {
+            Level::Warning
+        } else {
+            Level::Debug
+        };
+        let variable = labels::variable_of_type(process_type);
+        for (missing, reason) in [
+            (NO_TOKEN, "it has no token"),
+            (
+                NO_LABELS,
+                &format!("Set BACKPLANE_LABELS or {variable}, for"),
+            ),
+            (NO_PORT, "neither PORT nor BACKPLANE_PROXY_URL"),
+        ] {
+            with(&[kind[0], kind[1], missing]).assert_skipped(level, reason);
         }
-        let notes = Case {
-            agent_is_installed: false,
-            ..with(&kind)
-        }
-        .skipped();
-        assert_eq!(notes[0].level, expected, "{process_type} without an agent");
+        let mut case = with(&kind);
+        case.is_installed = false;
+        case.assert_skipped(level, "/layers/agent/libexec/backplane is missing");
+        case.layer = None;
+        case.assert_skipped(level, "cannot find its own directory");
     }
 }
 
 #[test]
 fn rules_are_tried_in_their_order() {
-    // Each case breaks one rule more than the one after it; the first broken one is named.
+    // Each case breaks one rule more than the one after it; the first broken one is the reason.
     let everything = [
         ("BACKPLANE_DISABLED", "1"),
-        ("BACKPLANE_IGNORE_PROCESS_TYPE", "web"),
-        ("BACKPLANE_PROCESS_ALLOW", "www"),
-        ("HEROKU_TEST_RUN_ID", "x"),
-        ("BACKPLANE_TOKEN", ""),
-        ("BACKPLANE_LABELS", ""),
-        ("PORT", ""),
+        ignore("web"),
+        allow("www"),
+        TEST_RUN,
+        NO_TOKEN,
+        NO_LABELS,
+        NO_PORT,
     ];
-    let expected: [fn(&Message) -> bool; 8] = [
-        |message| matches!(message, Message::Disabled),
-        |message| matches!(message, Message::IgnoredType { .. }),
-        |message| matches!(message, Message::NotAllowedType { .. }),
-        |message| matches!(message, Message::TestRun { .. }),
-        |message| matches!(message, Message::NoToken),
-        |message| matches!(message, Message::NoLabels { .. }),
-        |message| matches!(message, Message::NoUpstream),
-        |message| matches!(message, Message::NoAgent { .. }),
-    ];
-    for (repaired, is_expected) in expected.iter().enumerate() {
-        let case = Case {
-            agent_is_installed: false,
-            ..with(&everything[repaired..])
-        };
-        let notes = case.skipped();
-        assert!(is_expected(&notes[0].message), "{repaired}: {notes:?}");
+    for (repaired, (level, reason)) in [
+        (Level::Debug, "BACKPLANE_DISABLED"),
+        (Level::Debug, "BACKPLANE_IGNORE_PROCESS_TYPE"),
+        (Level::Debug, "BACKPLANE_PROCESS_ALLOW"),
+        (Level::Debug, "HEROKU_TEST_RUN_ID"),
+        (Level::Warning, "BACKPLANE_TOKEN"),
+        (Level::Warning, "BACKPLANE_LABELS_WEB"),
+        (Level::Warning, "PORT"),
+        (Level::Warning, "libexec/backplane"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let mut case = with(&everything[repaired..]);
+        case.is_installed = false;
+        case.assert_skipped(level, reason);
     }
 }
 
 #[test]
-fn no_bytes_in_any_variable_make_it_panic() {
-    let names = VARIABLES.into_iter().chain([
-        "BACKPLANE_LABELS_WEB",
-        "PORT",
-        "DYNO",
-        "HEROKU_TEST_RUN_ID",
-        "CNB_EXEC_ENV",
-        "SERVICE_BINDING_ROOT",
-        "PATH",
-    ]);
-    let garbage: [&[u8]; 9] = [
-        b"\xff\xfe",
-        b"\xc3",
-        b"=",
-        b"-",
-        b"\x1b[2J",
-        b"://",
-        b"http://[",
-        b",",
-        b"a.b-c-\xff",
-    ];
-    for name in names.clone() {
-        for value in garbage {
-            let mut case = with(&[(name, "")]);
-            case.environment = case.environment.with_bytes(name.as_bytes(), value);
-            let decision = case.decide();
-            for entry in decision.log {
-                assert!(!entry.message.to_string().contains("sesame"));
-            }
+fn labels_are_joined() {
+    let of_web = ("BACKPLANE_LABELS_WEB", "tier=front");
+    let dyno = ("DYNO", "web.1");
+    for (changes, expected) in [
+        (&[][..], "app=shop"),
+        (&[of_web], "app=shop,tier=front"),
+        (&[of_web, dyno], "app=shop,tier=front,heroku=true"),
+        (&[of_web, NO_LABELS], "tier=front"),
+        (&[("DYNO", "anything")], "app=shop,heroku=true"),
+        (&[("BACKPLANE_LABELS_WORKER", "x=y")], "app=shop"),
+        (
+            &[of_type("my-web"), ("BACKPLANE_LABELS_MY_WEB", "x=y")],
+            "app=shop,x=y",
+        ),
+    ] {
+        assert_eq!(with(changes).started().0.title, expected, "{changes:?}");
+    }
+    // The mark of Heroku alone is no label.
+    with(&[NO_LABELS, dyno]).assert_skipped(Level::Warning, "it has no labels");
+    let (spec, log) = with(&[("BACKPLANE_LABELS", "blue,a=b")]).started();
+    assert_eq!(spec.title, "blue,a=b");
+    let label = "blue".to_owned();
+    assert_eq!(
+        log,
+        [LogEntry::warning(Message::LabelWithoutValue { label })]
+    );
+}
+
+#[test]
+fn malformed_labels_and_upstreams_are_warned_of_and_skipped_for_every_type() {
+    for process_type in ["web", "worker"] {
+        for (name, value, reason) in [
+            ("BACKPLANE_LABELS", "a=b,-x", "the label '-x' starts with"),
+            (
+                &labels::variable_of_type(process_type),
+                "-x",
+                "the label '-x' starts with",
+            ),
+            ("PORT", "80 80", "PORT is '80 80'"),
+            (
+                "BACKPLANE_PROXY_URL",
+                "ftp://me:secret@app",
+                "is 'ftp://***@app', but it must start",
+            ),
+        ] {
+            let case = with(&[of_type(process_type), (name, value)]);
+            case.assert_skipped(Level::Warning, reason);
         }
     }
-    let mut all = Environment::default();
-    for name in names {
-        all = all.with_bytes(name.as_bytes(), b"\xff\x01");
-    }
-    let mut case = with(&[]);
-    case.environment = all;
-    case.launcher_type = Some("web");
-    case.decide();
 }
 
 #[test]
-fn token_of_any_bytes_reaches_the_agent_as_it_is() {
-    let mut case = with(&[("BACKPLANE_TOKEN", "")]);
-    case.environment = case.environment.with_bytes(b"BACKPLANE_TOKEN", b"\xff\xfe");
-    let (plan, _) = case.started();
-    assert_eq!(
-        plan.environment.get("BACKPLANE_TOKEN"),
-        Some(OsStr::from_bytes(b"\xff\xfe"))
+fn upstream_is_the_url_else_the_port() {
+    let url = |url| ("BACKPLANE_PROXY_URL", url);
+    for (changes, expected) in [
+        (&[][..], "port 8080"),
+        (&[url("http://app:1/x")], "http://app:1/x"),
+        (&[url("https://app"), ("PORT", "nonsense")], "https://app"),
+        (&[url(""), ("PORT", "1")], "port 1"),
+    ] {
+        let upstream = with(changes).started().0.upstream;
+        assert_eq!(upstream.to_string(), expected, "{changes:?}");
+    }
+}
+
+#[test]
+fn binding_stands_in_for_variables_one_by_one() {
+    for (changes, token, labels) in [
+        (&[][..], "sesame", "app=shop"),
+        (&[NO_TOKEN], "bound", "app=shop"),
+        (&[NO_LABELS], "sesame", "from=binding"),
+        (&[NO_TOKEN, NO_LABELS], "bound", "from=binding"),
+    ] {
+        let case = Case {
+            binding: || Binding {
+                token: Some("bound".into()),
+                token_path: Some("/bindings/b/token".into()),
+                labels: Some("from=binding".into()),
+                unreadable: Vec::new(),
+            },
+            ..with(changes)
+        };
+        let (spec, _) = case.started();
+        let found = spec.environment.get("BACKPLANE_TOKEN");
+        assert_eq!(found, Some(OsStr::new(token)));
+        assert_eq!(spec.title, labels);
+        let files = Vec::from_iter(
+            (token == "bound").then(|| ("BACKPLANE_TOKEN".into(), "/bindings/b/token".into())),
+        );
+        assert_eq!(spec.value_files, files, "{changes:?}");
+    }
+}
+
+#[test]
+fn token_file_comes_after_the_variable_and_before_the_binding() {
+    let file = ("BACKPLANE_TOKEN_FILE", "/run/secrets/token");
+    let readable: fn() -> io::Result<OsString> = || Ok("from a file".into());
+    let empty: fn() -> io::Result<OsString> = || Ok("".into());
+    let unreadable: fn() -> io::Result<OsString> = || Err(io::ErrorKind::PermissionDenied.into());
+    for (changes, token_file, token, is_from_file, messages) in [
+        (&[file][..], readable, "sesame", false, 0),
+        (&[file, NO_TOKEN], readable, "from a file", true, 0),
+        (&[file, NO_TOKEN], empty, "bound", false, 0),
+        (&[file, NO_TOKEN], unreadable, "bound", false, 1),
+    ] {
+        let case = Case {
+            binding: || Binding {
+                token: Some("bound".into()),
+                ..Binding::default()
+            },
+            token_file,
+            ..with(changes)
+        };
+        let (spec, log) = case.started();
+        let found = spec.environment.get("BACKPLANE_TOKEN");
+        assert_eq!(found, Some(OsStr::new(token)));
+        let files = Vec::from_iter(is_from_file.then(|| ("BACKPLANE_TOKEN".into(), file.1.into())));
+        assert_eq!(spec.value_files, files, "{changes:?}");
+        assert_eq!(log.len(), messages, "{log:?}");
+    }
+    let case = Case {
+        token_file: unreadable,
+        ..with(&[file, NO_TOKEN])
+    };
+    let log = case.decide().log;
+    assert!(
+        log[0]
+            .text
+            .starts_with("Unable to read the token in /run/secrets/token (permission")
     );
+    assert_eq!(log[1], LogEntry::warning(Message::NoToken));
+}
+
+#[test]
+fn placeholders_in_labels_are_variables_of_the_app_and_the_process_type() {
+    let labels = |labels| ("BACKPLANE_LABELS", labels);
+    let case = with(&[
+        labels("pod={POD_NAME},type={BACKPLANE_PROCESS_TYPE}"),
+        ("POD_NAME", "shop-1"),
+    ]);
+    assert_eq!(case.started().0.title, "pod=shop-1,type=web");
+
+    let (spec, log) = with(&[labels("app=shop,pod={POD_NAME},t={BACKPLANE_TOKEN}")]).started();
+    assert_eq!(spec.title, "app=shop");
+    let left_out = [
+        ("pod={POD_NAME}", "POD_NAME"),
+        ("t={BACKPLANE_TOKEN}", "BACKPLANE_TOKEN"),
+    ];
+    let expected = left_out.map(|(label, variable)| {
+        let (label, variable) = (label.to_owned(), variable.to_owned());
+        LogEntry::warning(Message::LabelLeftOut { label, variable })
+    });
+    assert_eq!(log, expected);
+
+    let log = with(&[labels("pod={POD_NAME}")]).decide().log;
+    assert!(log[0].text.contains("is left out: POD_NAME"), "{log:?}");
+    assert!(log[1].text.contains("it has no labels"), "{log:?}");
+}
+
+#[test]
+fn ready_path_is_for_an_app_that_can_be_asked() {
+    let path = ("BACKPLANE_READY_PATH", "/healthz");
+    let url = |url| ("BACKPLANE_PROXY_URL", url);
+    for (changes, expected) in [
+        (&[path][..], Some("/healthz")),
+        (&[path, url("http://localhost:1/x")], Some("/healthz")),
+        (&[path, url("https://localhost:1/")], None),
+        (&[path, url("http://app:1/")], None),
+        (&[path, ("BACKPLANE_WAIT_FOR_APP", "no")], None),
+    ] {
+        let (spec, log) = with(changes).started();
+        assert_eq!(spec.ready_path.as_deref(), expected, "{changes:?}");
+        assert_eq!(log.len(), usize::from(expected.is_none()), "{log:?}");
+    }
+}
+
+#[test]
+fn binding_is_read_once_where_needed_from_the_stated_root() {
+    let root = ("SERVICE_BINDING_ROOT", "/platform");
+    for (changes, expected) in [
+        (&[][..], None),
+        (&[NO_TOKEN], Some("/bindings")),
+        (&[NO_TOKEN, NO_LABELS, root], Some("/platform")),
+        (&[NO_TOKEN, of_type("run")], None),
+        (&[NO_TOKEN, ("BACKPLANE_DISABLED", "1")], None),
+    ] {
+        let read = Cell::new(None);
+        with(changes).decide_with(&|root| {
+            assert_eq!(read.replace(Some(root.to_owned())), None, "{changes:?}");
+            Binding::default()
+        });
+        assert_eq!(read.take(), expected.map(PathBuf::from), "{changes:?}");
+    }
+}
+
+#[test]
+fn unreadable_binding_is_a_warning_of_its_own() {
+    let unreadable = || Message::BindingUnreadable {
+        path: PathBuf::from("/bindings/b/token"),
+        error: "permission denied".to_owned(),
+    };
+    for (process_type, reason) in [
+        ("web", LogEntry::warning(Message::NoToken)),
+        ("worker", LogEntry::debug(Message::NoToken)),
+    ] {
+        let decision = with(&[NO_TOKEN, of_type(process_type)]).decide_with(&|_| Binding {
+            unreadable: vec![unreadable()],
+            ..Binding::default()
+        });
+        assert_eq!(decision.log, [LogEntry::warning(unreadable()), reason]);
+    }
 }

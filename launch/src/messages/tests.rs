@@ -1,5 +1,4 @@
-//! Every message as the user reads it, in `snapshot.txt`, to be read as a whole by whoever changes
-//! one.
+//! Every message as the user reads it, in `snapshot.txt`, to be read as a whole when one changes.
 
 use std::fmt::Write as _;
 
@@ -8,8 +7,7 @@ use super::*;
 /// Messages in all their forms, by their names. The match makes the compiler ask for a new message
 /// to be added here.
 fn every_message() -> Vec<(&'static str, Message)> {
-    let messages = [settings(), decision()].concat();
-    messages
+    messages()
         .into_iter()
         .map(|message| {
             let name = match message {
@@ -20,6 +18,9 @@ fn every_message() -> Vec<(&'static str, Message)> {
                 Message::OneOff { .. } => "one-off",
                 Message::TestRun { .. } => "test run",
                 Message::MalformedSeconds { .. } => "malformed seconds",
+                Message::MalformedPath { .. } => "malformed path",
+                Message::MalformedLocalUrl { .. } => "malformed local URL",
+                Message::ReadyPathUnused => "ready path unused",
                 Message::TokenFileUnreadable { .. } => "unreadable token file",
                 Message::LabelLeftOut { .. } => "label left out",
                 Message::UnknownType => "unknown type",
@@ -42,35 +43,41 @@ fn every_message() -> Vec<(&'static str, Message)> {
         .collect()
 }
 
-fn settings() -> Vec<Message> {
-    vec![
+fn messages() -> Vec<Message> {
+    let text = str::to_owned;
+    let process_type = |name: &str| Some(name.to_owned());
+    let mut messages = vec![
         Message::MalformedSetting {
             name: "BACKPLANE_DRAIN",
-            value: "sotp".to_owned(),
+            value: text("sotp"),
             wanted: vec!["keep", "stop"],
             taken: "keep",
         },
         Message::MalformedSeconds {
             name: "BACKPLANE_STOP_TIMEOUT",
-            value: "5s".to_owned(),
+            value: text("5s"),
             max: 600,
             taken: 5,
         },
-    ]
-}
-
-fn decision() -> Vec<Message> {
-    let mut messages = vec![
+        Message::MalformedPath {
+            name: "BACKPLANE_READY_PATH",
+            value: text("healthz"),
+        },
+        Message::MalformedLocalUrl {
+            name: "BACKPLANE_HEALTH_URL",
+            value: text("https://example.com/"),
+        },
+        Message::ReadyPathUnused,
         Message::Disabled,
         Message::IgnoredType {
-            process_type: "worker".to_owned(),
+            process_type: text("worker"),
         },
         Message::NotAllowedType {
-            process_type: Some("worker".to_owned()),
+            process_type: process_type("worker"),
         },
         Message::NotAllowedType { process_type: None },
         Message::OneOff {
-            process_type: Some("release".to_owned()),
+            process_type: process_type("release"),
         },
         Message::OneOff { process_type: None },
         Message::TestRun {
@@ -79,78 +86,70 @@ fn decision() -> Vec<Message> {
         Message::UnknownType,
         Message::BindingUnreadable {
             path: PathBuf::from("/bindings/backplane/token"),
-            error: "Permission denied (os error 13)".to_owned(),
+            error: text("Permission denied (os error 13)"),
         },
         Message::TokenFileUnreadable {
             path: PathBuf::from("/run/secrets/token"),
-            error: "Permission denied (os error 13)".to_owned(),
+            error: text("Permission denied (os error 13)"),
         },
         Message::NoToken,
         Message::NoLabels {
-            variable_of_type: "BACKPLANE_LABELS_WEB".to_owned(),
+            variable_of_type: text("BACKPLANE_LABELS_WEB"),
         },
-        Message::LabelStartsWithDash {
-            label: "-v".to_owned(),
-        },
+        Message::LabelStartsWithDash { label: text("-v") },
         Message::LabelWithControlCharacter {
-            label: "app=shop\nb".to_owned(),
+            label: text("app=shop\nb"),
         },
         Message::LabelNotUtf8 {
-            label: "app=\u{fffd}".to_owned(),
+            label: text("app=\u{fffd}"),
         },
         Message::LabelWithoutValue {
-            label: "shop".to_owned(),
+            label: text("shop"),
         },
         Message::LabelLeftOut {
-            label: "pod={POD_NAME}".to_owned(),
-            variable: "POD_NAME".to_owned(),
+            label: text("pod={POD_NAME}"),
+            variable: text("POD_NAME"),
         },
         Message::NoUpstream,
         Message::MalformedPort {
-            value: "eighty".to_owned(),
+            value: text("eighty"),
         },
     ];
-    messages.extend(
-        [
-            UrlError::NotPlainText,
-            UrlError::Scheme,
-            UrlError::UserInfo,
-            UrlError::Host,
-            UrlError::Port,
-        ]
-        .map(|error| Message::MalformedProxyUrl {
-            url: "127.0.0.1:3000".to_owned(),
-            error,
-        }),
-    );
+    let errors = [
+        UrlError::NotPlainText,
+        UrlError::Scheme,
+        UrlError::UserInfo,
+        UrlError::Host,
+        UrlError::Port,
+    ];
+    messages.extend(errors.map(|error| Message::MalformedProxyUrl {
+        url: text("127.0.0.1:3000"),
+        error,
+    }));
     messages.extend([
         Message::UnknownLayer,
         Message::NoAgent {
             path: PathBuf::from("/layers/backplane_agent/agent/libexec/backplane"),
         },
         Message::Starting {
-            process_type: "web".to_owned(),
-            labels: "app=shop".to_owned(),
-            upstream: "port 8080".to_owned(),
+            process_type: text("web"),
+            labels: text("app=shop"),
+            upstream: text("port 8080"),
         },
     ]);
     messages
 }
 
 #[test]
-fn messages_are_as_in_the_snapshot() {
+fn messages_are_sentences_of_one_line_as_in_the_snapshot() {
     let mut text = String::new();
     for (name, message) in every_message() {
-        writeln!(
-            text,
-            "{name}\n    {}\n",
-            message
-                .to_string()
-                .escape_debug()
-                .to_string()
-                .replace("\\'", "'")
-        )
-        .unwrap();
+        let message = message.to_string();
+        assert!(message.ends_with('.'), "{name}: {message}");
+        assert!(!message.contains("  "), "{name}: {message}");
+        assert!(message.len() < 400, "{name}: {message}");
+        let message = message.escape_debug().to_string().replace("\\'", "'");
+        writeln!(text, "{name}\n    {message}\n").unwrap();
     }
     let snapshot = include_str!("snapshot.txt");
     // Line by line, so that a failure shows the one that differs.
@@ -158,14 +157,4 @@ fn messages_are_as_in_the_snapshot() {
         assert_eq!(found, expected);
     }
     assert_eq!(text, snapshot);
-}
-
-#[test]
-fn messages_are_sentences_of_one_line() {
-    for (name, message) in every_message() {
-        let text = message.to_string();
-        assert!(text.ends_with('.'), "{name}: {text}");
-        assert!(!text.contains("  "), "{name}: {text}");
-        assert!(text.len() < 400, "{name}: {text}");
-    }
 }

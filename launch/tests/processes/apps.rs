@@ -1,4 +1,4 @@
-//! However the app ends, the agent is gone soon after.
+//! The end of the app, and the end of the agent and of everything below it.
 
 use crate::support::{
     self, App, Layer, PATIENT_AGENT, children, eventually, family, field, holds_for, is_alive,
@@ -8,11 +8,12 @@ use std::io::Write as _;
 use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
-/// How soon after the app's end nothing may be left: 2 s of grace for the agent, and some for a busy machine.
+/// How soon after the app's end nothing may be left: 2 s for the agent, and some for a busy machine.
 const SOON: Duration = Duration::from_secs(4);
 
 /// Ends the app by the end of its input, or by a signal.
-fn ends_soon(app: &mut App, how: &str) {
+#[track_caller]
+fn assert_ends_soon(app: &mut App, how: &str) {
     let started = Instant::now();
     match how {
         "exit" => drop(app.child.stdin.take()),
@@ -26,22 +27,20 @@ fn ends_soon(app: &mut App, how: &str) {
 #[test]
 fn agent_ends_with_the_app() {
     for how in ["exit", "TERM", "KILL", "INT", "SEGV"] {
-        let (_listener, port) = listen("127.0.0.1");
-        let layer = Layer::new(PATIENT_AGENT, port);
-        let mut app = layer.launch();
-        app.agent(1);
-        ends_soon(&mut app, how);
-    }
-}
-
-#[test]
-fn supervisor_ends_with_an_app_that_never_listened() {
-    for how in ["exit", "TERM", "KILL"] {
-        let layer = Layer::new(PATIENT_AGENT, support::free_port());
-        let mut app = layer.launch();
-        app.supervisor();
-        ends_soon(&mut app, how);
-        assert_eq!(layer.notes(), "");
+        // So does the supervisor of an app that never listened.
+        for listens in [true, false] {
+            let (listener, port) = listen("127.0.0.1");
+            let listener = listens.then_some(listener);
+            let layer = Layer::new(PATIENT_AGENT, port);
+            let mut app = layer.launch();
+            if listener.is_some() {
+                app.agent(1);
+            } else {
+                app.supervisor();
+            }
+            assert_ends_soon(&mut app, how);
+            assert_eq!(layer.agents().len(), usize::from(listens));
+        }
     }
 }
 
@@ -61,26 +60,12 @@ fn app_that_becomes_another_program_in_a_session_of_its_own_is_the_same_app() {
     app.finish();
 }
 
-#[test]
-fn willing_agent_may_finish_after_the_app() {
-    let (_listener, port) = listen("127.0.0.1");
-    let polite = "#!/bin/sh
-        trap 'kill $!; sleep 0.5; echo bye >>\"$0.notes\"; exit' TERM
-        echo \"pid $$\" >>\"$0.notes\"
-        sleep 1000 & wait $!\n";
-    let layer = Layer::new(polite, port);
-    let app = layer.launch();
-    app.agent(1);
-    app.finish();
-    assert!(layer.notes().ends_with("bye\n"), "{}", layer.notes());
-}
-
-/// Living processes whose environment names this layer's agent as theirs: the script's children, wherever they went.
+/// Living processes whose environment has this layer's agent: the script's children, in any session.
 fn offspring(layer: &Layer) -> Vec<u32> {
     marked(&format!("OFFSPRING_OF={}\0", layer.agent().display()))
 }
 
-/// The same, of one start of the agent.
+/// The same, below one start of the agent.
 fn offspring_of(layer: &Layer, agent: u32) -> Vec<u32> {
     let mut found = offspring(layer);
     let of_the_agent = marked(&format!("GENERATION={agent}\0"));
@@ -115,13 +100,13 @@ fn stubborn_agent_and_its_children_are_killed() {
     eventually("four children are there", || {
         (offspring(&layer).len() == 4).then_some(())
     });
-    ends_soon(&mut app, "exit");
+    assert_ends_soon(&mut app, "exit");
     assert_eq!(offspring(&layer), [] as [u32; 0]);
     app.log_has("did not exit in time");
 }
 
 /// Ways to leave processes behind, as parts of an agent's script, and how many processes each makes.
-const LEAVINGS: [(&str, usize); 6] = [
+const LEFTOVERS: [(&str, usize); 6] = [
     // In its process group, and in a session of its own.
     ("sleep 1000 & setsid sleep 1000 &", 2),
     // In a process group of its own, with a child that loses its parent only when that is killed.
@@ -134,7 +119,7 @@ const LEAVINGS: [(&str, usize); 6] = [
     ),
     // An orphan of a running agent, which has a child.
     ("(setsid sh -c 'trap \"\" TERM; sleep 1000; :' &)", 2),
-    // A helper that makes more of its kind whenever one ends.
+    // A helper that starts another process whenever one ends.
     (
         "setsid sh -c 'trap \"\" TERM; while :; do timeout 3600 sleep 1000; done' &",
         3,
@@ -143,19 +128,19 @@ const LEAVINGS: [(&str, usize); 6] = [
 
 /// An agent that leaves all of this behind when it ends; its processes carry its pid in their environment.
 fn forgetful(ending: &str) -> String {
-    let leavings = LEAVINGS.map(|(script, _)| script).join("\n");
+    let leftovers = LEFTOVERS.map(|(script, _)| script).join("\n");
     format!(
         "#!/bin/sh
         export OFFSPRING_OF=\"$0\" GENERATION=$$
-        {leavings}
+        {leftovers}
         echo \"pid $$\" >>\"$0.notes\"
         {ending}\n"
     )
 }
 
 /// Waits until everything that this agent leaves behind is there.
-fn leavings_of(layer: &Layer, agent: u32) -> Vec<u32> {
-    let expected = LEAVINGS.iter().map(|(_, count)| count).sum();
+fn wait_for_leftovers(layer: &Layer, agent: u32) -> Vec<u32> {
+    let expected = LEFTOVERS.iter().map(|(_, count)| count).sum();
     eventually("everything to leave behind is there", || {
         let mut found = offspring_of(layer, agent);
         found.retain(|pid| *pid != agent);
@@ -163,8 +148,8 @@ fn leavings_of(layer: &Layer, agent: u32) -> Vec<u32> {
             .iter()
             .filter(|pid| field(**pid, "Name").is_some_and(|name| name == "sleep"))
             .count();
-        // One is a child of a helper; the agent's own wait is no leaving.
-        (found.len() >= expected && ready >= LEAVINGS.len()).then_some(found)
+        // One is a child of a helper; the agent's own wait does not count.
+        (found.len() >= expected && ready >= LEFTOVERS.len()).then_some(found)
     })
 }
 
@@ -175,7 +160,7 @@ fn nothing_of_a_crashed_agent_is_alive_when_the_next_one_starts() {
         let layer = Layer::new(&forgetful("wait"), port);
         let app = layer.launch();
         let first = app.agent(1);
-        leavings_of(&layer, first);
+        wait_for_leftovers(&layer, first);
         support::signal(first, signal);
         app.agent(2);
         assert_eq!(offspring_of(&layer, first), [] as [u32; 0], "{signal}");
@@ -190,44 +175,32 @@ fn nothing_of_a_crashed_agent_is_alive_when_the_next_one_starts() {
 
 #[test]
 fn nothing_of_a_drained_agent_is_alive_afterwards() {
-    let (listener, port) = listen("127.0.0.1");
-    let mut layer = Layer::new(&forgetful("trap 'exit 0' TERM; wait"), port);
-    layer.set("BACKPLANE_DRAIN", "stop");
-    let app = layer.launch();
-    let first = app.agent(1);
-    leavings_of(&layer, first);
-    drop(listener);
-    app.log_has("It restarts when the app listens again.");
-    eventually("all of it is gone", || {
-        offspring(&layer).is_empty().then_some(())
-    });
-    let listener = TcpListener::bind(("127.0.0.1", port)).unwrap();
-    app.agent(2);
-    drop(listener);
-    app.finish();
-    assert_eq!(offspring(&layer), [] as [u32; 0]);
-}
-
-#[test]
-fn app_that_listens_again_while_its_agent_drains_gets_the_next_one_only_when_nothing_is_left() {
-    let (listener, port) = listen("127.0.0.1");
-    let mut layer = Layer::new(&forgetful("trap 'sleep 1; exit 0' TERM; wait"), port);
-    layer.set("BACKPLANE_DRAIN", "stop");
-    let app = layer.launch();
-    let first = app.agent(1);
-    leavings_of(&layer, first);
-    drop(listener);
-    app.log_has("The app no longer listens on port");
-    let _listener = TcpListener::bind(("127.0.0.1", port)).unwrap();
-    app.agent(2);
-    assert_eq!(offspring_of(&layer, first), [] as [u32; 0]);
-    app.finish();
-    assert_eq!(offspring(&layer), [] as [u32; 0]);
+    for (trap, listens_meanwhile) in [("exit 0", false), ("sleep 1; exit 0", true)] {
+        let (listener, port) = listen("127.0.0.1");
+        let mut layer = Layer::new(&forgetful(&format!("trap '{trap}' TERM; wait")), port);
+        layer.set("BACKPLANE_DRAIN", "stop");
+        let app = layer.launch();
+        let first = app.agent(1);
+        wait_for_leftovers(&layer, first);
+        drop(listener);
+        app.log_has("The app no longer listens on port");
+        if !listens_meanwhile {
+            app.log_has("The agent exited with status 0. It restarts when the app listens again.");
+            eventually("all of it is gone", || {
+                offspring(&layer).is_empty().then_some(())
+            });
+        }
+        let _listener = TcpListener::bind(("127.0.0.1", port)).unwrap();
+        app.agent(2);
+        assert_eq!(offspring_of(&layer, first), [] as [u32; 0]);
+        app.finish();
+        assert_eq!(offspring(&layer), [] as [u32; 0]);
+    }
 }
 
 #[test]
 fn each_process_below_the_agent_gets_one_sigterm_and_may_finish_after_the_app() {
-    // In the agent's group, in a session of its own, below a helper that has one, and an orphan.
+    // The agent, in its group, in another session, below a helper that has one, and an orphan.
     let worker = "trap 'echo term >>\"$0.notes\"' TERM
         sleep 1000 & echo ready >>\"$0.notes\"; wait $!; wait $!; sleep 0.3
         echo finished >>\"$0.notes\"";
@@ -238,22 +211,24 @@ fn each_process_below_the_agent_gets_one_sigterm_and_may_finish_after_the_app() 
         setsid sh -c \"$WORKER\" \"$0\" &
         setsid sh -c 'setsid sh -c \"$WORKER\" \"$0\" & sh -c \"$WORKER\" \"$0\"' \"$0\" &
         (setsid sh -c \"$WORKER\" \"$0\" &)
-        exec sleep 1000\n",
+        exec sh -c \"$WORKER\" \"$0\"\n",
         worker.replace('\'', "'\\''")
     );
     let (_listener, port) = listen("127.0.0.1");
     let layer = Layer::new(&agent, port);
     let app = layer.launch();
     let count = |what: &str| layer.notes().lines().filter(|line| *line == what).count();
-    eventually("five workers are ready", || {
-        (count("ready") == 5).then_some(())
+    let is_sleep = |pid: &u32| field(*pid, "Name").is_some_and(|name| name == "sleep");
+    eventually("six workers sleep", || {
+        let sleeping = offspring(&layer).iter().filter(|pid| is_sleep(pid)).count();
+        (count("ready") == 6 && sleeping == 6).then_some(())
     });
     app.finish();
     eventually("nothing is left", || {
         offspring(&layer).is_empty().then_some(())
     });
-    assert_eq!([count("term"), count("finished")], [5, 5]);
-    assert!(!layer.log().contains("is killed"));
+    assert_eq!([count("term"), count("finished")], [6, 6]);
+    assert!(!layer.log().contains("Killing it"));
 }
 
 #[test]
@@ -268,10 +243,7 @@ fn orphans_of_a_running_agent_are_reaped() {
     let agent = app.agent(1);
     let supervisor = app.supervisor();
     eventually("the agent is the only child left", || {
-        let children =
-            std::fs::read_to_string(format!("/proc/{supervisor}/task/{supervisor}/children"))
-                .unwrap();
-        (children.trim() == agent.to_string()).then_some(())
+        (children(supervisor) == [agent]).then_some(())
     });
     app.finish();
 }

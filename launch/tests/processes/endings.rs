@@ -113,7 +113,7 @@ fn agent_that_does_not_finish_keeps_the_app_no_longer_than_its_timeout() {
     let took = started.elapsed();
     assert!(took >= Duration::from_secs(2), "{took:?}");
     assert!(took < Duration::from_secs(8), "{took:?}");
-    assert_eq!(order(&layer), ["drain", "app"]);
+    assert_eq!(order(&layer)[..2], ["drain", "app"]);
     app.nothing_is_left();
 }
 

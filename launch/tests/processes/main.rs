@@ -5,6 +5,7 @@
 mod agents;
 mod apps;
 mod boots;
+mod checks;
 mod deadlocks;
 mod endings;
 mod stand_by;

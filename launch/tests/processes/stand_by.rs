@@ -1,4 +1,4 @@
-//! Who finds the lock held stands by: one supervisor runs an agent for a target, and it is that of the process that listens there.
+//! Supervisors that find the lock held and stand by: one runs the agent, the one of the process that listens.
 
 use crate::support::{
     self, App, Layer, PATIENT_AGENT, eventually, field, holds_for, is_alive, listen, within,
@@ -13,7 +13,7 @@ const SOON: Duration = Duration::from_secs(4);
 
 /// A socket for this port that does not listen yet.
 fn bound(port: u16) -> OwnedFd {
-    // Open in one app only.
+    // Passed to one app only.
     let flags = SocketFlags::CLOEXEC;
     let socket = rustix::net::socket_with(AddressFamily::INET, SocketType::STREAM, flags, None);
     let socket = socket.unwrap();
@@ -37,7 +37,7 @@ fn layer_of(process_type: &str, port: u16) -> Layer {
     layer
 }
 
-/// Launches an app that has this socket open, and lets it listen once the app's exec.d program has decided.
+/// Launches an app that has this socket open, and waits until its exec.d program has decided.
 fn launch_with_socket<'layer>(layer: &'layer Layer, socket: &OwnedFd) -> App<'layer> {
     let mut command = layer.command("sleep 1000");
     command.stdin(socket.try_clone().unwrap());
@@ -48,13 +48,22 @@ fn launch_with_socket<'layer>(layer: &'layer Layer, socket: &OwnedFd) -> App<'la
     app
 }
 
+/// Launches an app of each layer, and waits for their supervisors.
+fn launch_all(layers: &[Layer]) -> Vec<App<'_>> {
+    let apps: Vec<App> = layers.iter().map(Layer::launch).collect();
+    for app in &apps {
+        app.supervisor();
+    }
+    apps
+}
+
 fn end(mut app: App, signal: &str) {
     support::signal(app.pid(), signal);
     app.wait();
     app.nothing_is_left();
 }
 
-/// What the only agent of a layer was started with.
+/// The arguments of the first agent of a layer.
 fn argv(layer: &Layer) -> String {
     let notes = layer.notes();
     notes.lines().next().unwrap_or_default().to_owned()
@@ -98,21 +107,14 @@ fn process_that_stands_by_has_an_agent_soon_after_the_holders_end() {
 }
 
 #[test]
-fn process_that_listens_has_the_agent_whichever_was_started_first() {
-    for workers in [1, 2, 3] {
+fn process_that_listens_has_the_agent_in_any_order_of_starts() {
+    for workers in [1, 3] {
         let socket = bound(0);
         let port = port_of(&socket);
         let layers: Vec<Layer> = (0..workers).map(|_| layer_of("worker", port)).collect();
-        let running: Vec<App> = layers
-            .iter()
-            .map(|layer| {
-                let app = layer.launch();
-                app.supervisor();
-                app
-            })
-            .collect();
+        let running = launch_all(&layers);
         let mut socket = socket;
-        // Then it is started anew, while those that have waited longer are there.
+        // It is started again, while those that have waited for longer are there.
         for _ in 0..2 {
             eventually("a worker's supervisor has the lock", || {
                 let status = layers[0].status().output().unwrap().status;
@@ -127,7 +129,7 @@ fn process_that_listens_has_the_agent_whichever_was_started_first() {
                 argv(&web),
                 format!("argv connect app=web http://127.0.0.1:{port}")
             );
-            // A supervisor that has given way comes back after 2 s, and then looks on.
+            // A supervisor that has yielded tries again after 2 s, and goes on standing by.
             holds_for(Duration::from_secs(3), || web.agents() == [agent]);
             drop(socket);
             end(app, "TERM");
@@ -169,32 +171,32 @@ fn overlapping_restart_hands_the_target_over() {
 
 #[test]
 fn listener_that_no_process_of_an_app_owns_has_one_agent_soon() {
-    for count in [2, 3] {
+    for (count, listens_before) in [(2, false), (3, false), (8, true)] {
         let socket = bound(0);
         let port = port_of(&socket);
         let layers: Vec<Layer> = (0..count).map(|_| layer_of("web", port)).collect();
-        let apps: Vec<App> = layers
-            .iter()
-            .map(|layer| {
-                let app = layer.launch();
-                app.supervisor();
-                app
-            })
-            .collect();
-        for app in &apps[1..] {
-            app.log_has("This supervisor stands by");
+        let listen = || rustix::net::listen(&socket, 1).unwrap();
+        if listens_before {
+            listen();
         }
-        rustix::net::listen(&socket, 1).unwrap();
+        // One after the other, so that the first one has the lock.
+        let (first, others) = layers.split_first().unwrap();
+        let first = [first.launch()];
+        first[0].supervisor();
+        let others = launch_all(others);
+        if !listens_before {
+            listen();
+        }
         let agents = || -> Vec<u32> { layers.iter().flat_map(Layer::agents).collect() };
         within(SOON, "one has an agent", || {
             (!agents().is_empty()).then_some(())
         });
         holds_for(Duration::from_secs(4), || agents().len() == 1);
-        // Each of two leaves the target to the other one once, and then it is the first one's.
-        if let [first, _] = &layers[..] {
+        // Each of two leaves the lock to the other one once, and then it is the first one's.
+        if let ([first, _], false) = (&layers[..], listens_before) {
             assert_eq!(first.agents().len(), 1, "{}", first.log());
         }
-        for app in apps {
+        for app in first.into_iter().chain(others) {
             app.finish();
         }
     }
@@ -206,7 +208,7 @@ fn process_that_stands_by_costs_one_wakeup_a_second_and_leaves_nothing() {
     let layers = [layer_of("web", port), layer_of("web", port)];
     let holder = layers[0].launch();
     let agent = holder.agent(1);
-    let mut other = layers[1].launch();
+    let other = layers[1].launch();
     let supervisor = other.supervisor();
     let wakeups = || -> u64 {
         field(supervisor, "voluntary_ctxt_switches")
@@ -219,17 +221,11 @@ fn process_that_stands_by_costs_one_wakeup_a_second_and_leaves_nothing() {
     holds_for(Duration::from_secs(5), || is_alive(supervisor));
     let count = wakeups() - before;
     assert!((3..=7).contains(&count), "{count} wakeups in 5 s");
-    // SIGTERM says that the app is to end, as on Heroku's Cedar; it takes over nothing then.
+    // SIGTERM to all processes, as on Heroku's Cedar, means that the app is to exit: nothing is taken over.
     support::signal(supervisor, "TERM");
     assert!(is_alive(supervisor));
-    end_by_input(&mut other);
+    other.finish();
     assert_eq!(layers[1].notes(), "");
     assert_eq!(layers[0].agents(), [agent]);
     holder.finish();
-}
-
-fn end_by_input(app: &mut App) {
-    drop(app.child.stdin.take());
-    app.wait();
-    app.nothing_is_left();
 }

@@ -8,8 +8,7 @@ pub(crate) struct Listener {
     pub(crate) address: IpAddr,
     /// Whether an IPv6 one takes no IPv4 connections (`IPV6_V6ONLY`, ipv6(7)).
     pub(crate) only_v6: bool,
-    /// The number by which a process that has the socket open shows it; zero where the kernel does
-    /// not tell.
+    /// The number by which `/proc/PID/fd` shows the socket. Zero if the kernel does not report it.
     pub(crate) inode: u64,
 }
 

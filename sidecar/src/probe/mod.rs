@@ -12,11 +12,12 @@ use std::path::Path;
 
 use self::listener::Listener;
 use self::netlink::SockDiag;
+use crate::log::{Level, Log};
 use crate::messages::Message;
 use crate::upstream::{Host, Loopback};
 
-/// By which loopback address the host can be reached through these listeners, if by any. IPv4 comes
-/// first: containers often have no `::1`.
+/// The loopback address by which the host can be reached through these listeners. IPv4 comes first:
+/// containers often have no `::1`.
 fn reachable_by(host: &Host, listeners: &[Listener]) -> Option<Loopback> {
     let serves = |address: IpAddr| listeners.iter().any(|listener| listener.serves(address));
     match host {
@@ -26,7 +27,7 @@ fn reachable_by(host: &Host, listeners: &[Listener]) -> Option<Loopback> {
         }),
         Host::Localhost if serves(IpAddr::V4(Ipv4Addr::LOCALHOST)) => Some(Loopback::V4),
         Host::Localhost if serves(IpAddr::V6(Ipv6Addr::LOCALHOST)) => Some(Loopback::V6),
-        // The kernel of this host knows nothing of others.
+        // The kernel of this host does not know the sockets of others.
         Host::Localhost | Host::Remote(_) => None,
     }
 }
@@ -36,33 +37,26 @@ fn reachable_by(host: &Host, listeners: &[Listener]) -> Option<Loopback> {
 pub(crate) enum PortProbe {
     /// The kernel answers questions over netlink.
     Netlink(SockDiag),
-    /// It does not, as under gVisor, but shows tables.
+    /// It does not, such as under gVisor, but shows tables.
     ProcNet,
     /// It does neither.
     Unavailable,
 }
 
-/// What a probe found.
-#[derive(Debug, Eq, PartialEq)]
-pub(crate) struct ProbeResult {
-    /// The address by which the app can be reached.
-    pub(crate) loopback: Option<Loopback>,
-    /// Reported once, when a way to probe turned out not to work.
-    pub(crate) problems: Vec<Message>,
-}
-
 impl PortProbe {
-    pub(crate) fn open() -> (Self, Option<Message>) {
+    pub(crate) fn open(log: Log) -> Self {
         match SockDiag::open() {
-            Ok(socket) => (Self::Netlink(socket), None),
-            Err(error) => (Self::ProcNet, Some(netlink_unavailable(&error))),
+            Ok(socket) => Self::Netlink(socket),
+            Err(error) => {
+                log_netlink_unavailable(&error, log);
+                Self::ProcNet
+            }
         }
     }
 
-    /// Looks for a listener by which the host can be reached on this port. Where no listener can be
-    /// seen at all, it is taken to be there.
-    pub(crate) fn probe(&mut self, host: &Host, port: NonZeroU16) -> ProbeResult {
-        let mut problems = Vec::new();
+    /// Looks for a listener by which the host can be reached on this port, and returns its address.
+    /// If no listener can be seen at all, the app is taken to listen.
+    pub(crate) fn probe(&mut self, host: &Host, port: NonZeroU16, log: Log) -> Option<Loopback> {
         loop {
             let found = match self {
                 Self::Netlink(socket) => ask(socket, host, port),
@@ -71,8 +65,8 @@ impl PortProbe {
                 Self::Unavailable => Ok(Some(Loopback::default())),
             };
             match found {
-                Ok(loopback) => return ProbeResult { loopback, problems },
-                Err(error) => problems.push(self.fall_back(&error)),
+                Ok(loopback) => return loopback,
+                Err(error) => self.fall_back(&error, log),
             }
         }
     }
@@ -101,25 +95,22 @@ impl PortProbe {
             .collect()
     }
 
-    fn fall_back(&mut self, error: &io::Error) -> Message {
-        match self {
-            Self::Netlink(_) => {
-                *self = Self::ProcNet;
-                netlink_unavailable(error)
-            }
-            Self::ProcNet | Self::Unavailable => {
-                *self = Self::Unavailable;
-                let error = error.to_string();
-                Message::ProbeUnavailable { error }
-            }
+    fn fall_back(&mut self, error: &io::Error, log: Log) {
+        if matches!(self, Self::Netlink(_)) {
+            *self = Self::ProcNet;
+            log_netlink_unavailable(error, log);
+        } else {
+            *self = Self::Unavailable;
+            let error = error.to_string();
+            log.log(Level::Warning, &Message::ProbeUnavailable { error });
         }
     }
 }
 
 const PROC_NET: &str = "/proc/net";
 
-/// Asks for IPv6 listeners only where the IPv4 ones do not suffice: most apps have one of those,
-/// and are probed every second.
+/// Asks for IPv6 listeners only if the IPv4 ones do not suffice: most apps have one of those, and
+/// are probed every second.
 fn ask(socket: &mut SockDiag, host: &Host, port: NonZeroU16) -> io::Result<Option<Loopback>> {
     let mut listeners = socket.v4_listeners(port)?;
     if let Some(loopback @ Loopback::V4) = reachable_by(host, &listeners) {
@@ -129,14 +120,20 @@ fn ask(socket: &mut SockDiag, host: &Host, port: NonZeroU16) -> io::Result<Optio
     Ok(reachable_by(host, &listeners))
 }
 
-fn netlink_unavailable(error: &io::Error) -> Message {
+fn log_netlink_unavailable(error: &io::Error, log: Log) {
     let error = error.to_string();
-    Message::NetlinkUnavailable { error }
+    log.log(Level::Debug, &Message::NetlinkUnavailable { error });
 }
 
 #[cfg(test)]
 mod tests {
+    use std::net::TcpListener;
+    use std::os::fd::AsFd as _;
+
+    use rustix::net::{AddressFamily, SocketAddrV6, SocketType, sockopt};
+
     use super::*;
+    use crate::log::Verbosity;
 
     fn listener(address: &str) -> Listener {
         // As `ss` writes it: `*` is the dual-stack wildcard.
@@ -188,65 +185,86 @@ mod tests {
         }
     }
 
+    fn log() -> Log {
+        Log::new("test", Verbosity::Quiet)
+    }
+
+    fn inode_of(listener: &TcpListener) -> u64 {
+        rustix::fs::fstat(listener.as_fd()).unwrap().st_ino
+    }
+
+    fn port_of(listener: &TcpListener) -> NonZeroU16 {
+        NonZeroU16::new(listener.local_addr().unwrap().port()).unwrap()
+    }
+
+    fn by_netlink(socket: &mut SockDiag, port: NonZeroU16) -> Vec<Listener> {
+        let mut listeners = socket.v4_listeners(port).unwrap();
+        listeners.extend(socket.v6_listeners(port).unwrap());
+        listeners
+    }
+
     #[test]
-    fn socket_of_a_listener_is_known_by_each_way_to_probe() {
-        use std::os::fd::OwnedFd;
-        use std::os::unix::fs::MetadataExt as _;
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = NonZeroU16::new(listener.local_addr().unwrap().port()).unwrap();
-        let file = std::fs::File::from(OwnedFd::from(listener));
-        let inode = file.metadata().unwrap().ino();
-        let (sock_diag, _) = PortProbe::open();
-        for mut probe in [sock_diag, PortProbe::ProcNet] {
-            // The kernel may pass over a line of the tables while other tests' listeners come and
-            // go.
-            let mut is_seen = || probe.inodes(&Host::Localhost, Loopback::V4, port) == [inode];
-            assert!((0..100).any(|_| is_seen()));
-            assert!(
-                !probe
-                    .inodes(&local("127.0.0.2"), Loopback::V4, port)
-                    .contains(&inode)
-            );
-            assert!(
-                !probe
-                    .inodes(&Host::Localhost, Loopback::V6, port)
-                    .contains(&inode)
-            );
+    fn listeners_are_seen_by_netlink_and_in_the_tables_while_they_listen() {
+        let mut netlink = SockDiag::open().unwrap();
+        let mut on_any_v6 = |only_v6: bool| {
+            let socket = rustix::net::socket(AddressFamily::INET6, SocketType::STREAM, None)
+                .expect("this test needs IPv6");
+            sockopt::set_ipv6_v6only(&socket, only_v6).unwrap();
+            rustix::net::bind(&socket, &SocketAddrV6::new(Ipv6Addr::UNSPECIFIED, 0, 0, 0)).unwrap();
+            let listener = TcpListener::from(socket);
+            assert_eq!(by_netlink(&mut netlink, port_of(&listener)), [], "not yet");
+            rustix::net::listen(&listener, 1).unwrap();
+            listener
+        };
+        for (listener, only_v6) in [
+            (on_any_v6(true), true),
+            (on_any_v6(false), false),
+            (TcpListener::bind("127.0.0.1:0").unwrap(), false),
+        ] {
+            let port = port_of(&listener);
+            let expected = Listener {
+                address: listener.local_addr().unwrap().ip(),
+                only_v6,
+                inode: inode_of(&listener),
+            };
+            assert_eq!(by_netlink(&mut netlink, port), [expected]);
+            // Another address may have a listener on the same port, and the kernel may skip a line
+            // of the tables while the listeners of other tests come and go.
+            let expected = Listener {
+                only_v6: false,
+                ..expected
+            };
+            let tables = || proc_net::listeners(Path::new(PROC_NET), port).unwrap();
+            assert!((0..100).any(|_| tables().contains(&expected)));
+            drop(listener);
+            assert_eq!(by_netlink(&mut netlink, port), []);
         }
-        assert_eq!(
-            PortProbe::Unavailable.inodes(&Host::Localhost, Loopback::V4, port),
-            []
-        );
     }
 
     #[test]
-    fn unavailable_probe_takes_the_app_to_listen_and_reports_it_once() {
-        let mut probe = PortProbe::ProcNet;
-        let error = io::Error::other("no");
-        assert!(matches!(
-            probe.fall_back(&error),
-            Message::ProbeUnavailable { .. }
-        ));
-        let port = NonZeroU16::new(1).unwrap();
-        let found = probe.probe(&Host::Localhost, port);
-        assert_eq!(
-            found,
-            ProbeResult {
-                loopback: Some(Loopback::V4),
-                problems: Vec::new()
-            }
-        );
+    fn inodes_are_of_the_sockets_that_serve_the_address() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let (inode, port) = (inode_of(&listener), port_of(&listener));
+        for mut probe in [PortProbe::open(log()), PortProbe::ProcNet] {
+            let mut inodes = |host: &Host, loopback| probe.inodes(host, loopback, port);
+            // See above.
+            assert!((0..100).any(|_| inodes(&Host::Localhost, Loopback::V4) == [inode]));
+            assert!(!inodes(&local("127.0.0.2"), Loopback::V4).contains(&inode));
+            assert!(!inodes(&Host::Localhost, Loopback::V6).contains(&inode));
+        }
     }
 
     #[test]
-    fn netlink_that_fails_is_replaced_by_tables() {
-        let (mut probe, problem) = PortProbe::open();
-        assert_eq!(problem, None, "this kernel has netlink");
+    fn each_way_that_fails_is_replaced_by_the_next_one() {
         let error = io::Error::other("no");
-        assert!(matches!(
-            probe.fall_back(&error),
-            Message::NetlinkUnavailable { .. }
-        ));
+        let mut probe = PortProbe::open(log());
+        assert!(matches!(probe, PortProbe::Netlink(_)), "this kernel has it");
+        probe.fall_back(&error, log());
         assert!(matches!(probe, PortProbe::ProcNet));
+        probe.fall_back(&error, log());
+        let port = NonZeroU16::MIN;
+        let found = probe.probe(&Host::Localhost, port, log());
+        assert_eq!(found, Some(Loopback::V4), "it is taken to listen");
+        assert_eq!(probe.inodes(&Host::Localhost, Loopback::V4, port), []);
     }
 }

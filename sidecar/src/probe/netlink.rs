@@ -56,34 +56,22 @@ impl SockDiag {
 
     /// All IPv4 sockets that listen on this port.
     pub(crate) fn v4_listeners(&mut self, port: NonZeroU16) -> io::Result<Vec<Listener>> {
-        let mut listeners = Vec::new();
-        self.dump(AF_INET, port, &mut listeners)?;
-        Ok(listeners)
+        self.dump(AF_INET, port)
     }
 
-    /// All IPv6 sockets that listen on this port; none where the kernel has no IPv6.
+    /// All IPv6 sockets that listen on this port; none if the kernel does not have IPv6.
     pub(crate) fn v6_listeners(&mut self, port: NonZeroU16) -> io::Result<Vec<Listener>> {
-        let mut listeners = Vec::new();
-        match self.dump(AF_INET6, port, &mut listeners) {
-            Err(error) if error.raw_os_error() == Some(Errno::NOENT.raw_os_error()) => {
-                Ok(Vec::new())
-            }
-            other => other.map(|()| listeners),
+        match self.dump(AF_INET6, port) {
+            Err(error) if Errno::from_io_error(&error) == Some(Errno::NOENT) => Ok(Vec::new()),
+            result => result,
         }
     }
 
-    fn dump(
-        &mut self,
-        family: u8,
-        port: NonZeroU16,
-        listeners: &mut Vec<Listener>,
-    ) -> io::Result<()> {
+    fn dump(&mut self, family: u8, port: NonZeroU16) -> io::Result<Vec<Listener>> {
         self.sequence = self.sequence.wrapping_add(1);
-        rustix::net::send(
-            &self.socket,
-            &request(self.sequence, family, port),
-            SendFlags::empty(),
-        )?;
+        let request = request(self.sequence, family, port);
+        rustix::net::send(&self.socket, &request, SendFlags::empty())?;
+        let mut listeners = Vec::new();
         let mut buffer = [0; BUFFER];
         loop {
             // The kernel has answered before `send` returned; waiting would mean that something is
@@ -96,17 +84,11 @@ impl SockDiag {
             if length > received {
                 return Err(invalid());
             }
-            if parse(&buffer[..received], self.sequence, listeners)? == Progress::Done {
-                return Ok(());
+            if parse(&buffer[..received], self.sequence, &mut listeners)? {
+                return Ok(listeners);
             }
         }
     }
-}
-
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Progress {
-    More,
-    Done,
 }
 
 fn invalid() -> io::Error {
@@ -129,7 +111,8 @@ fn request(sequence: u32, family: u8, port: NonZeroU16) -> [u8; HEADER + REQUEST
 }
 
 /// Takes the listeners from one part of the answer to the request with this sequence number.
-fn parse(mut part: &[u8], sequence: u32, listeners: &mut Vec<Listener>) -> io::Result<Progress> {
+/// Returns whether it is the last part.
+fn parse(mut part: &[u8], sequence: u32, listeners: &mut Vec<Listener>) -> io::Result<bool> {
     while !part.is_empty() {
         let length = usize::try_from(u32::from_ne_bytes(at(part, 0)?)).map_err(|_| invalid())?;
         let message = part.get(..length).ok_or_else(invalid)?;
@@ -137,16 +120,16 @@ fn parse(mut part: &[u8], sequence: u32, listeners: &mut Vec<Listener>) -> io::R
         let is_ours = u32::from_ne_bytes(at(message, 8)?) == sequence;
         let body = message.get(HEADER..).ok_or_else(invalid)?;
         match kind {
-            // Left over from a request that failed half-way.
+            // Left over from a request that failed halfway.
             _ if !is_ours => {}
             NLMSG_ERROR => return Err(error_in(body).unwrap_or_else(invalid)),
-            NLMSG_DONE => return error_in(body).map_or(Ok(Progress::Done), Err),
+            NLMSG_DONE => return error_in(body).map_or(Ok(true), Err),
             SOCK_DIAG_BY_FAMILY => listeners.extend(listener(body)?),
             _ => {}
         }
         part = part.get(aligned(length)..).unwrap_or_default();
     }
-    Ok(Progress::More)
+    Ok(false)
 }
 
 /// The negated error number at the start of an error, and of the end of an answer that failed.
@@ -198,99 +181,7 @@ fn at<const N: usize>(bytes: &[u8], offset: usize) -> io::Result<[u8; N]> {
 
 #[cfg(test)]
 mod tests {
-    use std::net::TcpListener;
-    use std::path::Path;
-
-    use rustix::net::{SocketAddrV6, sockopt};
-
     use super::*;
-    use crate::probe::proc_net;
-
-    /// A listener on a free port of `[::]`, and its port.
-    fn listen_on_any_v6(only_v6: bool) -> (OwnedFd, u16) {
-        let socket = rustix::net::socket(AddressFamily::INET6, SocketType::STREAM, None)
-            .expect("these tests need IPv6");
-        sockopt::set_ipv6_v6only(&socket, only_v6).unwrap();
-        rustix::net::bind(&socket, &SocketAddrV6::new(Ipv6Addr::UNSPECIFIED, 0, 0, 0)).unwrap();
-        rustix::net::listen(&socket, 1).unwrap();
-        let listener = TcpListener::from(socket);
-        let port = listener.local_addr().unwrap().port();
-        (listener.into(), port)
-    }
-
-    fn seen(port: u16) -> Vec<Listener> {
-        let port = NonZeroU16::new(port).unwrap();
-        let mut socket = SockDiag::open().unwrap();
-        let mut listeners = [
-            socket.v4_listeners(port).unwrap(),
-            socket.v6_listeners(port).unwrap(),
-        ]
-        .concat();
-        for listener in &mut listeners {
-            assert_ne!(std::mem::take(&mut listener.inode), 0);
-        }
-        listeners
-    }
-
-    #[test]
-    fn listener_is_seen_while_it_listens() {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = listener.local_addr().unwrap().port();
-        let address = "127.0.0.1".parse().unwrap();
-        assert_eq!(
-            seen(port),
-            [Listener {
-                address,
-                only_v6: false,
-                inode: 0,
-            }]
-        );
-        drop(listener);
-        assert_eq!(seen(port), []);
-    }
-
-    #[test]
-    fn bound_socket_that_does_not_listen_is_not_seen() {
-        let socket = rustix::net::socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
-        let any: std::net::SocketAddrV4 = "127.0.0.1:0".parse().unwrap();
-        rustix::net::bind(&socket, &any).unwrap();
-        let listener = TcpListener::from(socket);
-        assert_eq!(seen(listener.local_addr().unwrap().port()), []);
-    }
-
-    #[test]
-    fn v6_only_is_told_from_dual_stack() {
-        for only_v6 in [true, false] {
-            let (_listener, port) = listen_on_any_v6(only_v6);
-            let address = IpAddr::V6(Ipv6Addr::UNSPECIFIED);
-            let inode = 0;
-            assert_eq!(
-                seen(port),
-                [Listener {
-                    address,
-                    only_v6,
-                    inode
-                }]
-            );
-        }
-    }
-
-    #[test]
-    fn many_listeners_and_looks_agree_with_the_tables() {
-        let listeners: Vec<TcpListener> = (0..50)
-            .map(|_| TcpListener::bind("127.0.0.1:0").unwrap())
-            .collect();
-        let mut socket = SockDiag::open().unwrap();
-        for listener in &listeners {
-            let port = NonZeroU16::new(listener.local_addr().unwrap().port()).unwrap();
-            let found = socket.v4_listeners(port).unwrap();
-            assert_eq!(found.len(), 1);
-            // The kernel may pass over a line of the table while other tests' listeners come and
-            // go.
-            let agrees = || proc_net::listeners(Path::new("/proc/net"), port).unwrap() == found;
-            assert!((0..100).any(|_| agrees()));
-        }
-    }
 
     fn message(kind: u16, sequence: u32, body: &[u8]) -> Vec<u8> {
         let mut message = Vec::new();
@@ -308,18 +199,15 @@ mod tests {
         let mut socket = [0; ANSWER];
         socket[..2].copy_from_slice(&[AF_INET, TCP_LISTEN]);
         socket[8..12].copy_from_slice(&[127, 0, 0, 1]);
+        let mut connection = socket;
+        connection[1] = 1;
         let refused = (-13_i32).to_ne_bytes();
         for (part, expected) in [
-            (message(NLMSG_DONE, 7, &[0; 4]), Ok((Progress::Done, 0))),
-            (
-                message(SOCK_DIAG_BY_FAMILY, 7, &socket),
-                Ok((Progress::More, 1)),
-            ),
-            (
-                message(SOCK_DIAG_BY_FAMILY, 6, &socket),
-                Ok((Progress::More, 0)),
-            ),
-            (message(NLMSG_DONE, 6, &[0; 4]), Ok((Progress::More, 0))),
+            (message(NLMSG_DONE, 7, &[0; 4]), Ok((true, 0))),
+            (message(SOCK_DIAG_BY_FAMILY, 7, &socket), Ok((false, 1))),
+            (message(SOCK_DIAG_BY_FAMILY, 6, &socket), Ok((false, 0))),
+            (message(SOCK_DIAG_BY_FAMILY, 7, &connection), Ok((false, 0))),
+            (message(NLMSG_DONE, 6, &[0; 4]), Ok((false, 0))),
             (message(NLMSG_ERROR, 7, &refused), Err(Some(13))),
             (message(NLMSG_DONE, 7, &refused), Err(Some(13))),
             (message(SOCK_DIAG_BY_FAMILY, 7, &socket[..50]), Err(None)),
@@ -328,7 +216,7 @@ mod tests {
         ] {
             let mut listeners = Vec::new();
             let result = parse(&part, 7, &mut listeners)
-                .map(|progress| (progress, listeners.len()))
+                .map(|is_last| (is_last, listeners.len()))
                 .map_err(|error| error.raw_os_error());
             assert_eq!(result, expected, "{part:?}");
         }

@@ -26,7 +26,7 @@ use self::ending::{Action, Ending, Event, Timeouts};
 use crate::definition::{Connection, Definition, Sidecar};
 use crate::drain::{self, Request};
 use crate::environment::Environment;
-use crate::limits::Limits;
+use crate::limits;
 use crate::lock::Purpose;
 use crate::log::{Level, Log, Verbosity};
 use crate::messages::Message;
@@ -147,7 +147,6 @@ impl Signals {
 struct Supervision {
     definition: Definition,
     connection: Option<Connection>,
-    limits: Limits,
     signals: Signals,
     /// `None` once it has exited.
     command: Option<Pid>,
@@ -166,12 +165,11 @@ impl Supervision {
         signals: Signals,
         child: &Child,
     ) -> Self {
-        let limits = Limits::default();
         let timeouts = Timeouts {
             stop: connection
                 .as_ref()
-                .map_or(limits.stop_timeout, |connection| connection.stop_timeout),
-            linger: limits.linger,
+                .map_or(limits::STOP_TIMEOUT, |connection| connection.stop_timeout),
+            linger: limits::LINGER,
         };
         let drain = connection
             .as_ref()
@@ -179,7 +177,6 @@ impl Supervision {
         Self {
             definition,
             connection,
-            limits,
             signals,
             command: Some(Pid::from_child(child)),
             pidfd: process::pidfd_open(Pid::from_child(child), PidfdFlags::empty()).ok(),
@@ -260,12 +257,9 @@ impl Supervision {
     }
 
     fn agent_lives(&self) -> bool {
-        self.connection.as_ref().is_some_and(|connection| {
-            client::agent_lives(
-                &connection.lock_name(self.definition),
-                self.limits.status_timeout,
-            )
-        })
+        self.connection
+            .as_ref()
+            .is_some_and(|connection| client::agent_lives(&connection.lock_name(self.definition)))
     }
 
     /// Passes an event on and does what it asks for. Returns the status to exit with.
@@ -285,7 +279,7 @@ impl Supervision {
                     drain::send(
                         &connection.lock_name(self.definition),
                         Purpose::Run,
-                        self.limits.status_timeout,
+                        limits::STATUS_TIMEOUT,
                     )
                     .ok()
                 });

@@ -1,14 +1,14 @@
-//! How long to wait before the agent is started again.
+//! The delay before a restart of the agent.
 
 use std::time::Duration;
 
-use crate::limits::Limits;
+use crate::limits;
 use crate::random;
 
-/// A random share, so that many supervisors whose agents fail at the same moment do not come back
-/// at the same moment.
+/// A random share, so that agents of many supervisors that fail at the same moment do not restart at
+/// the same moment.
 ///
-/// In 65536ths, as numbers with a fraction would add a tenth to what our own code weighs in every
+/// In 65536ths, because floating-point code would add a tenth to the size of our own code in every
 /// image.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) struct Jitter(u16);
@@ -30,12 +30,11 @@ impl Jitter {
 ///
 /// It doubles from exit to exit; jitter adds up to a quarter. The base stops at four fifths of the
 /// longest delay, so that jitter has room below it.
-pub(super) fn delay(limits: &Limits, exits: u32, jitter: Jitter) -> Duration {
+pub(super) fn delay(exits: u32, jitter: Jitter) -> Duration {
     let doublings = exits.saturating_sub(1).min(31);
-    let base = limits
-        .min_backoff
+    let base = limits::MIN_BACKOFF
         .saturating_mul(1 << doublings)
-        .min(limits.max_backoff * 4 / 5);
+        .min(limits::MAX_BACKOFF * 4 / 5);
     base + jitter.of(base / 4)
 }
 
@@ -45,7 +44,6 @@ mod tests {
 
     #[test]
     fn delay_doubles_up_to_its_bound() {
-        let limits = Limits::default();
         for (exits, milliseconds) in [
             (1, 250),
             (2, 500),
@@ -57,13 +55,13 @@ mod tests {
             (u32::MAX, 48_000),
         ] {
             let least = Duration::from_millis(milliseconds);
-            assert_eq!(delay(&limits, exits, Jitter::NONE), least, "{exits}");
-            let most = delay(&limits, exits, Jitter(u16::MAX));
+            assert_eq!(delay(exits, Jitter::NONE), least, "{exits}");
+            let most = delay(exits, Jitter(u16::MAX));
             assert!(
                 most > least.mul_f64(1.24) && most < least.mul_f64(1.25),
                 "{exits}: {most:?}"
             );
-            assert!(most <= limits.max_backoff);
+            assert!(most <= limits::MAX_BACKOFF);
         }
     }
 }

@@ -1,15 +1,16 @@
-//! What goes in and out of the state machine.
+//! Inputs and outputs of the state machine.
 
 use std::time::Duration;
 
 use super::backoff::Jitter;
+use super::health::Health;
 use crate::deadlock::Activity;
 use crate::exit::{Cause, Exit};
 use crate::limits::Moment;
 use crate::log::Level;
 use crate::upstream::Loopback;
 
-/// What happens.
+/// An event from outside.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) enum Event {
     /// A probe found that the app listens, reachable by this address, or does not.
@@ -21,13 +22,13 @@ pub(crate) enum Event {
     LockTried {
         is_taken: bool,
     },
-    /// The agent's process was made, for the app at this address.
+    /// The agent's process was created, for the app at this address.
     AgentStarted(Loopback),
     /// The agent has ended and is not reaped yet, or could not be started. It is repeated at each
     /// change of a child until the answer is [`Action::Reap`].
     AgentExited {
         exit: Exit,
-        /// Whether processes are alive that it has started, or that those have.
+        /// Whether processes below it are alive.
         others_live: bool,
         jitter: Jitter,
     },
@@ -36,22 +37,37 @@ pub(crate) enum Event {
     /// A client asks for the end of the agent.
     DrainRequested,
     AppExited,
-    /// What the app does, which has the supervisor for its child.
+    /// The app, which listens on this address, answered the request for its path with success or did
+    /// not.
+    ReadyChecked {
+        loopback: Loopback,
+        is_ready: bool,
+    },
+    /// The agent answered the request for its health with success or did not.
+    HealthChecked {
+        is_healthy: bool,
+    },
+    /// The activity of an app that has the supervisor for its child.
     AppChecked(Activity),
     /// The moment of [`Wake::timer`] has come.
     TimerExpired,
 }
 
-/// What the event loop is to do.
+/// A task for the event loop.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) enum Action {
     Log(Level, Notice),
     /// Try to take the lock. The answer is [`Event::LockTried`].
     TryLock,
-    /// Let others have the lock.
+    /// Release the lock for others.
     ReleaseLock,
     /// Start the agent, for the app at this address.
     Start(Loopback),
+    /// Check whether the app is ready, which listens on this address. The answer is
+    /// [`Event::ReadyChecked`].
+    CheckReady(Loopback),
+    /// Check whether the agent is healthy. The answer is [`Event::HealthChecked`].
+    CheckHealth,
     /// Send SIGTERM to the agent and to every process below it.
     Terminate,
     /// Send SIGKILL to them.
@@ -62,14 +78,16 @@ pub(crate) enum Action {
     Finish,
 }
 
-/// What a user may want to know.
+/// An occurrence that a user may want to know.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) enum Notice {
     WaitingForApp,
     TookOver,
     AnotherListens,
     AppIsLate,
+    AppIsNotReady,
     AgentStarted(Loopback),
+    AgentUnhealthy { checks: u32 },
     AgentRecovered { ran_for: Duration, exits: u32 },
     AgentExited { exit: Exit, delay: Option<Duration> },
     CrashLoop { exits: u32, cause: Cause },
@@ -94,6 +112,22 @@ pub(crate) struct Wake {
     pub(crate) check: Option<Moment>,
 }
 
+/// The status of an agent, for users.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) struct AgentStatus {
+    pub(crate) state: AgentState,
+    /// How long the agent has been in this state.
+    pub(crate) for_seconds: u64,
+    /// How often the agent was started again.
+    pub(crate) restarts: u32,
+    /// How it ended the last time.
+    pub(crate) last_exit: Option<String>,
+    /// `None` if it is not checked.
+    pub(crate) health: Option<Health>,
+    /// When it is started again, if that is known.
+    pub(crate) next_try_seconds: Option<u64>,
+}
+
 /// The state of an agent, for users.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum AgentState {
@@ -103,7 +137,7 @@ pub(crate) enum AgentState {
     /// It was asked to finish its requests and exit, because the app does not listen or a client
     /// asked for it.
     Draining,
-    /// It has exited and restarts soon.
+    /// It has exited or was asked to, and restarts soon.
     Restarting,
     /// It has exited and will not be restarted.
     Ended,

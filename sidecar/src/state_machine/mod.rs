@@ -1,20 +1,24 @@
-//! The supervisor's decisions: a state machine without any I/O. The event loop passes what happens,
-//! and does what it answers.
+//! The supervisor's decisions: a state machine without any I/O. The event loop passes events to it,
+//! and does the actions that it returns.
 
 mod backoff;
 mod events;
+mod health;
 mod restart;
 
 pub(crate) use backoff::Jitter;
-pub(crate) use events::{Action, AgentState, Event, Notice, Wake};
+pub(crate) use events::{Action, AgentState, AgentStatus, Event, Notice, Wake};
+pub(crate) use health::Health;
 
 use std::mem;
+use std::time::Duration;
 
+use self::health::HealthChecks;
 use self::restart::Failures;
 use crate::deadlock::{Activity, Deadlock};
 use crate::definition::Drain;
 use crate::exit::Exit;
-use crate::limits::{Limits, Moment};
+use crate::limits::{self, Moment};
 use crate::log::Level;
 use crate::upstream::Loopback;
 
@@ -23,18 +27,20 @@ enum State {
     /// Another supervisor holds the lock.
     StandingBy {
         try_at: Moment,
-        /// It has let others have the lock.
+        /// It has released the lock for others.
         has_yielded: bool,
     },
     /// The app does not listen yet, or no longer; there is no agent.
     Waiting {
-        /// The log says at the level of details that it takes longer than most boots do.
+        /// It was logged at the level of details that this takes longer than most boots do.
         is_slow: bool,
-        /// The log says that it takes longer than any boot does.
+        /// It was logged that this takes longer than any boot does.
         is_late: bool,
-        /// That another process listens is no reason any more to let others have the lock: they had
+        /// That another process listens is no longer a reason to release the lock: others could have
         /// it, and did not keep it.
         insists: bool,
+        /// A check whether the app is ready is on its way.
+        is_checking: bool,
     },
     /// There is an agent.
     Running {
@@ -42,10 +48,16 @@ enum State {
         failed_probes: u32,
         /// When an agent that came after a crash loop counts as recovered.
         recovered_at: Option<Moment>,
+        health: Option<HealthChecks>,
     },
-    /// The agent was asked to exit because the app no longer listens.
+    /// The agent was asked to exit because it is not healthy.
+    Replacing {
+        /// `None` once it was killed.
+        kill_at: Option<Moment>,
+    },
+    /// The agent was asked to exit because the app no longer listens, or a client asked for it.
     Draining {
-        /// Until when the processes that it has started may go on after it.
+        /// When the processes that it has started are killed if they outlive it.
         kill_at: Option<Moment>,
     },
     /// The agent has exited and is started again at this moment.
@@ -71,10 +83,33 @@ impl State {
         is_slow: false,
         is_late: false,
         insists: false,
+        is_checking: false,
     };
 }
 
-/// Why the agent that runs, if any, is the last one.
+/// When the agent starts.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum StartWhen {
+    Now,
+    AppListens,
+    /// It listens, and answers a request with success.
+    AppIsReady,
+}
+
+/// The settings of a state machine.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Options {
+    pub(crate) start: StartWhen,
+    /// Whether the agent is asked for its health.
+    pub(crate) checks_health: bool,
+    pub(crate) drain: Drain,
+    /// How long the agent may take to exit after SIGTERM.
+    pub(crate) stop_timeout: Duration,
+    /// Whether the user most likely expects an agent for this process.
+    pub(crate) is_expected: bool,
+}
+
+/// Why no agent is started any more.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum LastAgent {
     ShutdownRequested,
@@ -84,45 +119,37 @@ enum LastAgent {
 /// The state machine of a supervisor.
 #[derive(Debug)]
 pub(crate) struct StateMachine {
-    limits: Limits,
-    wait_for_app: bool,
-    drain: Drain,
-    /// Whether the user most likely expects an agent for this process.
-    is_expected: bool,
-
+    options: Options,
     state: State,
     next_probe: Moment,
     deadlock: Deadlock,
     next_check: Moment,
-    /// Why no agent is started any more.
     last_agent: Option<LastAgent>,
     failures: Failures,
     /// When the present state was entered.
     since: Moment,
-    /// How often the agent was started.
+    /// How often the agent was started, and when for the last time.
     starts: u32,
+    started_at: Moment,
     last_exit: Option<Exit>,
 }
 
 impl StateMachine {
-    pub(crate) fn new(limits: Limits, wait_for_app: bool, drain: Drain, is_expected: bool) -> Self {
+    pub(crate) fn new(options: Options) -> Self {
         Self {
-            next_check: limits.app_check_interval,
-            limits,
-            wait_for_app,
-            drain,
-            is_expected,
-            state: if wait_for_app {
-                State::WAITING
-            } else {
-                State::Restarting { at: Moment::ZERO }
+            next_check: limits::APP_CHECK_INTERVAL,
+            state: match options.start {
+                StartWhen::Now => State::Restarting { at: Moment::ZERO },
+                StartWhen::AppListens | StartWhen::AppIsReady => State::WAITING,
             },
+            options,
             next_probe: Moment::ZERO,
             deadlock: Deadlock::default(),
             last_agent: None,
             failures: Failures::default(),
             since: Moment::ZERO,
             starts: 0,
+            started_at: Moment::ZERO,
             last_exit: None,
         }
     }
@@ -130,98 +157,24 @@ impl StateMachine {
     /// The same for a supervisor that does not have the lock.
     pub(crate) fn standing_by(mut self) -> Self {
         self.state = State::StandingBy {
-            try_at: self.limits.min_lock_interval,
+            try_at: limits::MIN_LOCK_INTERVAL,
             has_yielded: false,
         };
         self
     }
 
-    /// What there is to log before anything happens.
+    /// The notice to log before the first event.
     pub(crate) fn first_notice(&self) -> Option<Notice> {
         matches!(self.state, State::Waiting { .. }).then_some(Notice::WaitingForApp)
     }
 
-    /// Whether it matters whose the listener is.
+    /// Whether it matters which process listens.
     pub(crate) fn may_yield(&self) -> bool {
         matches!(self.state, State::Waiting { insists: false, .. })
     }
 
-    /// When to wake.
-    pub(crate) fn wake(&self) -> Wake {
-        let probe = |at: Moment| Wake {
-            probe: self.wait_for_app.then_some(at),
-            ..Wake::default()
-        };
-        let timer = |at: Moment| Wake {
-            timer: Some(at),
-            ..Wake::default()
-        };
-        let wake = match self.state {
-            State::Waiting { .. } => probe(self.next_probe),
-            State::Running { recovered_at, .. } => Wake {
-                timer: recovered_at,
-                ..probe(self.next_probe)
-            },
-            State::StandingBy { try_at, .. } => timer(try_at),
-            State::Draining { kill_at } => kill_at.map_or_else(Wake::default, timer),
-            State::Restarting { at } if self.wait_for_app => probe(at),
-            State::Restarting { at } => timer(at),
-            State::Stopping { kill_at } => timer(kill_at),
-            State::Killed { give_up_at } => timer(give_up_at),
-            State::Ended | State::Finished => Wake::default(),
-        };
-        let is_ending = matches!(
-            self.state,
-            State::Stopping { .. } | State::Killed { .. } | State::Finished
-        );
-        // Who asked for a drain waits for that, and has a limit of time of its own.
-        let is_ending = is_ending
-            || (self.last_agent == Some(LastAgent::DrainRequested)
-                && matches!(self.state, State::Draining { .. }));
-        // One that is in no hurry waits for a probe or a timer that comes soon, so that both cost
-        // one wakeup.
-        let latest_check = self.next_check + self.limits.app_check_interval;
-        let check_at = match wake.probe.or(wake.timer) {
-            Some(at) if at <= latest_check && !self.deadlock.is_suspected() => {
-                at.max(self.next_check)
-            }
-            _ => self.next_check,
-        };
-        Wake {
-            check: (!is_ending).then_some(check_at),
-            ..wake
-        }
-    }
-
-    /// The state of the agent, for users.
-    pub(crate) fn state(&self) -> AgentState {
-        match self.state {
-            // No client can ask a supervisor without the lock.
-            State::StandingBy { .. } | State::Waiting { .. } => AgentState::Waiting,
-            State::Running { .. } => AgentState::Running,
-            State::Draining { .. } => AgentState::Draining,
-            State::Restarting { .. } => AgentState::Restarting,
-            State::Ended => AgentState::Ended,
-            State::Stopping { .. } | State::Killed { .. } | State::Finished => AgentState::Stopping,
-        }
-    }
-
-    /// When the present state was entered.
-    pub(crate) fn since(&self) -> Moment {
-        self.since
-    }
-
-    /// When the agent is started again, if that is known.
-    pub(crate) fn restarts_at(&self) -> Option<Moment> {
-        match self.state {
-            State::Restarting { at } => Some(at),
-            _ => None,
-        }
-    }
-
-    /// How often the agent was started again.
-    pub(crate) fn restarts(&self) -> u32 {
-        self.starts.saturating_sub(1)
+    fn waits_for_app(&self) -> bool {
+        self.options.start != StartWhen::Now
     }
 
     /// Whether no agent runs and none will be started.
@@ -229,11 +182,81 @@ impl StateMachine {
         matches!(self.state, State::Ended | State::Finished)
     }
 
-    pub(crate) fn last_exit(&self) -> Option<&Exit> {
-        self.last_exit.as_ref()
+    /// When to wake.
+    pub(crate) fn wake(&self) -> Wake {
+        let (probe, timer) = match self.state {
+            State::Waiting { is_checking, .. } => ((!is_checking).then_some(self.next_probe), None),
+            State::Running {
+                recovered_at,
+                ref health,
+                ..
+            } => {
+                let check_at = health.as_ref().and_then(|health| health.next);
+                let timer = [recovered_at, check_at].into_iter().flatten().min();
+                (Some(self.next_probe), timer)
+            }
+            State::StandingBy { try_at, .. } => (None, Some(try_at)),
+            State::Replacing { kill_at } | State::Draining { kill_at } => (None, kill_at),
+            State::Restarting { at } if self.waits_for_app() => (Some(at), None),
+            State::Restarting { at } => (None, Some(at)),
+            State::Stopping { kill_at } => (None, Some(kill_at)),
+            State::Killed { give_up_at } => (None, Some(give_up_at)),
+            State::Ended | State::Finished => (None, None),
+        };
+        let probe = probe.filter(|_| self.waits_for_app());
+        let is_ending = match self.state {
+            State::Stopping { .. } | State::Killed { .. } | State::Finished => true,
+            // Who asked for a drain waits for that, and has a limit of time of its own.
+            State::Draining { .. } => self.last_agent == Some(LastAgent::DrainRequested),
+            _ => false,
+        };
+        // Unless it is urgent, it waits for a probe or a timer that comes soon, so that both cost one
+        // wakeup.
+        let latest_check = self.next_check + limits::APP_CHECK_INTERVAL;
+        let check_at = match probe.or(timer) {
+            Some(at) if at <= latest_check && !self.deadlock.is_suspected() => {
+                at.max(self.next_check)
+            }
+            _ => self.next_check,
+        };
+        Wake {
+            probe,
+            timer,
+            check: (!is_ending).then_some(check_at),
+        }
     }
 
-    /// Takes an event and returns what to do about it, in this order.
+    /// The status of the agent, for users.
+    pub(crate) fn status(&self, now: Moment) -> AgentStatus {
+        let restarts_at = match self.state {
+            State::Restarting { at } => Some(at),
+            _ => None,
+        };
+        AgentStatus {
+            state: match self.state {
+                // No client can ask a supervisor without the lock.
+                State::StandingBy { .. } | State::Waiting { .. } => AgentState::Waiting,
+                State::Running { .. } => AgentState::Running,
+                State::Draining { .. } => AgentState::Draining,
+                State::Replacing { .. } | State::Restarting { .. } => AgentState::Restarting,
+                State::Ended => AgentState::Ended,
+                State::Stopping { .. } | State::Killed { .. } | State::Finished => {
+                    AgentState::Stopping
+                }
+            },
+            for_seconds: now.saturating_sub(self.since).as_secs(),
+            restarts: self.starts.saturating_sub(1),
+            last_exit: self.last_exit.as_ref().map(Exit::to_string),
+            health: match &self.state {
+                State::Running { health, .. } => health.as_ref().map(|health| health.health),
+                State::Replacing { .. } => Some(Health::Failing),
+                _ => self.options.checks_health.then_some(Health::Unknown),
+            },
+            next_try_seconds: restarts_at.map(|at| at.saturating_sub(now).as_secs()),
+        }
+    }
+
+    /// Handles an event, and returns the actions to do in this order.
     pub(crate) fn handle(&mut self, event: Event, now: Moment) -> Vec<Action> {
         let before = mem::discriminant(&self.state);
         let actions = self.react(event, now);
@@ -256,6 +279,10 @@ impl StateMachine {
                 others_live,
                 jitter,
             } => self.agent_exited(exit, others_live, jitter, now),
+            Event::ReadyChecked { loopback, is_ready } => {
+                self.ready_checked(loopback, is_ready, now)
+            }
+            Event::HealthChecked { is_healthy } => self.health_checked(is_healthy, now),
             Event::ShutdownRequested => self.shutdown_requested(),
             Event::DrainRequested => self.drain_requested(),
             Event::AppExited => self.app_exited(now),
@@ -269,7 +296,7 @@ impl StateMachine {
             return Vec::new();
         }
         self.state = State::StandingBy {
-            try_at: now + self.limits.yield_for,
+            try_at: now + limits::YIELD_FOR,
             has_yielded: true,
         };
         vec![
@@ -283,7 +310,7 @@ impl StateMachine {
             return Vec::new();
         };
         let mut actions = vec![self.log_if_expected(Notice::TookOver)];
-        if self.wait_for_app {
+        if self.waits_for_app() {
             actions.extend(self.wait(now));
             if let State::Waiting { insists, .. } = &mut self.state {
                 *insists = has_yielded;
@@ -297,8 +324,7 @@ impl StateMachine {
     fn lock_is_held(&mut self, now: Moment) -> Vec<Action> {
         if matches!(self.state, State::StandingBy { .. }) {
             let waited = now.saturating_sub(self.since);
-            let interval =
-                waited.clamp(self.limits.min_lock_interval, self.limits.max_lock_interval);
+            let interval = waited.clamp(limits::MIN_LOCK_INTERVAL, limits::MAX_LOCK_INTERVAL);
             self.state = State::StandingBy {
                 try_at: now + interval,
                 has_yielded: false,
@@ -309,7 +335,7 @@ impl StateMachine {
 
     /// A line for users who expect an agent.
     fn log_if_expected(&self, notice: Notice) -> Action {
-        let level = if self.is_expected {
+        let level = if self.options.is_expected {
             Level::Info
         } else {
             Level::Debug
@@ -319,12 +345,12 @@ impl StateMachine {
 
     fn app_listens(&mut self, loopback: Loopback, now: Moment) -> Vec<Action> {
         self.deadlock.probed(true);
-        self.next_probe = now + self.limits.running_probe_interval;
+        self.next_probe = now + limits::RUNNING_PROBE_INTERVAL;
         match &mut self.state {
-            State::Waiting { .. } => self.start(loopback, now),
-            State::Restarting { at } if now >= *at => self.start(loopback, now),
+            State::Waiting { .. } => self.start_if_ready(loopback, now),
+            State::Restarting { at } if now >= *at => self.start_if_ready(loopback, now),
             State::Running { failed_probes, .. } => {
-                let was_away = *failed_probes >= self.limits.failure_threshold;
+                let was_away = *failed_probes >= limits::FAILURE_THRESHOLD;
                 *failed_probes = 0;
                 if was_away {
                     vec![Action::Log(Level::Info, Notice::AppListensAgain)]
@@ -336,36 +362,91 @@ impl StateMachine {
         }
     }
 
+    fn start_if_ready(&mut self, loopback: Loopback, now: Moment) -> Vec<Action> {
+        if self.options.start != StartWhen::AppIsReady {
+            return self.start(loopback, now);
+        }
+        if !matches!(self.state, State::Waiting { .. }) {
+            self.state = State::WAITING;
+        }
+        if let State::Waiting { is_checking, .. } = &mut self.state {
+            *is_checking = true;
+        }
+        vec![Action::CheckReady(loopback)]
+    }
+
+    fn ready_checked(&mut self, loopback: Loopback, is_ready: bool, now: Moment) -> Vec<Action> {
+        let State::Waiting { is_checking, .. } = &mut self.state else {
+            return Vec::new();
+        };
+        if !mem::replace(is_checking, false) {
+            return Vec::new();
+        }
+        if is_ready {
+            return self.start(loopback, now);
+        }
+        self.next_probe = now + limits::READY_INTERVAL;
+        self.log_if_late(Notice::AppIsNotReady, now)
+    }
+
+    /// A line for a wait that takes longer than a boot does, once for each level.
+    fn log_if_late(&mut self, notice: Notice, now: Moment) -> Vec<Action> {
+        let waited = now.saturating_sub(self.since);
+        let State::Waiting {
+            is_slow, is_late, ..
+        } = &mut self.state
+        else {
+            return Vec::new();
+        };
+        let is_expected = self.options.is_expected;
+        if is_expected && waited >= limits::LATE && !mem::replace(is_late, true) {
+            vec![Action::Log(Level::Warning, notice)]
+        } else if waited >= limits::BOOT && !mem::replace(is_slow, true) {
+            vec![Action::Log(Level::Debug, notice)]
+        } else {
+            Vec::new()
+        }
+    }
+
+    fn health_checked(&mut self, is_healthy: bool, now: Moment) -> Vec<Action> {
+        let State::Running {
+            health: Some(health),
+            ..
+        } = &mut self.state
+        else {
+            return Vec::new();
+        };
+        if !health.checked(is_healthy, now) {
+            return Vec::new();
+        }
+        self.state = State::Replacing {
+            kill_at: Some(now + self.options.stop_timeout),
+        };
+        let checks = limits::HEALTH_THRESHOLD;
+        vec![
+            Action::Log(Level::Warning, Notice::AgentUnhealthy { checks }),
+            Action::Terminate,
+        ]
+    }
+
     fn app_not_listening(&mut self, now: Moment) -> Vec<Action> {
         self.deadlock.probed(false);
-        self.next_probe = now + self.limits.running_probe_interval;
+        self.next_probe = now + limits::RUNNING_PROBE_INTERVAL;
         match &mut self.state {
-            State::Waiting {
-                is_slow,
-                is_late,
-                insists,
-            } => {
+            State::Waiting { insists, .. } => {
                 *insists = false;
-                let waited = now.saturating_sub(self.since);
-                if waited < self.limits.boot {
-                    self.next_probe = now + self.limits.boot_probe_interval;
-                    return Vec::new();
-                }
-                self.next_probe = now + self.limits.waiting_probe_interval;
-                if self.is_expected && waited >= self.limits.late && !mem::replace(is_late, true) {
-                    vec![Action::Log(Level::Warning, Notice::AppIsLate)]
-                } else if !mem::replace(is_slow, true) {
-                    vec![Action::Log(Level::Debug, Notice::AppIsLate)]
-                } else {
-                    Vec::new()
-                }
+                self.next_probe = now
+                    + if now.saturating_sub(self.since) < limits::BOOT {
+                        limits::BOOT_PROBE_INTERVAL
+                    } else {
+                        limits::WAITING_PROBE_INTERVAL
+                    };
+                self.log_if_late(Notice::AppIsLate, now)
             }
-            State::Restarting { at } if now >= *at => {
-                self.wait(now + self.limits.boot_probe_interval)
-            }
+            State::Restarting { at } if now >= *at => self.wait(now + limits::BOOT_PROBE_INTERVAL),
             State::Running { failed_probes, .. } => {
                 *failed_probes = failed_probes.saturating_add(1);
-                if *failed_probes == self.limits.failure_threshold {
+                if *failed_probes == limits::FAILURE_THRESHOLD {
                     self.app_stopped_listening()
                 } else {
                     Vec::new()
@@ -376,7 +457,7 @@ impl StateMachine {
     }
 
     fn app_stopped_listening(&mut self) -> Vec<Action> {
-        let stops_agent = self.drain == Drain::Stop;
+        let stops_agent = self.options.drain == Drain::Stop;
         let line = Action::Log(Level::Info, Notice::AppStoppedListening { stops_agent });
         if stops_agent {
             self.state = State::Draining { kill_at: None };
@@ -387,13 +468,15 @@ impl StateMachine {
     }
 
     fn start(&mut self, loopback: Loopback, now: Moment) -> Vec<Action> {
-        let is_after_crash_loop = self.failures.crash_loop(&self.limits).is_some();
+        let is_after_crash_loop = self.failures.crash_loop().is_some();
         self.state = State::Running {
             failed_probes: 0,
-            recovered_at: is_after_crash_loop.then_some(now + self.limits.recovered_after),
+            recovered_at: is_after_crash_loop.then_some(now + limits::RECOVERED_AFTER),
+            health: self.options.checks_health.then(|| HealthChecks::new(now)),
         };
         self.starts = self.starts.saturating_add(1);
-        self.next_probe = now + self.limits.running_probe_interval;
+        self.started_at = now;
+        self.next_probe = now + limits::RUNNING_PROBE_INTERVAL;
         vec![Action::Start(loopback)]
     }
 
@@ -405,7 +488,7 @@ impl StateMachine {
 
     fn agent_started(&self, loopback: Loopback) -> Vec<Action> {
         // An agent in a crash loop has its own lines, which are limited.
-        let level = match self.failures.crash_loop(&self.limits) {
+        let level = match self.failures.crash_loop() {
             Some(_) => Level::Debug,
             None => Level::Info,
         };
@@ -422,13 +505,16 @@ impl StateMachine {
         self.last_exit = Some(exit.clone());
         if others_live {
             match &mut self.state {
-                // They have been asked to end, and have the time for it that the agent had.
+                // They got SIGTERM, and have as much time to exit as the agent had.
                 State::Draining { kill_at } => {
-                    let kill_at = *kill_at.get_or_insert(now + self.limits.stop_timeout);
+                    let kill_at = *kill_at.get_or_insert(now + self.options.stop_timeout);
                     if now < kill_at {
                         return Vec::new();
                     }
                 }
+                State::Replacing {
+                    kill_at: Some(kill_at),
+                } if now < *kill_at => return Vec::new(),
                 State::Stopping { .. } => return Vec::new(),
                 // The children of those that were killed have lost their parents by now.
                 State::Killed { .. } => return vec![Action::Kill],
@@ -450,8 +536,11 @@ impl StateMachine {
             }
             State::Draining { .. } => actions.extend(self.agent_drained(exit, now)),
             State::Running { failed_probes, .. } => {
-                let app_listens = failed_probes < self.limits.failure_threshold;
+                let app_listens = failed_probes < limits::FAILURE_THRESHOLD;
                 actions.extend(self.agent_failed(exit, app_listens, jitter, now));
+            }
+            State::Replacing { .. } => {
+                actions.extend(self.agent_failed(exit, true, jitter, now));
             }
             State::StandingBy { .. }
             | State::Waiting { .. }
@@ -477,7 +566,7 @@ impl StateMachine {
             return self.end(exit);
         }
         let mut actions = vec![Action::Log(Level::Info, Notice::AgentDrained { exit })];
-        // The app may have been listening again for long.
+        // The app may have been listening again for a while.
         actions.extend(self.wait(now));
         actions
     }
@@ -492,10 +581,8 @@ impl StateMachine {
         if self.last_agent.is_some() {
             return self.end(exit);
         }
-        let ran_for = now.saturating_sub(self.since);
-        let failure = self
-            .failures
-            .record(&exit, ran_for, now, &self.limits, jitter);
+        let ran_for = now.saturating_sub(self.started_at);
+        let failure = self.failures.record(&exit, ran_for, now, jitter);
         self.state = State::Restarting {
             at: now + failure.delay,
         };
@@ -540,7 +627,7 @@ impl StateMachine {
                 self.state = State::Draining { kill_at: None };
                 vec![log(true), Action::Terminate]
             }
-            State::Draining { .. } => vec![log(true)],
+            State::Replacing { .. } | State::Draining { .. } => vec![log(true)],
             State::StandingBy { .. } | State::Waiting { .. } | State::Restarting { .. } => {
                 self.state = State::Ended;
                 vec![log(false)]
@@ -552,53 +639,52 @@ impl StateMachine {
     }
 
     fn app_exited(&mut self, now: Moment) -> Vec<Action> {
-        match self.state {
-            State::Running { .. } | State::Draining { .. } => {
-                self.state = State::Stopping {
-                    kill_at: now + self.limits.stop_timeout,
-                };
-                let agent_runs = true;
-                let notice = Notice::AppExited { agent_runs };
-                vec![Action::Log(Level::Info, notice), Action::Terminate]
-            }
-            State::StandingBy { .. }
-            | State::Waiting { .. }
-            | State::Restarting { .. }
-            | State::Ended => {
-                self.state = State::Finished;
-                let agent_runs = false;
-                let notice = Notice::AppExited { agent_runs };
-                vec![Action::Log(Level::Debug, notice), Action::Finish]
-            }
-            State::Stopping { .. } | State::Killed { .. } | State::Finished => Vec::new(),
-        }
+        self.stop(self.options.stop_timeout, now, |agent_runs| {
+            let level = if agent_runs {
+                Level::Info
+            } else {
+                Level::Debug
+            };
+            Action::Log(level, Notice::AppExited { agent_runs })
+        })
     }
 
     fn app_checked(&mut self, activity: Activity, now: Moment) -> Vec<Action> {
-        let waits = self.deadlock.observe(activity, now, &self.limits);
-        if !waits {
-            self.next_check = now
-                + if self.deadlock.is_suspected() {
-                    self.limits.suspect_check_interval
-                } else {
-                    self.limits.app_check_interval
-                };
-            return Vec::new();
+        if self.deadlock.observe(activity, now) {
+            return self.stop(limits::WAITING_APP_STOP_TIMEOUT, now, |_| {
+                Action::Log(Level::Info, Notice::AppWaitsForSupervisor)
+            });
         }
-        let line = Action::Log(Level::Info, Notice::AppWaitsForSupervisor);
+        self.next_check = now
+            + if self.deadlock.is_suspected() {
+                limits::SUSPECT_CHECK_INTERVAL
+            } else {
+                limits::APP_CHECK_INTERVAL
+            };
+        Vec::new()
+    }
+
+    /// Asks the agent to exit, or finishes if there is none; `log` is called with whether there is
+    /// one.
+    fn stop(
+        &mut self,
+        timeout: Duration,
+        now: Moment,
+        log: impl FnOnce(bool) -> Action,
+    ) -> Vec<Action> {
         match self.state {
-            State::Running { .. } | State::Draining { .. } => {
+            State::Running { .. } | State::Replacing { .. } | State::Draining { .. } => {
                 self.state = State::Stopping {
-                    kill_at: now + self.limits.waiting_app_stop_timeout,
+                    kill_at: now + timeout,
                 };
-                vec![line, Action::Terminate]
+                vec![log(true), Action::Terminate]
             }
             State::StandingBy { .. }
             | State::Waiting { .. }
             | State::Restarting { .. }
             | State::Ended => {
                 self.state = State::Finished;
-                vec![line, Action::Finish]
+                vec![log(false), Action::Finish]
             }
             State::Stopping { .. } | State::Killed { .. } | State::Finished => Vec::new(),
         }
@@ -609,7 +695,7 @@ impl StateMachine {
             State::Running { recovered_at, .. } if recovered_at.is_some_and(|at| now >= at) => {
                 *recovered_at = None;
                 let ran_for = now.saturating_sub(self.since);
-                let exits = self.failures.crash_loop(&self.limits);
+                let exits = self.failures.crash_loop();
                 self.failures.recovered();
                 let recovered = |exits| Notice::AgentRecovered { ran_for, exits };
                 exits
@@ -617,13 +703,32 @@ impl StateMachine {
                     .map(|exits| Action::Log(Level::Info, recovered(exits)))
                     .collect()
             }
+            State::Running {
+                failed_probes,
+                health: Some(health),
+                ..
+            } if health.is_due(now) => {
+                if *failed_probes > 0 {
+                    health.put_off(now);
+                    return Vec::new();
+                }
+                health.begin();
+                vec![Action::CheckHealth]
+            }
+            State::Replacing { kill_at } if kill_at.is_some_and(|at| now >= at) => {
+                *kill_at = None;
+                vec![
+                    Action::Log(Level::Warning, Notice::KillingAgent),
+                    Action::Kill,
+                ]
+            }
             State::StandingBy { try_at, .. } if now >= *try_at => vec![Action::TryLock],
-            State::Restarting { at } if now >= *at && !self.wait_for_app => {
+            State::Restarting { at } if now >= *at && self.options.start == StartWhen::Now => {
                 self.start(Loopback::default(), now)
             }
             State::Stopping { kill_at } if now >= *kill_at => {
                 self.state = State::Killed {
-                    give_up_at: now + self.limits.kill_timeout,
+                    give_up_at: now + limits::KILL_TIMEOUT,
                 };
                 vec![
                     Action::Log(Level::Warning, Notice::KillingAgent),

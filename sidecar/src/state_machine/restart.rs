@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::backoff::{self, Jitter};
 use crate::exit::{Cause, Exit};
-use crate::limits::{Limits, Moment};
+use crate::limits::{self, Moment};
 
 /// Exits in a row of agents that had not run for long.
 #[derive(Debug, Default)]
@@ -15,13 +15,13 @@ pub(super) struct Failures {
     kills: u32,
     /// How many of them were crashes.
     crashes: u32,
-    /// Ends by SIGKILL in a row, however long the agent had run: memory may become short slowly.
+    /// Ends by SIGKILL in a row, after runs of any length: memory may become short slowly.
     kills_in_a_row: u32,
     /// When the last line about one was logged.
     last_line: Option<Moment>,
 }
 
-/// What follows from a failure.
+/// The consequence of a failure.
 #[derive(Debug, Eq, PartialEq)]
 pub(super) struct Failure {
     /// How long to wait before the agent is started again.
@@ -39,10 +39,9 @@ impl Failures {
         exit: &Exit,
         ran_for: Duration,
         now: Moment,
-        limits: &Limits,
         jitter: Jitter,
     ) -> Failure {
-        if ran_for >= limits.backoff_reset_after {
+        if ran_for >= limits::BACKOFF_RESET_AFTER {
             *self = Self {
                 kills_in_a_row: self.kills_in_a_row,
                 ..Self::default()
@@ -58,52 +57,50 @@ impl Failures {
         if exit.is_crash() {
             self.crashes = self.crashes.saturating_add(1);
         }
-        // A file that cannot run does not mend itself: the second line would say the same as the
-        // first.
+        // A file that cannot run does not change: the second line would repeat the first.
         let cannot_run = matches!(exit, Exit::NotRun(_));
         // Only an agent that has run can have been refused.
         let has_run = !cannot_run && !matches!(exit, Exit::NotStarted(_));
-        let is_limited = self.quick_exits > limits.crash_loop_threshold || cannot_run;
-        let is_fresh = |last: Moment| now.saturating_sub(last) < limits.log_interval;
+        let is_limited = self.quick_exits > limits::CRASH_LOOP_THRESHOLD || cannot_run;
+        let is_fresh = |last: Moment| now.saturating_sub(last) < limits::LOG_INTERVAL;
         let is_logged = !(is_limited && self.last_line.is_some_and(is_fresh));
         if is_logged {
             self.last_line = Some(now);
         }
         Failure {
-            delay: backoff::delay(limits, self.quick_exits, jitter),
+            delay: backoff::delay(self.quick_exits, jitter),
             is_logged,
             explained: self
-                .explanation(limits)
+                .explanation()
                 .filter(|_| has_run)
-                .map(|cause| (limits.crash_loop_threshold, cause)),
+                .map(|cause| (limits::CRASH_LOOP_THRESHOLD, cause)),
         }
     }
 
-    /// What explains the last exits, if there have just been enough of them for that.
-    fn explanation(&mut self, limits: &Limits) -> Option<Cause> {
-        let is_most = |exits: u32| exits > limits.crash_loop_threshold / 2;
-        let cause = match self.quick_exits == limits.crash_loop_threshold {
+    /// The explanation of the last exits, if there have just been enough of them.
+    fn explanation(&mut self) -> Option<Cause> {
+        let is_most = |exits: u32| exits > limits::CRASH_LOOP_THRESHOLD / 2;
+        let cause = match self.quick_exits == limits::CRASH_LOOP_THRESHOLD {
             true if is_most(self.kills) => Cause::Memory,
             true if is_most(self.crashes) => Cause::Crash,
             true => Cause::Refusal,
-            false if self.kills_in_a_row == limits.crash_loop_threshold => Cause::Memory,
+            false if self.kills_in_a_row == limits::CRASH_LOOP_THRESHOLD => Cause::Memory,
             false => return None,
         };
         if cause == Cause::Memory {
             // Those that follow in this row are explained already.
-            self.kills_in_a_row = self.kills_in_a_row.max(limits.crash_loop_threshold);
+            self.kills_in_a_row = self.kills_in_a_row.max(limits::CRASH_LOOP_THRESHOLD);
         }
         Some(cause)
     }
 
-    /// Records that the log says that the agent has recovered: its next exit is news.
+    /// Records that the recovery of the agent was logged: its next exit is news.
     pub(super) fn recovered(&mut self) {
         self.last_line = None;
     }
 
-    /// How many have come in a row, if they are a crash loop, of which the log has a line now and
-    /// then only.
-    pub(super) fn crash_loop(&self, limits: &Limits) -> Option<u32> {
-        (self.quick_exits >= limits.crash_loop_threshold).then_some(self.quick_exits)
+    /// How many exits there were in a row, if they are a crash loop, which is logged less often.
+    pub(super) fn crash_loop(&self) -> Option<u32> {
+        (self.quick_exits >= limits::CRASH_LOOP_THRESHOLD).then_some(self.quick_exits)
     }
 }

@@ -1,7 +1,7 @@
-//! The status program: asks the supervisor of this process's app how the agent is.
+//! The status program, which asks the supervisor of this process's app for the state of the agent.
 //!
-//! The question is a connection to the supervisor's lock. Nothing is sent to the supervisor, so
-//! that no client can hold it up.
+//! It connects to the supervisor's lock. Nothing is sent to the supervisor, so that no client can
+//! delay it.
 
 use std::ffi::OsString;
 use std::io::{self, Read as _, Write as _};
@@ -17,7 +17,7 @@ use rustix::process::{self, Uid};
 use super::{MAX_REPORT, NO_AGENT};
 use crate::definition::{Definition, Sidecar};
 use crate::environment::Environment;
-use crate::limits::Limits;
+use crate::limits;
 use crate::lock::{self, LockName, Peer, Purpose};
 use crate::log;
 use crate::signals;
@@ -27,7 +27,7 @@ const RUNNING: u8 = 0;
 const NOT_RUNNING: u8 = 1;
 const NO_SUPERVISOR: u8 = 2;
 
-/// What to do where the environment does not tell which supervisor to ask.
+/// The text for an environment that does not determine which supervisor to ask.
 pub(crate) const NO_ADDRESS: &str = "The address of the app is unknown here, so no supervisor can be asked. Set the same variables as \
                                      for the app, such as PORT.";
 
@@ -36,19 +36,18 @@ pub(crate) fn program(definition: Definition) -> String {
     format!("{}-status", definition.name)
 }
 
-/// Plays the role.
+/// Runs the status program.
 pub(crate) fn run<S: Sidecar>(sidecar: &S, arguments: &[OsString]) -> ExitCode {
     // Standard output may be a file that may not grow: the exit status still counts.
     signals::block(&SigSet::from(Signal::SIGXFSZ));
     let definition = Definition::of::<S>();
     let (text, status) = match Arguments::parse(arguments) {
-        Some(Arguments::Ask { format, wait }) => {
+        Some(Arguments::Ask { as_json, wait }) => {
             let connection = sidecar.connection(&Environment::of_process());
             let answer = connection.map_or(Answer::NoAddress, |connection| {
-                let name = connection.lock_name(definition);
-                ask_until_running(&name, wait, &Limits::default())
+                ask_until_running(&connection.lock_name(definition), wait)
             });
-            let (text, status) = answer.render(format, definition);
+            let (text, status) = answer.render(as_json, definition);
             // Whatever kept it from running in time.
             let is_late = wait.is_some() && status != RUNNING;
             (text, if is_late { NOT_RUNNING } else { status })
@@ -65,8 +64,8 @@ fn help(definition: Definition) -> String {
         "\
 Usage: {} [--json] [--wait SECONDS]
 
-Reports the state of the agent of this container's app. With --json, as a JSON object on one line. With --wait, as soon as the \
-agent is running, or after so many seconds.
+Reports the state of the agent of this container's app. With --json, as a JSON object on one line. With --wait, as soon as the
+agent is running, or after this time.
 
 Exit status: 0 the agent is running, 1 it is not (with --wait, not in time), 2 no supervisor is here.
 ",
@@ -78,7 +77,7 @@ Exit status: 0 the agent is running, 1 it is not (with --wait, not in time), 2 n
 enum Arguments {
     Help,
     Ask {
-        format: Format,
+        as_json: bool,
         /// How long to wait for the agent to run.
         wait: Option<Duration>,
     },
@@ -87,15 +86,14 @@ enum Arguments {
 impl Arguments {
     /// `None` for arguments that the program does not know.
     fn parse(arguments: &[OsString]) -> Option<Self> {
-        let mut format = Format::Words;
-        let mut wait = None;
+        let (mut as_json, mut wait) = (false, None);
         let mut rest = arguments;
         loop {
             rest = match rest {
-                [] => return Some(Self::Ask { format, wait }),
+                [] => return Some(Self::Ask { as_json, wait }),
                 [option] if option == "--help" => return Some(Self::Help),
                 [option, rest @ ..] if option == "--json" => {
-                    format = Format::Json;
+                    as_json = true;
                     rest
                 }
                 [option, seconds, rest @ ..] if option == "--wait" => {
@@ -108,13 +106,7 @@ impl Arguments {
     }
 }
 
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Format {
-    Words,
-    Json,
-}
-
-/// What became of the question.
+/// The outcome of a query.
 #[derive(Clone, Debug, Eq, PartialEq)]
 enum Answer {
     Report {
@@ -122,22 +114,22 @@ enum Answer {
         json: String,
         words: String,
     },
-    /// There is a supervisor, but stopped or out of time.
+    /// There is a supervisor, but it is stopped or too slow.
     Timeout {
         address: String,
     },
-    /// A process of this user, which this one does not believe, or which does not answer this one.
+    /// A process of this user, which this one does not trust, or which does not answer this one.
     OfUser {
         address: String,
         user: Uid,
     },
     NoSupervisor,
-    /// The environment does not tell which supervisor to ask.
+    /// The environment does not determine which supervisor to ask.
     NoAddress,
 }
 
 impl Answer {
-    /// The answer of a supervisor, as [`super::Report::render`] wrote it. What holds the lock may
+    /// The answer of a supervisor, as [`super::Report::render`] wrote it. The holder of the lock may
     /// be another program, so nothing in it reaches a terminal unescaped.
     fn parse(text: &str) -> Self {
         let mut lines = text.lines();
@@ -153,63 +145,55 @@ impl Answer {
         }
     }
 
-    fn render(self, format: Format, definition: Definition) -> (String, u8) {
-        let for_people = |words: String| match format {
-            Format::Words => words + "\n",
-            Format::Json => String::new(),
-        };
-        match self {
+    /// The text, empty if there is no JSON for this, and the exit status.
+    fn render(self, as_json: bool, definition: Definition) -> (String, u8) {
+        let no_json = String::new();
+        let (words, json, status) = match self {
             Self::Report {
                 is_running,
                 json,
                 words,
-            } => {
-                let text = match format {
-                    Format::Json => json,
-                    Format::Words => words,
-                };
-                let status = if is_running { RUNNING } else { NOT_RUNNING };
-                (text + "\n", status)
-            }
+            } => (words, json, if is_running { RUNNING } else { NOT_RUNNING }),
             // An agent whose supervisor does not work does not count as running.
-            Self::Timeout { address } => {
-                let text = match format {
-                    Format::Json => format!("{{\"state\":\"unknown\",\"target\":\"{address}\"}}\n"),
-                    Format::Words => {
-                        format!("The agent's supervisor does not answer ({address}).\n")
-                    }
-                };
-                (text, NOT_RUNNING)
-            }
+            Self::Timeout { address } => (
+                format!("The agent's supervisor does not answer ({address})."),
+                format!("{{\"state\":\"unknown\",\"target\":\"{address}\"}}"),
+                NOT_RUNNING,
+            ),
             Self::OfUser { address, user } => {
                 let program = program(definition);
                 let words = format!(
                     "A process of user ID {user} holds the lock of {address}. Run {program} as that user."
                 );
-                (for_people(words), NO_SUPERVISOR)
+                (words, no_json, NO_SUPERVISOR)
             }
             Self::NoSupervisor => {
                 let words = "No supervisor runs an agent here. The app's log says why.";
-                (for_people(words.to_owned()), NO_SUPERVISOR)
+                (words.to_owned(), no_json, NO_SUPERVISOR)
             }
-            Self::NoAddress => (for_people(NO_ADDRESS.to_owned()), NO_SUPERVISOR),
+            Self::NoAddress => (NO_ADDRESS.to_owned(), no_json, NO_SUPERVISOR),
+        };
+        let mut text = if as_json { json } else { words };
+        if !text.is_empty() {
+            text.push('\n');
         }
+        (text, status)
     }
 }
 
-/// Whether the supervisor that holds this lock has an agent, in whatever state.
-pub(crate) fn agent_lives(name: &LockName, timeout: Duration) -> bool {
-    match ask(name, timeout) {
+/// Whether the supervisor that holds this lock has an agent, in any state.
+pub(crate) fn agent_lives(name: &LockName) -> bool {
+    match ask(name, limits::STATUS_TIMEOUT) {
         Answer::Report { json, .. } => !json.contains(NO_AGENT),
         _ => false,
     }
 }
 
 /// Asks again and again until the agent runs or the time is up.
-fn ask_until_running(name: &LockName, wait: Option<Duration>, limits: &Limits) -> Answer {
+fn ask_until_running(name: &LockName, wait: Option<Duration>) -> Answer {
     let end = wait.map(|wait| Instant::now() + wait);
     loop {
-        let answer = ask(name, limits.status_timeout);
+        let answer = ask(name, limits::STATUS_TIMEOUT);
         let is_running = matches!(
             answer,
             Answer::Report {
@@ -220,7 +204,7 @@ fn ask_until_running(name: &LockName, wait: Option<Duration>, limits: &Limits) -
         if is_running || end.is_none_or(|end| Instant::now() >= end) {
             return answer;
         }
-        thread::sleep(limits.status_interval);
+        thread::sleep(limits::STATUS_INTERVAL);
     }
 }
 
@@ -274,8 +258,6 @@ fn read_until(mut stream: UnixStream, end: Instant) -> io::Result<Vec<u8>> {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::net::UnixListener;
-
     use super::*;
     use crate::definition::Hints;
 
@@ -287,7 +269,13 @@ mod tests {
     #[test]
     fn exit_status_and_text_follow_from_the_answer() {
         let address = || "localhost:1".to_owned();
-        let user = Uid::from_raw(1_000);
+        let of_user = Answer::OfUser {
+            address: address(),
+            user: Uid::from_raw(1_000),
+        };
+        let timeout = Answer::Timeout { address: address() };
+        let unknown = "{\"state\":\"unknown\",\"target\":\"localhost:1\"}\n";
+        let its_lock = "user ID 1000 holds the lock of localhost:1. Run sidecar-status as";
         for (answer, status, words, json) in [
             (
                 Answer::parse("true\n{}\nIt runs.\n"),
@@ -296,29 +284,15 @@ mod tests {
                 "{}\n",
             ),
             (Answer::parse("false\n{}\nNo.\n"), 1, "No.\n", "{}\n"),
-            (
-                Answer::Timeout { address: address() },
-                1,
-                "does not answer (localhost:1)",
-                "{\"state\":\"unknown\",\"target\":\"localhost:1\"}\n",
-            ),
-            (
-                Answer::OfUser {
-                    address: address(),
-                    user,
-                },
-                2,
-                "of user ID 1000 holds the lock of localhost:1. Run sidecar-status as",
-                "",
-            ),
+            (timeout, 1, "does not answer (localhost:1)", unknown),
+            (of_user, 2, its_lock, ""),
             (Answer::NoSupervisor, 2, "No supervisor", ""),
             (Answer::NoAddress, 2, "PORT", ""),
         ] {
-            let (text, found) = answer.clone().render(Format::Words, DEFINITION);
+            let (text, found) = answer.clone().render(false, DEFINITION);
             assert!(text.contains(words) && text.ends_with('\n'), "{text}");
             assert_eq!(found, status, "{answer:?}");
-            let rendered = answer.render(Format::Json, DEFINITION);
-            assert_eq!(rendered, (json.to_owned(), status));
+            assert_eq!(answer.render(true, DEFINITION), (json.to_owned(), status));
         }
     }
 
@@ -334,26 +308,10 @@ mod tests {
             assert_eq!(Answer::parse(text), Answer::NoSupervisor, "{text}");
         }
         let hostile = Answer::parse("true\n\u{1b}[2J\n\u{202e}\u{7}\n");
-        for format in [Format::Words, Format::Json] {
-            let (text, _) = hostile.clone().render(format, DEFINITION);
+        for as_json in [false, true] {
+            let (text, _) = hostile.clone().render(as_json, DEFINITION);
             let line = text.trim_end();
             assert_eq!(line, log::plain(line));
         }
-    }
-
-    #[test]
-    fn supervisor_that_does_not_answer_costs_no_more_than_the_timeout() {
-        let name = LockName {
-            sidecar: "sidecar-test",
-            address: format!("ask-{}:1", process::getpid()),
-        };
-        assert_eq!(ask(&name, Duration::from_secs(9)), Answer::NoSupervisor);
-        // The kernel accepts, and no answer comes.
-        let _lock = UnixListener::from(lock::acquire(&name).unwrap());
-        let started = Instant::now();
-        let address = name.address.clone();
-        let answer = ask(&name, Duration::from_millis(200));
-        assert_eq!(answer, Answer::Timeout { address });
-        assert!(started.elapsed() < Duration::from_secs(5));
     }
 }

@@ -2,12 +2,11 @@
 
 use std::fs::File;
 use std::os::fd::{BorrowedFd, OwnedFd};
-use std::time::Duration;
 
 use rustix::io::Errno;
 use rustix::net::SocketFlags;
 
-use crate::limits::Moment;
+use crate::limits::{self, Moment};
 
 /// The queue of clients, as long as the lock is held.
 #[derive(Debug)]
@@ -29,19 +28,19 @@ impl Clients {
         }
     }
 
-    /// What becomes readable when a client connects.
+    /// A descriptor that becomes readable when a client connects.
     pub(crate) fn descriptor(&self) -> Option<BorrowedFd<'static>> {
         (self.holds_lock && self.accept_paused_until.is_none()).then(rustix::stdio::stdin)
     }
 
-    /// When to ask for the next one without having been woken.
+    /// When to accept the next one even if the descriptor is not readable.
     pub(crate) fn wake(&self) -> Option<Moment> {
         self.accept_paused_until.filter(|_| self.holds_lock)
     }
 
-    /// The next client. After an error, such as that no descriptor is left, none is accepted until
-    /// `pause` is over.
-    pub(crate) fn next(&mut self, now: Moment, pause: Duration) -> Option<OwnedFd> {
+    /// The next client. After an error, such as that no descriptor is left, none is accepted for
+    /// some time.
+    pub(crate) fn next(&mut self, now: Moment) -> Option<OwnedFd> {
         if !self.holds_lock || self.accept_paused_until.is_some_and(|until| now < until) {
             return None;
         }
@@ -51,32 +50,31 @@ impl Clients {
             Ok(client) => Some(client),
             Err(Errno::AGAIN | Errno::INTR) => None,
             Err(_) => {
-                self.accept_paused_until = Some(now + pause);
+                self.stop_accepting(now + limits::POLL_INTERVAL);
                 None
             }
         }
     }
 
-    /// Leaves the others in the queue until a moment.
-    pub(crate) fn pause_until(&mut self, until: Moment) {
+    /// Leaves the other clients in the queue until then.
+    pub(crate) fn stop_accepting(&mut self, until: Moment) {
         self.accept_paused_until = Some(until);
     }
 
-    /// Makes the lock standard input, and lets the mark go that was there. Returns whether that is
-    /// possible.
+    /// Makes the lock standard input instead of the mark. Returns whether that is possible.
     pub(crate) fn take_lock(&mut self, lock: &OwnedFd) -> bool {
         let is_taken = rustix::stdio::dup2_stdin(lock).is_ok();
         *self = Self::of_lock(is_taken);
         is_taken
     }
 
-    /// Lets the lock go, for a mark if there is one.
+    /// Releases the lock, and makes the mark standard input if there is one.
     pub(crate) fn release_lock(&mut self, mark: Option<OwnedFd>) {
         self.holds_lock = false;
         // It is kept if that fails.
         let _ = match mark.or_else(|| File::open("/dev/null").ok().map(OwnedFd::from)) {
             Some(other) => rustix::stdio::dup2_stdin(&other),
-            // Something that is open already, where no descriptor is left.
+            // A file that is open already, if no descriptor is left.
             None => rustix::stdio::dup2_stdin(rustix::stdio::stderr()),
         };
     }

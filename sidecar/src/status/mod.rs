@@ -7,30 +7,22 @@ pub(crate) mod clients;
 use std::fmt::{self, Display, Formatter, Write as _};
 
 use crate::log;
-use crate::state_machine::AgentState;
+use crate::state_machine::{AgentState, AgentStatus, Health};
 
 /// No report is longer, in bytes; its socket's buffer holds it whole, so that the supervisor never
 /// waits for its reader.
 pub(crate) const MAX_REPORT: usize = 64 * 1024;
 
-/// What the JSON of a report has while there is no agent.
+/// Part of the JSON of a report while there is no agent.
 pub(crate) const NO_AGENT: &str = "\"agent_pid\":null";
 
-/// The longest text in a report. It stands in it twice, and in JSON some characters take two bytes.
+/// The longest text in a report, which has it twice. In JSON, some characters take two bytes.
 const MAX_TEXT: usize = 4 * 1024;
 
-/// What a supervisor reports.
+/// The report of a supervisor.
 #[derive(Clone, Debug)]
 pub(crate) struct Report<'a> {
-    pub(crate) state: AgentState,
-    /// How long the agent has been in this state.
-    pub(crate) for_seconds: u64,
-    /// How often the agent was started again.
-    pub(crate) restarts: u32,
-    /// How it ended the last time.
-    pub(crate) last_exit: Option<String>,
-    /// When it is started again, if that is known.
-    pub(crate) next_try_seconds: Option<u64>,
+    pub(crate) agent: AgentStatus,
     /// Without credentials.
     pub(crate) upstream: String,
     pub(crate) info: &'a [(String, Option<String>)],
@@ -44,9 +36,9 @@ fn words(state: AgentState) -> (&'static str, &'static str) {
         AgentState::Running => ("running", "The agent is running"),
         AgentState::Draining => (
             "draining",
-            "The agent is finishing its requests, because the app no longer listens or a drain was requested",
+            "The agent is finishing its requests, because the app no longer listens or a client asked for it",
         ),
-        AgentState::Restarting => ("restarting", "The agent has exited and restarts soon"),
+        AgentState::Restarting => ("restarting", "The agent is being restarted"),
         AgentState::Ended => ("ended", "The agent has exited and will not be restarted"),
         AgentState::Stopping => (
             "stopping",
@@ -55,11 +47,21 @@ fn words(state: AgentState) -> (&'static str, &'static str) {
     }
 }
 
+/// The name of each health in JSON, which stays as it is, and for people.
+fn health_word(health: Health) -> &'static str {
+    match health {
+        Health::Unknown => "unknown",
+        Health::Healthy => "healthy",
+        Health::Failing => "failing",
+    }
+}
+
 impl Report<'_> {
-    /// What a client gets: whether the agent runs, the JSON and the words for people, a line each.
-    /// Nothing in a line ends it.
+    /// The answer to a client: whether the agent runs, the JSON and the words for people, each on a
+    /// line of its own.
     pub(crate) fn render(&self) -> String {
-        let is_running = self.state == AgentState::Running;
+        let is_running =
+            self.agent.state == AgentState::Running && self.agent.health != Some(Health::Failing);
         format!("{is_running}\n{}\n{self}\n", self.to_json())
     }
 
@@ -68,11 +70,12 @@ impl Report<'_> {
         let number = |number: Option<u64>| number.map_or_else(null, |number| number.to_string());
         let text = |text: Option<&str>| text.map_or_else(null, json_text);
         let fields = [
-            ("state", text(Some(words(self.state).0))),
-            ("for_seconds", self.for_seconds.to_string()),
-            ("restarts", self.restarts.to_string()),
-            ("last_exit", text(self.last_exit.as_deref())),
-            ("next_try_seconds", number(self.next_try_seconds)),
+            ("state", text(Some(words(self.agent.state).0))),
+            ("for_seconds", self.agent.for_seconds.to_string()),
+            ("restarts", self.agent.restarts.to_string()),
+            ("last_exit", text(self.agent.last_exit.as_deref())),
+            ("health", text(self.agent.health.map(health_word))),
+            ("next_try_seconds", number(self.agent.next_try_seconds)),
             ("target", text(Some(&self.upstream))),
             ("agent_pid", number(self.agent_pid.map(u64::from))),
             ("supervisor_pid", std::process::id().to_string()),
@@ -117,12 +120,16 @@ fn shortened(text: &str) -> String {
 
 impl Display for Report<'_> {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        write!(f, "{} ({} s).", words(self.state).1, self.for_seconds)?;
-        if let Some(seconds) = self.next_try_seconds {
+        let agent = &self.agent;
+        write!(f, "{} ({} s).", words(agent.state).1, agent.for_seconds)?;
+        if let Some(seconds) = agent.next_try_seconds {
             write!(f, " Next try in {seconds} s.")?;
         }
-        write!(f, " Restarts: {}.", self.restarts)?;
-        if let Some(exit) = &self.last_exit {
+        if let Some(health) = agent.health {
+            write!(f, " Health: {}.", health_word(health))?;
+        }
+        write!(f, " Restarts: {}.", agent.restarts)?;
+        if let Some(exit) = &agent.last_exit {
             write!(f, " Last time it {}.", shortened(exit))?;
         }
         write!(f, " Target: {}", shortened(&self.upstream))?;
@@ -139,67 +146,81 @@ impl Display for Report<'_> {
 mod tests {
     use super::*;
 
-    fn info(process_type: &str) -> [(String, Option<String>); 2] {
-        [
-            ("process_type".to_owned(), Some(process_type.to_owned())),
-            ("agent_sha256".to_owned(), None),
-        ]
-    }
-
-    fn report(info: &[(String, Option<String>)]) -> Report<'_> {
-        Report {
+    fn agent() -> AgentStatus {
+        AgentStatus {
             state: AgentState::Restarting,
             for_seconds: 3,
             restarts: 7,
             last_exit: Some("exited with status 1".to_owned()),
+            health: None,
             next_try_seconds: Some(4),
-            upstream: "port 8080".to_owned(),
-            info,
-            agent_pid: None,
         }
+    }
+
+    fn render(agent: AgentStatus, process_type: &str) -> String {
+        let report = Report {
+            agent,
+            upstream: "port 8080".to_owned(),
+            info: &[
+                ("process_type".to_owned(), Some(process_type.to_owned())),
+                ("agent_sha256".to_owned(), None),
+            ],
+            agent_pid: None,
+        };
+        report.render()
     }
 
     #[test]
     fn report_is_json_and_words() {
-        let info = info("web");
         let pid = std::process::id();
         assert_eq!(
-            report(&info).render(),
+            render(agent(), "web"),
             format!(
                 "false\n\
                  {{\"state\":\"restarting\",\"for_seconds\":3,\"restarts\":7,\"last_exit\":\"exited with status 1\",\
-                 \"next_try_seconds\":4,\"target\":\"port 8080\",\"agent_pid\":null,\"supervisor_pid\":{pid},\
+                 \"health\":null,\"next_try_seconds\":4,\"target\":\"port 8080\",\"agent_pid\":null,\"supervisor_pid\":{pid},\
                  \"process_type\":\"web\",\"agent_sha256\":null}}\n\
-                 The agent has exited and restarts soon (3 s). Next try in 4 s. Restarts: 7. Last time it exited with status 1. \
+                 The agent is being restarted (3 s). Next try in 4 s. Restarts: 7. Last time it exited with status 1. \
                  Target: port 8080, process type: web.\n"
             )
         );
-        let running = Report {
+        let running = AgentStatus {
             state: AgentState::Running,
             last_exit: None,
             next_try_seconds: None,
-            restarts: 0,
-            ..report(&info)
+            ..agent()
         };
-        let text = running.render();
+        let text = render(running, "web");
         assert!(text.starts_with("true\n{\"state\":\"running\","), "{text}");
-        assert!(
-            text.ends_with(
-                "\nThe agent is running (3 s). Restarts: 0. Target: port 8080, process type: web.\n"
-            ),
-            "{text}"
-        );
+        let words =
+            "\nThe agent is running (3 s). Restarts: 7. Target: port 8080, process type: web.\n";
+        assert!(text.ends_with(words), "{text}");
+    }
+
+    #[test]
+    fn agent_that_fails_its_health_checks_does_not_count_as_running() {
+        for (health, is_running, words) in [
+            (Health::Unknown, true, " Health: unknown."),
+            (Health::Healthy, true, " Health: healthy."),
+            (Health::Failing, false, " Health: failing."),
+        ] {
+            let agent = AgentStatus {
+                state: AgentState::Running,
+                health: Some(health),
+                ..agent()
+            };
+            let text = render(agent, "web");
+            assert!(text.starts_with(&format!("{is_running}\n")), "{text}");
+            assert!(text.contains(words), "{text}");
+        }
     }
 
     #[test]
     fn no_text_spoils_a_line() {
-        let info = info("a\"b\\c\nd\u{1b}[2J");
-        let text = report(&info).render();
+        let text = render(agent(), "a\"b\\c\nd\u{1b}[2J");
         assert_eq!(text.lines().count(), 3);
-        assert!(
-            text.contains(r#""process_type":"a\"b\\c\\nd\\u{1b}[2J""#),
-            "{text}"
-        );
+        let escaped = r#""process_type":"a\"b\\c\\nd\\u{1b}[2J""#;
+        assert!(text.contains(escaped), "{text}");
         assert!(text.lines().all(|line| line == log::plain(line)), "{text}");
     }
 
@@ -209,9 +230,13 @@ mod tests {
             let long = unit.repeat(MAX_REPORT);
             let info = ["a", "b", "c"].map(|name| (name.to_owned(), Some(long.clone())));
             let report = Report {
-                last_exit: Some(long.clone()),
+                agent: AgentStatus {
+                    last_exit: Some(long.clone()),
+                    ..agent()
+                },
                 upstream: long.clone(),
-                ..report(&info)
+                info: &info,
+                agent_pid: None,
             };
             let text = report.render();
             assert!(text.len() <= MAX_REPORT, "{}", text.len());

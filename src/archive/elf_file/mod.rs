@@ -5,7 +5,7 @@ use std::io::{self, BufReader, Read, Seek, SeekFrom};
 use elf::abi::{PN_XNUM, PT_NULL, SHT_NOBITS, SHT_NULL};
 use elf::endian::AnyEndian;
 use elf::file::FileHeader;
-use elf::parse::{ParseAt, ParseError};
+use elf::parse::ParseAt;
 use elf::section::SectionHeader;
 use elf::segment::ProgramHeader;
 
@@ -18,27 +18,15 @@ struct Table {
     entry_bytes: u16,
 }
 
-/// Why a file is not complete.
-enum Fault {
-    Damaged,
-    Read(io::Error),
-}
-
 /// Whether the ELF file `file`, whose first bytes are `head`, is complete. Reads only its headers,
 /// one at a time, because the numbers in them may be anything.
-pub(super) fn is_complete(file: impl Read + Seek, head: &[u8]) -> io::Result<bool> {
-    match check(file, head) {
-        Ok(()) => Ok(true),
-        Err(Fault::Damaged) => Ok(false),
-        Err(Fault::Read(error)) => Err(error),
-    }
-}
-
-fn check(mut file: impl Read + Seek, head: &[u8]) -> Result<(), Fault> {
-    let header = elf_header(head).ok_or(Fault::Damaged)?;
-    let end = file.seek(SeekFrom::End(0)).map_err(Fault::Read)?;
+pub(super) fn is_complete(mut file: impl Read + Seek, head: &[u8]) -> io::Result<bool> {
+    let Some(header) = elf_header(head) else {
+        return Ok(false);
+    };
+    let end = file.seek(SeekFrom::End(0))?;
     let mut file = BufReader::new(file);
-    let ends_in_time =
+    let is_inside =
         |offset: u64, bytes: u64| offset.checked_add(bytes).is_some_and(|last| last <= end);
 
     let mut sections = Table {
@@ -58,7 +46,7 @@ fn check(mut file: impl Read + Seek, head: &[u8]) -> Result<(), Fault> {
             count: 1,
             ..sections
         };
-        first.each(&mut file, &header, end, |section: SectionHeader| {
+        let is_read = first.all(&mut file, &header, end, |section: SectionHeader| {
             if header.e_shnum == 0 {
                 sections.count = section.sh_size;
             }
@@ -67,33 +55,38 @@ fn check(mut file: impl Read + Seek, head: &[u8]) -> Result<(), Fault> {
             }
             true
         })?;
+        if !is_read {
+            return Ok(false);
+        }
     }
-    segments.each(&mut file, &header, end, |segment: ProgramHeader| {
+    let has_segments = segments.all(&mut file, &header, end, |segment: ProgramHeader| {
         segment.p_type == PT_NULL
             || segment.p_filesz == 0
-            || ends_in_time(segment.p_offset, segment.p_filesz)
+            || is_inside(segment.p_offset, segment.p_filesz)
     })?;
     let mut is_first = true;
-    sections.each(&mut file, &header, end, |section: SectionHeader| {
+    let has_sections = sections.all(&mut file, &header, end, |section: SectionHeader| {
         // The first one is always unused. If it is not, the table was moved.
         let is_in_place = !std::mem::take(&mut is_first) || section.sh_type == SHT_NULL;
         is_in_place
             && (matches!(section.sh_type, SHT_NULL | SHT_NOBITS)
-                || ends_in_time(section.sh_offset, section.sh_size))
-    })
+                || is_inside(section.sh_offset, section.sh_size))
+    })?;
+    Ok(has_segments && has_sections)
 }
 
 impl Table {
-    /// Reads the headers one after the other; `is_sound` judges each.
-    fn each<T: ParseAt>(
+    /// Whether the table lies before the `end` of the file, and all its headers are sound, read one
+    /// after the other.
+    fn all<T: ParseAt>(
         &self,
         file: &mut BufReader<impl Read + Seek>,
         header: &FileHeader<AnyEndian>,
         end: u64,
         mut is_sound: impl FnMut(T) -> bool,
-    ) -> Result<(), Fault> {
+    ) -> io::Result<bool> {
         if self.offset == 0 || self.count == 0 {
-            return Ok(());
+            return Ok(true);
         }
         let table_end = self
             .count
@@ -102,20 +95,18 @@ impl Table {
         if usize::from(self.entry_bytes) < T::size_for(header.class)
             || table_end.is_none_or(|last| last > end)
         {
-            return Err(Fault::Damaged);
+            return Ok(false);
         }
-        file.seek(SeekFrom::Start(self.offset))
-            .map_err(Fault::Read)?;
+        file.seek(SeekFrom::Start(self.offset))?;
         let mut bytes = vec![0; self.entry_bytes.into()];
         for _ in 0..self.count {
-            file.read_exact(&mut bytes).map_err(Fault::Read)?;
-            let entry = T::parse_at(header.endianness, header.class, &mut 0, &bytes)
-                .map_err(|_: ParseError| Fault::Damaged)?;
-            if !is_sound(entry) {
-                return Err(Fault::Damaged);
+            file.read_exact(&mut bytes)?;
+            let entry = T::parse_at(header.endianness, header.class, &mut 0, &bytes);
+            if !entry.is_ok_and(&mut is_sound) {
+                return Ok(false);
             }
         }
-        Ok(())
+        Ok(true)
     }
 }
 

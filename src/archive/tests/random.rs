@@ -12,7 +12,7 @@ use super::*;
 /// An entry of a random archive.
 #[derive(Clone, Debug)]
 struct RandomEntry {
-    kind: EntryType,
+    kind: u8,
     path: Vec<u8>,
     mode: u32,
     /// The size in the header; the actual size if there is none.
@@ -24,31 +24,23 @@ struct RandomEntry {
 }
 
 impl RandomEntry {
-    fn append_to(&self, tar: &mut Vec<u8>) {
-        const BLOCK: usize = 512;
-        let mut header = Header::new_gnu();
-        header.set_entry_type(self.kind);
-        header.set_mode(self.mode);
-        header.set_size(self.announced.unwrap_or(self.content.len() as u64));
-        let length = self.path.len().min(100);
-        header.as_old_mut().name[..length].copy_from_slice(&self.path[..length]);
-        if matches!(self.kind, EntryType::Symlink | EntryType::Link) {
-            let length = self.content.len().min(100);
-            header.as_old_mut().linkname[..length].copy_from_slice(&self.content[..length]);
+    fn bytes(&self) -> Vec<u8> {
+        let field = |bytes: &[u8]| bytes[..bytes.len().min(100)].to_vec();
+        let size = self.announced.unwrap_or(self.content.len() as u64);
+        let mut raw = Raw::new(self.kind, &field(&self.path), size).with(257, &self.magic);
+        raw.0.set_mode(self.mode);
+        if matches!(self.kind, b'1' | b'2') {
+            raw = raw.with(157, &field(&self.content));
         }
-        header.as_mut_bytes()[257..265].copy_from_slice(&self.magic);
-        if self.kind == EntryType::GNUSparse {
-            for (place, number) in self.map.iter().take(9).enumerate() {
+        if self.kind == b'S' {
+            for (index, number) in self.map.iter().take(9).enumerate() {
                 // The last one is the size, behind the mark of a further map.
-                let place = 386 + 12 * place + usize::from(place == 8);
+                let offset = 386 + 12 * index + usize::from(index == 8);
                 let digits = format!("{:011o}\0", number % (1 << 33));
-                header.as_mut_bytes()[place..place + 12].copy_from_slice(digits.as_bytes());
+                raw = raw.with(offset, digits.as_bytes());
             }
         }
-        header.set_cksum();
-        tar.extend(header.as_bytes());
-        tar.extend(&self.content);
-        tar.resize(tar.len().next_multiple_of(BLOCK), 0);
+        raw.holding(&self.content)
     }
 }
 
@@ -66,22 +58,9 @@ fn path() -> impl Strategy<Value = Vec<u8>> {
 
 fn entry() -> impl Strategy<Value = RandomEntry> {
     let kind = prop_oneof![
-        6 => Just(EntryType::Regular),
-        1 => select(vec![
-            EntryType::Continuous,
-            EntryType::Directory,
-            EntryType::Symlink,
-            EntryType::Link,
-            EntryType::Char,
-            EntryType::Block,
-            EntryType::Fifo,
-            EntryType::GNULongName,
-            EntryType::GNULongLink,
-            EntryType::GNUSparse,
-            EntryType::XHeader,
-            EntryType::XGlobalHeader,
-        ]),
-        1 => any::<u8>().prop_map(EntryType::new),
+        6 => Just(b'0'),
+        1 => select(b"1234567KLSgx".to_vec()),
+        1 => any::<u8>(),
     ];
     let content = prop_oneof![
         2 => Just(SCRIPT.to_vec()),
@@ -158,30 +137,14 @@ fn download() -> impl Strategy<Value = Vec<u8>> {
         1 => vec((any::<Index>(), any::<u8>()), 1..3),
     ];
     let cut = prop_oneof![3 => Just(None), 1 => any::<Index>().prop_map(Some)];
-    let parts = (
-        any::<bool>(),
-        vec(entry(), 0..8),
-        any::<bool>(),
-        damage,
-        cut,
-    );
+    let entries = vec(entry(), 0..8);
+    let parts = (any::<bool>(), entries, any::<bool>(), damage, cut);
     parts.prop_map(|(has_agent, entries, zipped, damage, cut)| {
-        let agent = RandomEntry {
-            kind: EntryType::Regular,
-            path: b"dist/backplane".to_vec(),
-            mode: 0o755,
-            announced: None,
-            content: SCRIPT.to_vec(),
-            magic: *b"ustar  \0",
-            map: Vec::new(),
-        };
         let mut bytes = Vec::new();
         if has_agent {
-            agent.append_to(&mut bytes);
+            bytes.extend(file("dist/backplane", 0o755, SCRIPT));
         }
-        for entry in entries {
-            entry.append_to(&mut bytes);
-        }
+        bytes.extend(entries.iter().flat_map(RandomEntry::bytes));
         bytes.resize(bytes.len() + 1024, 0);
         if zipped {
             bytes = gzip(&bytes);
@@ -225,11 +188,11 @@ proptest! {
         let directory = attempt.directory.path();
         for path in below(directory) {
             prop_assert!(fs_err::symlink_metadata(&path).unwrap().is_file());
-            let place = path.strip_prefix(directory).unwrap();
-            let is_ours = place == Path::new("download")
-                || place.parent() == Some(Path::new("scratch"))
-                || place.parent() == Some(Path::new("into"));
-            prop_assert!(is_ours, "{}", place.display());
+            let relative = path.strip_prefix(directory).unwrap();
+            let is_ours = relative == Path::new("download")
+                || relative.parent() == Some(Path::new("scratch"))
+                || relative.parent() == Some(Path::new("into"));
+            prop_assert!(is_ours, "{}", relative.display());
         }
         if attempt.outcome.is_ok() {
             let installed = attempt.installed();

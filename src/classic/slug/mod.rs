@@ -1,5 +1,5 @@
-//! What a compile puts into the app: the agent and our launch program in `.backplane`, and the
-//! script that runs it at launch.
+//! The files that a compile puts into the app: the agent and our launch program in `.backplane`,
+//! and the script that runs it at launch.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -16,8 +16,8 @@ const DIRECTORY: &str = ".backplane";
 /// (<https://devcenter.heroku.com/articles/buildpack-api#profile-d-scripts>).
 const START_SCRIPTS: &str = ".profile.d";
 
-/// Our script, by the name of the original buildpack's: so there is one of them, and never two that
-/// start an agent each.
+/// Our script. It has the same name as the original buildpack's, so that only one of them exists:
+/// two would start an agent each.
 const START_SCRIPT: &str = "backplane.sh";
 
 /// Where the original buildpack put the agent, and where a Procfile finds programs.
@@ -26,22 +26,15 @@ const BIN: &str = "bin";
 /// The program that runs the app's command.
 const RUN: &str = "backplane-run";
 
-/// The app on its way to become a slug.
+/// An app that becomes a slug.
 pub(super) struct Slug<'a> {
     pub(super) app: &'a Path,
 }
 
-/// What became of the directory of start scripts.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum StartScripts {
-    Kept,
-    /// Something else in the app was replaced by the directory.
-    Replaced,
-}
-
 impl Slug<'_> {
-    /// Puts the launch program into the app, with the script that runs it.
-    pub(super) fn put_launch_program(&self, program: &Path) -> io::Result<StartScripts> {
+    /// Puts the launch program into the app, with the script that runs it. Returns whether the
+    /// directory of start scripts replaced something else in the app.
+    pub(super) fn put_launch_program(&self, program: &Path) -> io::Result<bool> {
         let exec_d = self.directory().join("exec.d");
         files::make_directory(&self.directory())?;
         files::remove(&exec_d)?;
@@ -49,34 +42,29 @@ impl Slug<'_> {
         let launch = exec_d.join("launch");
         fs_err::copy(program, &launch)?;
         files::set_mode(&launch, PROGRAM_MODE)?;
-        let (directory, outcome) = self.start_scripts()?;
+        let (directory, is_replaced) = self.start_scripts()?;
         files::replace(
             &directory.join(START_SCRIPT),
             include_bytes!("../../../classic/profile.d/backplane.sh"),
         )?;
-        Ok(outcome)
+        Ok(is_replaced)
     }
 
-    /// The directory that a dyno reads scripts from. It may be a link to another directory of the
-    /// app.
-    fn start_scripts(&self) -> io::Result<(PathBuf, StartScripts)> {
+    /// The directory that a dyno reads scripts from, and whether it replaced something else. It may
+    /// be a link to another directory of the app.
+    fn start_scripts(&self) -> io::Result<(PathBuf, bool)> {
         let path = self.app.join(START_SCRIPTS);
         if let Some(real) = self.directory_behind(&path) {
             files::make_directory(&real)?;
-            return Ok((real, StartScripts::Kept));
+            return Ok((real, false));
         }
         let is_usable = files::is_directory(&path) || fs_err::symlink_metadata(&path).is_err();
         files::make_directory(&path)?;
-        let outcome = if is_usable {
-            StartScripts::Kept
-        } else {
-            StartScripts::Replaced
-        };
-        Ok((path, outcome))
+        Ok((path, !is_usable))
     }
 
-    /// The directory of the app that `link` leads to, also on a dyno, where the app has another
-    /// path.
+    /// The directory of the app that `link` leads to. It must also do so on a dyno, where the app
+    /// has another path.
     fn directory_behind(&self, link: &Path) -> Option<PathBuf> {
         let is_relative = fs_err::read_link(link).ok()?.is_relative();
         let app = fs_err::canonicalize(self.app).ok()?;
@@ -95,7 +83,7 @@ impl Slug<'_> {
         files::remove(&directory)?;
         files::make_directory(&directory)?;
         for name in metadata.iter().flat_map(|metadata| metadata.files.keys()) {
-            // With its mode, which the installation set.
+            // Its mode, which the installation set, is copied too.
             fs_err::copy(
                 installed.join(FILES_DIRECTORY).join(name),
                 directory.join(name),
@@ -105,14 +93,14 @@ impl Slug<'_> {
         // The Procfile may name it, whether or not there is an agent.
         self.link_in_bin(RUN)?;
         if metadata.is_some() {
-            // As scripts and people know it from the original buildpack.
+            // For users and scripts that know it from the original buildpack.
             self.link_in_bin(AGENT)?;
         }
         Ok(())
     }
 
     /// Links a name in the app's `bin/` to the program of that name beside the agent, unless the app
-    /// has something there.
+    /// has a file by that name.
     fn link_in_bin(&self, name: &str) -> io::Result<()> {
         let bin = &self.app.join(BIN);
         if fs_err::symlink_metadata(bin).is_err() {

@@ -3,8 +3,6 @@ use std::os::unix::fs::{MetadataExt, symlink};
 use tempfile::TempDir;
 
 use super::*;
-use crate::archive::Files;
-use crate::checksum::Checksum;
 use crate::files::set_mode;
 use crate::metadata::tests::agent_metadata;
 
@@ -22,32 +20,37 @@ impl Fixture {
         let path = |name: &str| directory.path().join(name);
         fs_err::create_dir_all(path("cache/libexec")).unwrap();
         fs_err::create_dir(path("app")).unwrap();
-        fs_err::write(path("cache/libexec/backplane"), AGENT_FILE).unwrap();
-        set_mode(&path("cache/libexec/backplane"), 0o755).unwrap();
-        fs_err::write(path("launch"), "launch program").unwrap();
-        set_mode(&path("launch"), 0o555).unwrap();
-        let files = Files::from([("backplane".to_owned(), Checksum::of_bytes(AGENT_FILE))]);
+        for (name, content, mode) in [
+            ("cache/libexec/backplane", AGENT_FILE, 0o755),
+            ("launch", b"launch program", 0o555),
+        ] {
+            fs_err::write(path(name), content).unwrap();
+            set_mode(&path(name), mode).unwrap();
+        }
+        let metadata = agent_metadata();
         Self {
             directory,
-            metadata: AgentMetadata {
-                files,
-                ..agent_metadata()
-            },
+            metadata,
         }
+    }
+
+    /// Puts a file with its own path as content into the app.
+    fn bring(&self, path: &str) {
+        fs_err::create_dir_all(self.app(path).parent().unwrap()).unwrap();
+        fs_err::write(self.app(path), path).unwrap();
     }
 
     fn app(&self, path: &str) -> PathBuf {
         self.directory.path().join("app").join(path)
     }
 
-    fn put(&self, metadata: Option<&AgentMetadata>) -> StartScripts {
+    /// Returns whether the directory of start scripts replaced something else.
+    fn put(&self, metadata: Option<&AgentMetadata>) -> bool {
+        let path = |name| self.directory.path().join(name);
         let slug = Slug { app: &self.app("") };
-        let start_scripts = slug
-            .put_launch_program(&self.directory.path().join("launch"))
-            .unwrap();
-        slug.put_agent(&self.directory.path().join("cache"), metadata)
-            .unwrap();
-        start_scripts
+        let is_replaced = slug.put_launch_program(&path("launch")).unwrap();
+        slug.put_agent(&path("cache"), metadata).unwrap();
+        is_replaced
     }
 
     fn read(&self, path: &str) -> Vec<u8> {
@@ -58,7 +61,7 @@ impl Fixture {
 #[test]
 fn all_files_are_there_with_their_modes() {
     let fixture = Fixture::new();
-    // Twice, as where the buildpack is in the list twice.
+    // Twice, as if the buildpack were in the list twice.
     for _ in 0..2 {
         fixture.put(Some(&fixture.metadata));
         for (path, mode) in [
@@ -76,6 +79,7 @@ fn all_files_are_there_with_their_modes() {
         assert_eq!(fixture.read(".backplane/exec.d/launch"), b"launch program");
         assert_eq!(fixture.read("bin/backplane"), AGENT_FILE);
         assert_eq!(fixture.read("bin/backplane-run"), b"launch program");
+        assert_eq!(fixture.read("bin/backplane-run"), b"launch program");
         let status = fixture.app(".backplane/libexec/backplane-status");
         assert_eq!(
             fs_err::read_link(status).unwrap(),
@@ -85,28 +89,29 @@ fn all_files_are_there_with_their_modes() {
 }
 
 #[test]
-fn what_the_app_brings_is_replaced_where_it_is_ours_and_else_left_alone() {
+fn own_files_replace_those_of_the_app_and_others_are_left_alone() {
     let fixture = Fixture::new();
     let outside = fixture.directory.path().join("outside");
     fs_err::write(&outside, "outside").unwrap();
     fs_err::create_dir(fixture.app(".profile.d")).unwrap();
-    fs_err::os::unix::fs::symlink(&outside, fixture.app(".profile.d/backplane.sh")).unwrap();
-    fs_err::create_dir_all(fixture.app(".backplane/libexec")).unwrap();
-    fs_err::write(fixture.app(".backplane/libexec/old"), "old").unwrap();
-    fs_err::write(fixture.app(".backplane/theirs"), "theirs").unwrap();
-    fs_err::create_dir(fixture.app("bin")).unwrap();
-    fs_err::write(fixture.app("bin/backplane"), "the original").unwrap();
+    symlink(&outside, fixture.app(".profile.d/backplane.sh")).unwrap();
+    fixture.bring(".backplane/libexec/old");
+    fixture.bring(".backplane/theirs");
+    fixture.bring("bin/backplane");
 
     fixture.put(Some(&fixture.metadata));
     assert_eq!(fs_err::read(&outside).unwrap(), b"outside");
-    assert!(
-        fixture
-            .read(".profile.d/backplane.sh")
-            .ends_with(b"/launch\" || :\n")
-    );
+    let script = fixture.read(".profile.d/backplane.sh");
+    assert!(script.ends_with(b"/launch\" || :\n"));
     assert!(!fixture.app(".backplane/libexec/old").exists());
-    assert_eq!(fixture.read(".backplane/theirs"), b"theirs");
-    assert_eq!(fixture.read("bin/backplane"), b"the original");
+    for theirs in [".backplane/theirs", "bin/backplane"] {
+        assert_eq!(fixture.read(theirs), theirs.as_bytes());
+    }
+
+    let fixture = Fixture::new();
+    fixture.bring("bin");
+    fixture.put(Some(&fixture.metadata));
+    assert_eq!(fixture.read("bin"), b"bin");
 }
 
 #[test]
@@ -121,28 +126,19 @@ fn without_an_agent_there_is_nothing_but_our_own() {
 }
 
 #[test]
-fn bin_of_another_kind_is_left_alone() {
-    let fixture = Fixture::new();
-    fs_err::write(fixture.app("bin"), "a file").unwrap();
-    fixture.put(Some(&fixture.metadata));
-    assert_eq!(fixture.read("bin"), b"a file");
-}
-
-#[test]
 fn start_scripts_behind_a_link_within_the_app_stay() {
     let fixture = Fixture::new();
-    fs_err::create_dir_all(fixture.app("config/scripts")).unwrap();
-    fs_err::write(fixture.app("config/scripts/own.sh"), "own").unwrap();
+    fixture.bring("config/scripts/own.sh");
     symlink("config/scripts", fixture.app(".profile.d")).unwrap();
-    assert_eq!(fixture.put(Some(&fixture.metadata)), StartScripts::Kept);
+    assert!(!fixture.put(Some(&fixture.metadata)));
     assert!(fixture.app(".profile.d").is_symlink());
     assert!(fixture.app("config/scripts/backplane.sh").exists());
-    assert_eq!(fixture.read(".profile.d/own.sh"), b"own");
+    assert!(fixture.app(".profile.d/own.sh").exists());
 
-    // The same place by a path that is another on a dyno.
+    // The same directory by an absolute path, which differs on a dyno.
     fs_err::remove_file(fixture.app(".profile.d")).unwrap();
     symlink(fixture.app("config/scripts"), fixture.app(".profile.d")).unwrap();
-    assert_eq!(fixture.put(Some(&fixture.metadata)), StartScripts::Replaced);
+    assert!(fixture.put(Some(&fixture.metadata)));
     assert!(!fixture.app(".profile.d").is_symlink());
     assert!(fixture.app(".profile.d/backplane.sh").exists());
 }

@@ -1,8 +1,8 @@
-//! Certificate authorities, to verify servers with.
+//! The certificate authorities that servers are verified with.
 
 use std::fs;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
@@ -14,12 +14,12 @@ use crate::files::{self, Links};
 use crate::network::Network;
 use crate::redact::Redacted;
 
-/// The size of all certificate files together. A bundle of all public authorities has a quarter of
-/// a million bytes.
-const MOST_BYTES: u64 = 4 << 20;
+/// The maximum size of all certificate files together. A bundle of all public authorities has about
+/// 250 KB.
+const MAX_BYTES: u64 = 4 << 20;
 
-/// Where Linux distributions keep a bundle of their authorities (those that
-/// [Go](https://go.dev/src/crypto/x509/root_linux.go) knows).
+/// The bundles of authorities of Linux distributions, as listed by
+/// [Go](https://go.dev/src/crypto/x509/root_linux.go).
 const SYSTEM_FILES: [&str; 6] = [
     "/etc/ssl/certs/ca-certificates.crt",
     "/etc/pki/tls/certs/ca-bundle.crt",
@@ -29,53 +29,45 @@ const SYSTEM_FILES: [&str; 6] = [
     "/etc/ssl/cert.pem",
 ];
 
-/// Where they keep one file per authority.
+/// Their directories with one file per authority.
 const SYSTEM_DIRECTORIES: [&str; 2] = ["/etc/ssl/certs", "/etc/pki/tls/certs"];
 
 /// Loads the authorities that the user names, or by default those of the system.
 pub(super) fn load(network: &Network) -> Result<Vec<Certificate<'static>>, HttpError> {
     let mut loader = Loader::default();
-    if network.ca_file.is_some() || !network.ca_directories.is_empty() {
+    let named = named(network);
+    let exists = |path: &&Path| path.exists();
+    if named.is_some() {
         if let Some(file) = &network.ca_file {
             loader.add_file(file);
         }
         for directory in &network.ca_directories {
             loader.add_directory(directory);
         }
+    } else if let Some(bundle) = SYSTEM_FILES.map(Path::new).into_iter().find(exists) {
+        loader.add_file(bundle);
     } else {
-        let bundle = SYSTEM_FILES.iter().find(|path| Path::new(path).exists());
-        match bundle {
-            Some(path) => loader.add_file(Path::new(path)),
-            None => SYSTEM_DIRECTORIES
-                .iter()
-                .map(Path::new)
-                .filter(|path| path.exists())
-                .for_each(|path| loader.add_directory(path)),
+        for directory in SYSTEM_DIRECTORIES.map(Path::new).into_iter().filter(exists) {
+            loader.add_directory(directory);
         }
     }
-    loader.finish(named(network))
+    loader.finish(named)
 }
 
 /// The variables that name authorities, with their values; `None` if none is set.
 pub(super) fn named(network: &Network) -> Option<String> {
-    let name = |variable: &str, paths: &[&Path]| {
-        let paths: Vec<_> = paths.iter().map(|path| shown(path).to_string()).collect();
-        (!paths.is_empty()).then(|| format!("{variable}={}", paths.join(":")))
-    };
-    let file: Vec<&Path> = network.ca_file.iter().map(PathBuf::as_path).collect();
-    let directories: Vec<&Path> = network
-        .ca_directories
-        .iter()
-        .map(PathBuf::as_path)
+    let variables = [
+        ("SSL_CERT_FILE", network.ca_file.as_slice()),
+        ("SSL_CERT_DIR", &network.ca_directories),
+    ];
+    let set = variables.iter().filter(|(_, paths)| !paths.is_empty());
+    let lines: Vec<_> = set
+        .map(|(name, paths)| {
+            let paths: Vec<_> = paths.iter().map(|path| shown(path).to_string()).collect();
+            format!("{name}={}", paths.join(":"))
+        })
         .collect();
-    let variables: Vec<_> = [
-        name("SSL_CERT_FILE", &file),
-        name("SSL_CERT_DIR", &directories),
-    ]
-    .into_iter()
-    .flatten()
-    .collect();
-    (!variables.is_empty()).then(|| variables.join("\n"))
+    (!lines.is_empty()).then(|| lines.join("\n"))
 }
 
 /// A path as it may be shown: the variable may hold the URL of a proxy by mistake.
@@ -95,7 +87,7 @@ impl Loader {
         let read = self.read(path);
         let path = shown(path);
         match read {
-            Ok(0) => self.problems.push(AuthorityProblem::Empty { path }),
+            Ok(0) => self.problems.push(AuthorityProblem::Empty(path)),
             Ok(_) => {}
             Err(error) => self.problems.push(AuthorityProblem::Read { path, error }),
         }
@@ -116,14 +108,13 @@ impl Loader {
         }
         if found == 0 {
             let path = shown(path);
-            self.problems
-                .push(AuthorityProblem::EmptyDirectory { path });
+            self.problems.push(AuthorityProblem::EmptyDirectory(path));
         }
     }
 
-    /// Adds the certificates of a file; the result is their number.
+    /// Adds the certificates of a file; returns their number.
     fn read(&mut self, path: &Path) -> io::Result<usize> {
-        let content = files::read_small(path, MOST_BYTES - self.bytes, Links::Follow)?;
+        let content = files::read_small(path, MAX_BYTES - self.bytes, Links::Follow)?;
         self.bytes += content.len() as u64;
         let before = self.certificates.len();
         self.certificates

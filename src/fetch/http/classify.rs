@@ -13,7 +13,7 @@ use super::error::{HttpError, Phase, ProtocolProblem, ProxyName, ProxyProblem, T
 pub(super) fn classify(
     error: ureq::Error,
     proxy: Option<&ProxyName>,
-    named: Option<&str>,
+    named: Option<String>,
     bytes: u64,
 ) -> HttpError {
     let error = match (error, proxy) {
@@ -24,28 +24,19 @@ pub(super) fn classify(
         (error, _) => error,
     };
     if let Some(problem) = tls_problem(&error) {
-        return HttpError::Tls {
-            problem,
-            named: named.map(str::to_owned),
-        };
+        return HttpError::Tls { problem, named };
     }
-    let protocol = |problem| HttpError::Protocol { problem };
+    let protocol = |problem| HttpError::Protocol(problem);
     match error {
-        ureq::Error::Timeout(timeout) => HttpError::TimedOut {
-            phase: match timeout {
-                Timeout::Resolve | Timeout::Connect => Phase::Connect,
-                Timeout::Global => Phase::Total { bytes },
-                Timeout::PerRead | Timeout::PerWrite | Timeout::RecvBody => Phase::Read,
-                _ => Phase::Response,
-            },
-        },
+        ureq::Error::Timeout(timeout) => HttpError::TimedOut(match timeout {
+            Timeout::Resolve | Timeout::Connect => Phase::Connect,
+            Timeout::Global => Phase::Total { bytes },
+            Timeout::PerRead | Timeout::PerWrite | Timeout::RecvBody => Phase::Read,
+            _ => Phase::Response,
+        }),
         ureq::Error::HostNotFound => HttpError::HostNotFound,
-        ureq::Error::Io(error) => HttpError::Connection {
-            reason: Some(system_reason(&error)),
-        },
-        ureq::Error::ConnectionFailed | ureq::Error::BodyStalled => {
-            HttpError::Connection { reason: None }
-        }
+        ureq::Error::Io(error) => HttpError::Connection(system_reason(&error)),
+        ureq::Error::ConnectionFailed | ureq::Error::BodyStalled => HttpError::Closed,
         ureq::Error::LargeResponseHeader(..) => protocol(ProtocolProblem::LargeHeaders),
         ureq::Error::Protocol(_) => protocol(ProtocolProblem::Malformed),
         _ => protocol(ProtocolProblem::Request),
@@ -55,38 +46,29 @@ pub(super) fn classify(
 fn of_proxy(failure: ProxyFailure, proxy: &ProxyName, bytes: u64) -> HttpError {
     let problem = match failure {
         ProxyFailure::Status(407) => ProxyProblem::Credentials,
-        ProxyFailure::Status(status) => ProxyProblem::Refused {
-            status: Some(status),
-        },
+        ProxyFailure::Status(status) => ProxyProblem::Refused(Some(status)),
         ProxyFailure::NotHttp => ProxyProblem::Protocol,
         ProxyFailure::Library(ureq::Error::Timeout(Timeout::Global))
         | ProxyFailure::Handshake(ureq::Error::Timeout(Timeout::Global)) => {
-            return HttpError::TimedOut {
-                phase: Phase::Total { bytes },
-            };
+            return HttpError::TimedOut(Phase::Total { bytes });
         }
-        // One without TLS may as well hang up, or wait for the end of a line.
+        // A proxy without TLS may also close the connection, or wait for the end of a line.
         ProxyFailure::Handshake(error) => {
             ProxyProblem::Tls(tls_problem(&error).unwrap_or(TlsProblem::Handshake))
         }
         ProxyFailure::Library(error) => match error {
             ureq::Error::Timeout(_) => ProxyProblem::TimedOut,
             ureq::Error::HostNotFound => ProxyProblem::HostNotFound,
-            // What the library makes of the answers of SOCKS proxies.
-            ureq::Error::Io(error) if error.raw_os_error().is_none() => match error.kind() {
-                io::ErrorKind::PermissionDenied => ProxyProblem::Credentials,
-                io::ErrorKind::Other | io::ErrorKind::InvalidInput => {
-                    ProxyProblem::Refused { status: None }
+            ureq::Error::Io(error) => match (error.raw_os_error(), error.kind()) {
+                // How the library reports the replies of SOCKS proxies.
+                (None, io::ErrorKind::PermissionDenied) => ProxyProblem::Credentials,
+                (None, io::ErrorKind::Other | io::ErrorKind::InvalidInput) => {
+                    ProxyProblem::Refused(None)
                 }
-                io::ErrorKind::InvalidData => ProxyProblem::Protocol,
-                _ => ProxyProblem::Connection {
-                    reason: Some(system_reason(&error)),
-                },
+                (None, io::ErrorKind::InvalidData) => ProxyProblem::Protocol,
+                _ => ProxyProblem::Connection(system_reason(&error)),
             },
-            ureq::Error::Io(error) => ProxyProblem::Connection {
-                reason: Some(system_reason(&error)),
-            },
-            _ => ProxyProblem::Connection { reason: None },
+            _ => ProxyProblem::Closed,
         },
     };
     HttpError::Proxy {
@@ -95,7 +77,7 @@ fn of_proxy(failure: ProxyFailure, proxy: &ProxyName, bytes: u64) -> HttpError {
     }
 }
 
-/// The system's words for its own error, or the kind of another one.
+/// The system's description of its own error, or the kind of another error.
 fn system_reason(error: &io::Error) -> String {
     match error.raw_os_error() {
         Some(number) => io::Error::from_raw_os_error(number).to_string(),
@@ -124,7 +106,7 @@ fn of_rustls(error: &rustls::Error) -> TlsProblem {
             CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
                 TlsProblem::WrongName
             }
-            // Of the same name as one that is known, but with another key, for the second.
+            // The second one: the name of a known authority, but another key.
             CertificateError::UnknownIssuer | CertificateError::BadSignature => {
                 TlsProblem::UnknownAuthority
             }

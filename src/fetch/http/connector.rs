@@ -1,4 +1,4 @@
-//! Connections through a proxy, with errors of their own.
+//! Connections through a proxy, whose errors are told apart from those of the server.
 
 use std::fmt;
 use std::io::{Read, Write};
@@ -16,15 +16,15 @@ use super::proxy::{ProxyKind, ProxyServer};
 /// The name of this client.
 pub(super) const USER_AGENT: &str = concat!("backplane-buildpack/", env!("CARGO_PKG_VERSION"));
 
-/// The longest answer to a CONNECT request, in bytes.
-const LONGEST_ANSWER: usize = 16 * 1024;
+/// The longest response to a CONNECT request, in bytes.
+const MAX_RESPONSE_BYTES: usize = 16 * 1024;
 
 /// Errors that can occur before a connection through a proxy is established.
 #[derive(Debug)]
 pub(super) enum ProxyFailure {
-    /// The way to the proxy.
+    /// The connection to the proxy failed.
     Library(Error),
-    /// TLS with the proxy.
+    /// The TLS handshake with the proxy failed.
     Handshake(Error),
     /// It responded with this status.
     Status(u16),
@@ -111,7 +111,7 @@ fn through_http(
         register_shutdown: details.register_shutdown.clone(),
     };
     let tcp = TcpConnector::default().connect(&to_proxy, None::<()>)?;
-    // It adds TLS where the scheme of the proxy asks for it.
+    // It adds TLS if the scheme of the proxy is https.
     let transport = RustlsConnector::default()
         .connect(&to_proxy, tcp)
         .map_err(ProxyFailure::Handshake)
@@ -138,7 +138,7 @@ fn origin(uri: &Uri) -> Vec<u8> {
 #[derive(Debug)]
 struct Forwarded {
     proxy: Box<dyn Transport>,
-    /// To be put before the path of the request.
+    /// What is still to be written before the path of the request.
     origin: Option<Vec<u8>>,
 }
 
@@ -205,7 +205,7 @@ fn tunnel(
     credentials: Option<&str>,
 ) -> Result<Box<dyn Transport>, ProxyFailure> {
     let mut stream = TransportAdapter::new(transport, details.current_time.clone());
-    // From here the adapter itself takes off what reads and writes use of it.
+    // From here on, the adapter subtracts the time that reads and writes take.
     stream.set_timeout(details.timeout);
     let host = details.uri.host().unwrap_or_default();
     let port = details.uri.port_u16().unwrap_or(443);
@@ -219,37 +219,37 @@ fn tunnel(
     }
     request.push_str("\r\n");
     stream.write_all(request.as_bytes())?;
-    let mut answer = Vec::new();
-    // Byte by byte (they are buffered below): what follows is the server's.
-    while !answer.ends_with(b"\r\n\r\n") && !answer.ends_with(b"\n\n") {
+    let mut response = Vec::new();
+    // Byte by byte (the transport buffers them), because what follows is from the server.
+    while !response.ends_with(b"\r\n\r\n") && !response.ends_with(b"\n\n") {
         let mut byte = [0];
         stream.read_exact(&mut byte)?;
-        answer.extend(byte);
-        if answer.len() > LONGEST_ANSWER || !is_http(&answer) {
+        response.extend(byte);
+        if response.len() > MAX_RESPONSE_BYTES || !is_http(&response) {
             return Err(ProxyFailure::NotHttp);
         }
     }
-    match status(&answer) {
+    match status(&response) {
         Some(200..=299) => Ok(Box::new(Tunnel(stream.into_inner()))),
         Some(status) => Err(ProxyFailure::Status(status)),
         None => Err(ProxyFailure::NotHttp),
     }
 }
 
-/// Whether the part of an answer that has arrived is HTTP.
-fn is_http(answer: &[u8]) -> bool {
+/// Whether the part of a response that has arrived is HTTP.
+fn is_http(response: &[u8]) -> bool {
     const VERSION: &[u8] = b"HTTP/1.";
-    let length = answer.len().min(VERSION.len());
-    answer[..length] == VERSION[..length]
+    let length = response.len().min(VERSION.len());
+    response[..length] == VERSION[..length]
 }
 
-fn status(answer: &[u8]) -> Option<u16> {
-    let line = answer.split(|byte| *byte == b'\n').next()?;
+fn status(response: &[u8]) -> Option<u16> {
+    let line = response.split(|byte| *byte == b'\n').next()?;
     let digits = line.split(|byte| *byte == b' ').nth(1)?;
     str::from_utf8(digits).ok()?.trim_end().parse().ok()
 }
 
-/// The system's resolver, whose failures say what failed.
+/// The system's resolver, with a distinct error for names that don't resolve.
 #[derive(Debug, Default)]
 pub(super) struct SystemResolver(DefaultResolver);
 
@@ -267,7 +267,7 @@ impl Resolver for SystemResolver {
                 other => other,
             }
         })?;
-        // A SOCKS proxy is given the first address only, and may not have the other protocol.
+        // A SOCKS proxy gets only the first address, and may lack IPv6.
         if config.proxy().is_some() {
             addresses.sort_by_key(std::net::SocketAddr::is_ipv6);
         }

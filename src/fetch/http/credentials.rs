@@ -31,13 +31,13 @@ pub(super) fn basic_credentials(url: &Url) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fetch::http::tests::basic;
 
     #[test]
     fn credentials_move_from_the_url_to_a_header() {
         let url = Url::parse("https://us%40er:p%3Ass@host/path?key=1").unwrap();
         assert_eq!(without_secrets(&url).as_str(), "https://host/path?key=1");
-        let expected = format!("Basic {}", BASE64_STANDARD.encode("us@er:p:ss"));
-        assert_eq!(basic_credentials(&url), Some(expected));
+        assert_eq!(basic_credentials(&url), Some(basic("us@er:p:ss")));
         assert_eq!(basic_credentials(&without_secrets(&url)), None);
     }
 }

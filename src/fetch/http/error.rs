@@ -1,4 +1,4 @@
-//! Errors between here and a web server.
+//! Errors of a download from a web server.
 
 use std::fmt;
 use std::io;
@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::redact::Redacted;
 
-/// Errors that can occur between here and a web server.
+/// Errors that can occur when a file is downloaded from a web server.
 #[derive(Debug)]
 pub(crate) enum HttpError {
     /// There is no certificate authority to verify the server's certificate with.
@@ -19,38 +19,34 @@ pub(crate) enum HttpError {
     ProxySetting {
         variable: &'static str,
     },
-    /// The proxy, or the way to it.
+    /// The proxy, or the connection to it, failed.
     Proxy {
         proxy: ProxyName,
         problem: ProxyProblem,
     },
     /// The server's name does not resolve.
     HostNotFound,
-    /// The connection failed, for a reason in the system's words; `None` if it was closed early.
-    Connection {
-        reason: Option<String>,
-    },
+    /// The connection failed, for a reason in the system's words.
+    Connection(String),
+    /// The connection was closed early.
+    Closed,
     /// The TLS connection to the server failed.
     Tls {
         problem: TlsProblem,
         /// The variables that name authorities, with their values.
         named: Option<String>,
     },
-    TimedOut {
-        phase: Phase,
-    },
+    TimedOut(Phase),
     /// The response is not the file.
     Status {
         status: u16,
         retry_after: Option<Duration>,
-        /// Whether the headers say that there were too many requests.
+        /// Whether the headers indicate too many requests.
         is_rate_limit: bool,
         /// A proxy that may have sent the response instead of the server.
         proxy: Option<ProxyName>,
     },
-    Protocol {
-        problem: ProtocolProblem,
-    },
+    Protocol(ProtocolProblem),
     TooManyRedirects {
         limit: u32,
     },
@@ -68,13 +64,9 @@ pub(crate) enum AuthorityProblem {
         error: io::Error,
     },
     /// It contains no certificate.
-    Empty {
-        path: Redacted,
-    },
+    Empty(Redacted),
     /// No file in it contains a certificate.
-    EmptyDirectory {
-        path: Redacted,
-    },
+    EmptyDirectory(Redacted),
     /// All certificates are damaged.
     Damaged,
 }
@@ -98,18 +90,15 @@ impl fmt::Display for ProxyName {
 #[derive(Debug, Eq, PartialEq)]
 pub(crate) enum ProxyProblem {
     HostNotFound,
-    /// As in [`HttpError::Connection`].
-    Connection {
-        reason: Option<String>,
-    },
+    /// As [`HttpError::Connection`].
+    Connection(String),
+    Closed,
     TimedOut,
     Tls(TlsProblem),
-    /// It requires other credentials, or any.
+    /// It requires credentials, or other ones.
     Credentials,
     /// It does not connect to the server; the status is that of HTTP, which SOCKS lacks.
-    Refused {
-        status: Option<u16>,
-    },
+    Refused(Option<u16>),
     /// It uses another protocol.
     Protocol,
 }
@@ -150,7 +139,7 @@ pub(crate) enum Phase {
 }
 
 impl HttpError {
-    /// How long the server asks to wait before the next try.
+    /// How long the server asks to wait before the next attempt.
     pub(super) fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Status { retry_after, .. } => *retry_after,
@@ -158,15 +147,14 @@ impl HttpError {
         }
     }
 
-    /// Whether another try can help. `max_backoff` bounds the pause before it.
+    /// Whether another attempt can help. `max_backoff` is the longest delay before it.
     pub(super) fn is_transient(&self, max_backoff: Duration) -> bool {
         match self {
             Self::HostNotFound
-            | Self::Connection { .. }
-            | Self::Protocol { .. }
-            | Self::TimedOut {
-                phase: Phase::Connect | Phase::Response | Phase::Read,
-            } => true,
+            | Self::Connection(_)
+            | Self::Closed
+            | Self::Protocol(_)
+            | Self::TimedOut(Phase::Connect | Phase::Response | Phase::Read) => true,
             Self::Status {
                 status: 403,
                 is_rate_limit: true,
@@ -176,22 +164,19 @@ impl HttpError {
             Self::Status { status, .. } => is_transient_status(*status),
             Self::Proxy { problem, .. } => match problem {
                 ProxyProblem::HostNotFound
-                | ProxyProblem::Connection { .. }
+                | ProxyProblem::Connection(_)
+                | ProxyProblem::Closed
                 | ProxyProblem::TimedOut
                 | ProxyProblem::Protocol
                 | ProxyProblem::Tls(TlsProblem::Handshake)
-                | ProxyProblem::Refused { status: None } => true,
-                ProxyProblem::Refused {
-                    status: Some(status),
-                } => is_transient_status(*status),
+                | ProxyProblem::Refused(None) => true,
+                ProxyProblem::Refused(Some(status)) => is_transient_status(*status),
                 ProxyProblem::Tls(_) | ProxyProblem::Credentials => false,
             },
             Self::NoAuthorities { .. }
             | Self::ProxySetting { .. }
             | Self::Tls { .. }
-            | Self::TimedOut {
-                phase: Phase::Total { .. },
-            }
+            | Self::TimedOut(Phase::Total { .. })
             | Self::TooManyRedirects { .. }
             | Self::InsecureRedirect
             | Self::UnusableRedirect => false,

@@ -1,4 +1,4 @@
-//! A client for one file of a web server: conditional, with retries, bounded in time.
+//! A client for one file of a web server, with conditional requests, retries and a total timeout.
 
 mod authorities;
 mod classify;
@@ -9,7 +9,6 @@ mod no_proxy;
 mod proxy;
 mod redirect;
 mod response;
-mod watchdog;
 
 use std::cell::OnceCell;
 use std::path::Path;
@@ -30,28 +29,15 @@ pub(crate) use self::error::{
     AuthorityProblem, HttpError, Phase, ProtocolProblem, ProxyName, ProxyProblem, TlsProblem,
 };
 use self::proxy::{ProxyKind, ProxyServer};
-use self::watchdog::Watchdog;
-use super::download::{Download, Fetched, Validators};
+use super::download::{Download, Validators};
+use super::error::FetchError;
 use super::event::{Event, OnEvent};
-use super::store::{self, StoreError};
+use super::store;
 use crate::limits::Limits;
 use crate::network::Network;
 
-/// Errors that can occur when a file is fetched from a server.
-#[derive(Debug)]
-pub(super) enum Failure {
-    Http(HttpError),
-    /// The file cannot be stored.
-    Store(StoreError),
-}
-
-impl From<HttpError> for Failure {
-    fn from(error: HttpError) -> Self {
-        Self::Http(error)
-    }
-}
-
-/// Fetches `url` into the file `into`, and tries again if that can help.
+/// Fetches `url` into the file `into`, and retries if that can help. Returns `None` if the server
+/// still has the version of the `known` validators.
 pub(super) fn fetch(
     url: &Url,
     known: &Validators,
@@ -59,7 +45,7 @@ pub(super) fn fetch(
     network: &Network,
     limits: &Limits,
     on_event: OnEvent<'_>,
-) -> Result<Fetched, Failure> {
+) -> Result<Option<Download>, FetchError> {
     let client = Client {
         source: url,
         into,
@@ -83,15 +69,11 @@ struct Client<'a> {
     authorities: OnceCell<Arc<Vec<Certificate<'static>>>>,
 }
 
-/// A response, and what is needed until its body is read.
-struct Exchange {
-    response: Response<Body>,
-    proxy: Option<ProxyName>,
-    watchdog: Option<Watchdog>,
-}
+/// A response, and the proxy that may have sent it instead of the server.
+type Exchange = (Response<Body>, Option<ProxyName>);
 
 impl Client<'_> {
-    fn fetch(&self, mut known: Validators) -> Result<Fetched, Failure> {
+    fn fetch(&self, mut known: Validators) -> Result<Option<Download>, FetchError> {
         let max_backoff = self.limits.max_backoff;
         let mut delays = ExponentialBuilder::new()
             .with_min_delay(self.limits.min_backoff)
@@ -101,7 +83,7 @@ impl Client<'_> {
             .build();
         loop {
             let error = match self.attempt(&known) {
-                Err(Failure::Http(error)) => error,
+                Err(FetchError::Http(error)) => error,
                 outcome => return outcome,
             };
             if !known.is_empty() && may_be_about_validators(&error) {
@@ -126,14 +108,14 @@ impl Client<'_> {
     }
 
     /// Requests the file once, and follows redirects.
-    fn attempt(&self, known: &Validators) -> Result<Fetched, Failure> {
+    fn attempt(&self, known: &Validators) -> Result<Option<Download>, FetchError> {
         let mut url = self.source.clone();
         for _ in 0..=self.limits.max_redirects {
-            let exchange = self.request(&url, known)?;
+            let (response, proxy) = self.request(&url, known)?;
             // The body of a redirect is not read: it may be endless.
-            match redirect::location(&exchange.response) {
+            match redirect::location(&response) {
                 Some(location) => url = redirect::target(self.source, &url, location)?,
-                None => return self.receive(exchange, known),
+                None => return self.receive(response, proxy, known),
             }
         }
         let limit = self.limits.max_redirects;
@@ -144,96 +126,65 @@ impl Client<'_> {
     fn request(&self, url: &Url, known: &Validators) -> Result<Exchange, HttpError> {
         let proxy = proxy::choose(url, self.network)?;
         let name = proxy.as_ref().map(|proxy| proxy.name.clone());
-        // A proxy that speaks HTTP sees requests for http URLs, and may answer them itself.
-        let answering = match &proxy {
+        // An HTTP proxy receives requests for http URLs, and may respond to them itself.
+        let (responding, credentials) = match &proxy {
             Some(ProxyServer {
                 name,
                 kind: ProxyKind::Http { credentials, .. },
-            }) if url.scheme() == "http" => Some((name.clone(), credentials.clone())),
-            _ => None,
+            }) if url.scheme() == "http" => (Some(name.clone()), credentials.clone()),
+            _ => (None, None),
         };
         let agent = self.agent(url, proxy)?;
-        // If no thread can be started, the library's own timeouts still apply.
-        let watchdog = Watchdog::start(agent.clone(), self.deadline).ok();
         let mut request = agent.get(without_secrets(url).as_str());
-        if let Some(credentials) = basic_credentials(url) {
-            request = request.header(header::AUTHORIZATION, credentials);
-        }
-        if let Some((_, Some(credentials))) = &answering {
-            request = request.header(header::PROXY_AUTHORIZATION, credentials);
-        }
-        if let Some(etag) = &known.etag {
-            request = request.header(header::IF_NONE_MATCH, etag);
-        }
-        if let Some(last_modified) = &known.last_modified {
-            request = request.header(header::IF_MODIFIED_SINCE, last_modified);
+        for (name, value) in [
+            (header::AUTHORIZATION, basic_credentials(url)),
+            (header::PROXY_AUTHORIZATION, credentials),
+            (header::IF_NONE_MATCH, known.etag.clone()),
+            (header::IF_MODIFIED_SINCE, known.last_modified.clone()),
+        ] {
+            if let Some(value) = value {
+                request = request.header(name, value);
+            }
         }
         match request.call() {
-            Ok(response) => Ok(Exchange {
-                response,
-                proxy: answering.map(|(name, _)| name),
-                watchdog,
-            }),
-            Err(error) => Err(self.failed(error, name.as_ref(), watchdog.as_ref(), 0)),
+            Ok(response) => Ok((response, responding)),
+            Err(error) => Err(self.failed(error, name.as_ref(), 0)),
         }
     }
 
     /// Stores the body of a response with the file.
-    fn receive(&self, exchange: Exchange, known: &Validators) -> Result<Fetched, Failure> {
-        let Exchange {
-            response,
-            proxy,
-            watchdog,
-        } = exchange;
+    fn receive(
+        &self,
+        response: Response<Body>,
+        proxy: Option<ProxyName>,
+        known: &Validators,
+    ) -> Result<Option<Download>, FetchError> {
         match response.status().as_u16() {
             200 => {}
-            304 if !known.is_empty() => return Ok(Fetched::NotModified),
+            304 if !known.is_empty() => return Ok(None),
             _ => return Err(response::refusal(&response, proxy).into()),
         }
         let validators = response::validators(&response);
         let expected_bytes = response.body().content_length();
         let is_delimited = expected_bytes.is_some() || response::is_chunked(&response);
-        let stored = store::store(
+        let (checksum, bytes) = store::store(
             response.into_body().into_reader(),
             expected_bytes,
             self.into,
             self.limits,
             self.on_event,
-        );
-        let watchdog = watchdog.as_ref();
-        match stored {
-            // A shut down connection looks like the end of a body that is not delimited.
-            Ok((_, bytes)) if watchdog.is_some_and(Watchdog::is_expired) => {
-                let phase = Phase::Total { bytes };
-                Err(HttpError::TimedOut { phase }.into())
-            }
-            Ok((checksum, bytes)) => Ok(Fetched::File(Download {
-                checksum,
-                bytes,
-                validators,
-                is_delimited,
-            })),
-            Err(StoreError::Read { error, bytes }) => {
-                Err(self.failed(error.into(), None, watchdog, bytes).into())
-            }
-            Err(error) => Err(Failure::Store(error)),
-        }
+            |error, bytes| self.failed(error.into(), None, bytes).into(),
+        )?;
+        Ok(Some(Download {
+            checksum,
+            bytes,
+            validators,
+            is_delimited,
+        }))
     }
 
-    fn failed(
-        &self,
-        error: ureq::Error,
-        proxy: Option<&ProxyName>,
-        watchdog: Option<&Watchdog>,
-        bytes: u64,
-    ) -> HttpError {
-        if watchdog.is_some_and(Watchdog::is_expired) {
-            return HttpError::TimedOut {
-                phase: Phase::Total { bytes },
-            };
-        }
-        let named = authorities::named(self.network);
-        classify::classify(error, proxy, named.as_deref(), bytes)
+    fn failed(&self, error: ureq::Error, proxy: Option<&ProxyName>, bytes: u64) -> HttpError {
+        classify::classify(error, proxy, authorities::named(self.network), bytes)
     }
 
     fn agent(&self, url: &Url, proxy: Option<ProxyServer>) -> Result<Agent, HttpError> {

@@ -6,7 +6,7 @@ use url::{Host, Url};
 
 /// Whether `list` contains the server of `url`.
 ///
-/// An entry is `*`, a domain (which stands for its subdomains too, with or without a leading dot),
+/// An entry is `*`, a domain (which includes its subdomains, with or without a leading dot),
 /// an IP address or a CIDR range, as in [curl](https://curl.se/docs/manpage.html#--noproxy). A
 /// domain or an address may end with a port, as in
 /// [Go](https://pkg.go.dev/golang.org/x/net/http/httpproxy#Config).
@@ -45,7 +45,7 @@ fn is_in_domain(domain: &str, entry: &str) -> bool {
         .trim_start_matches('*')
         .trim_start_matches('.')
         .trim_end_matches('.');
-    // In the form that the host of a URL has: lower case, and ASCII only.
+    // Normalized like the host of a URL: lower case, and ASCII only.
     let Ok(Host::Domain(name)) = Host::parse(name) else {
         return false;
     };
@@ -72,7 +72,7 @@ fn is_in_range(address: IpAddr, entry: &str) -> bool {
     };
     match length.map_or(Ok(width), str::parse::<u32>) {
         Ok(length) if length <= width => {
-            // All bits but the last ones are equal.
+            // All bits except the last ones are equal.
             differences.checked_shr(width - length).unwrap_or_default() == 0
         }
         _ => false,

@@ -50,7 +50,7 @@ pub(super) fn choose(url: &Url, network: &Network) -> Result<Option<ProxyServer>
 
 /// Parses a proxy as curl does, except that the default port is that of the scheme.
 fn parse(variable: &'static str, value: &str) -> Option<ProxyServer> {
-    // The parser of URLs drops some of these without a word.
+    // The parser of URLs silently drops some of these.
     if value.contains(|letter: char| letter.is_control() || letter.is_whitespace()) {
         return None;
     }
@@ -65,7 +65,7 @@ fn parse(variable: &'static str, value: &str) -> Option<ProxyServer> {
         "socks5h" => (ProxyProtocol::Socks5h, 1080),
         _ => return None,
     };
-    // Under a scheme without a default port, the parser keeps every port.
+    // The parser drops a port that is the default of its scheme, and this scheme has none.
     let url = Url::parse(&format!("proxy://{rest}")).ok()?;
     let is_only_an_address =
         matches!(url.path(), "" | "/") && url.query().is_none() && url.fragment().is_none();
@@ -97,7 +97,7 @@ fn socks(protocol: ProxyProtocol, host: &str, port: u16, url: &Url) -> Option<ur
     let password = decode(url.password().unwrap_or_default())?;
     let mut builder = ureq::Proxy::builder(protocol).host(host).port(port);
     if !username.is_empty() {
-        // What RFC 1929 can carry.
+        // The limits of RFC 1929.
         if [&username, &password]
             .iter()
             .any(|text| !(1..=255).contains(&text.len()))
@@ -111,23 +111,11 @@ fn socks(protocol: ProxyProtocol, host: &str, port: u16, url: &Url) -> Option<ur
 
 #[cfg(test)]
 mod tests {
-    use base64::Engine as _;
-    use base64::prelude::BASE64_STANDARD;
-
     use super::*;
+    use crate::fetch::http::tests::{basic, through};
 
     fn network(value: &str) -> Network {
-        let variable = |name| {
-            Some(ProxyVariable {
-                name,
-                value: value.into(),
-            })
-        };
-        Network {
-            https_proxy: variable("https_proxy"),
-            http_proxy: variable("ALL_PROXY"),
-            ..Network::default()
-        }
+        through(&Network::default(), value)
     }
 
     fn chosen(url: &str, network: &Network) -> Result<Option<ProxyServer>, HttpError> {
@@ -194,21 +182,14 @@ mod tests {
             "\u{fffd}",
         ] {
             let error = chosen("http://host/", &network(value)).unwrap_err();
-            assert!(
-                matches!(
-                    error,
-                    HttpError::ProxySetting {
-                        variable: "ALL_PROXY"
-                    }
-                ),
-                "{value}: {error:?}"
-            );
-            // A proxy that is not used is not looked at either.
-            let around = Network {
+            let expected = "ProxySetting { variable: \"ALL_PROXY\" }";
+            assert_eq!(format!("{error:?}"), expected, "{value}");
+            // A proxy that is not used is not parsed.
+            let bypassing = Network {
                 no_proxy: "host".to_owned(),
                 ..network(value)
             };
-            assert!(chosen("http://host/", &around).unwrap().is_none());
+            assert!(chosen("http://host/", &bypassing).unwrap().is_none());
         }
     }
 
@@ -219,15 +200,11 @@ mod tests {
             ..network("http://us%65r:s%3Acret@proxy")
         };
         assert!(chosen("http://host/", &network).unwrap().is_none());
-        let Some(ProxyServer {
-            kind: ProxyKind::Http { uri, credentials },
-            ..
-        }) = chosen("https://host/", &network).unwrap()
-        else {
+        let server = chosen("https://host/", &network).unwrap();
+        let Some(ProxyKind::Http { uri, credentials }) = server.map(|server| server.kind) else {
             panic!();
         };
         assert_eq!(uri, "http://proxy:80/");
-        let expected = format!("Basic {}", BASE64_STANDARD.encode("user:s:cret"));
-        assert_eq!(credentials, Some(expected));
+        assert_eq!(credentials, Some(basic("user:s:cret")));
     }
 }

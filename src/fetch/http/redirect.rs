@@ -18,8 +18,8 @@ pub(super) fn location(response: &Response<Body>) -> Option<&[u8]> {
 
 /// The URL that `location` means in a response from `from`, in a download of `source`.
 ///
-/// The user info of `source` is kept for its own scheme, host and port. Nothing of `location` is in
-/// an error: it may be signed.
+/// The user info of `source` is kept for its own scheme, host and port. No error contains a part of
+/// `location`, which may be signed.
 pub(super) fn target(source: &Url, from: &Url, location: &[u8]) -> Result<Url, HttpError> {
     // Bytes that are not ASCII are percent-encoded in any encoding, as browsers do. The parser does
     // the rest.
@@ -34,7 +34,7 @@ pub(super) fn target(source: &Url, from: &Url, location: &[u8]) -> Result<Url, H
     }
     let has_credentials = !url.username().is_empty() || url.password().is_some();
     if !has_credentials && url.origin() == source.origin() {
-        // The setters fail for URLs without a host only, which http URLs are not.
+        // The setters fail only for URLs without a host, and http URLs have one.
         let _ = url.set_username(source.username());
         let _ = url.set_password(source.password());
     }
@@ -65,7 +65,7 @@ mod tests {
             (b"#part", "https://user:secret@host:8443/a/b?key=1#part"),
             (b"//host:8443/x", "https://user:secret@host:8443/x"),
             (b"//HOST:8443/x", "https://user:secret@host:8443/x"),
-            // Elsewhere, however little elsewhere is.
+            // To another host, port or scheme.
             (b"//host/x", "https://host/x"),
             (b"//other:8443/x", "https://other:8443/x"),
             (
@@ -81,7 +81,7 @@ mod tests {
             let url = target(&source, &source, location).unwrap();
             assert_eq!(url.as_str(), expected);
         }
-        // Back from elsewhere.
+        // Back from another host.
         let other = Url::parse("https://them:theirs@other/").unwrap();
         let url = target(&source, &other, b"https://host:8443/").unwrap();
         assert_eq!(url.as_str(), "https://user:secret@host:8443/");

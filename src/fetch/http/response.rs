@@ -27,14 +27,15 @@ pub(super) fn refusal(response: &Response<Body>, proxy: Option<ProxyName>) -> Ht
         },
         proxy => HttpError::Status {
             status,
-            retry_after: retry_after(response, SystemTime::now()),
+            retry_after: text(response, header::RETRY_AFTER)
+                .and_then(|value| retry_after(&value, SystemTime::now())),
             is_rate_limit: status == 403 && is_rate_limited(response),
             proxy,
         },
     }
 }
 
-/// Whether the headers say that there were too many requests.
+/// Whether the headers indicate too many requests.
 fn is_rate_limited(response: &Response<Body>) -> bool {
     const REMAINING: [&str; 3] = [
         "ratelimit-remaining",
@@ -48,7 +49,7 @@ fn is_rate_limited(response: &Response<Body>) -> bool {
             .any(|name| headers.get(*name).is_some_and(|value| value == "0"))
 }
 
-/// Whether the body says by itself where it ends, as the library reads it.
+/// Whether the body marks its own end. The library ignores that for HTTP 1.0.
 pub(super) fn is_chunked(response: &Response<Body>) -> bool {
     response.version() != Version::HTTP_10
         && response
@@ -62,11 +63,7 @@ pub(super) fn is_chunked(response: &Response<Body>) -> bool {
 
 /// How long the server asks to wait
 /// ([RFC 9110, section 10.2.3](https://www.rfc-editor.org/rfc/rfc9110.html#section-10.2.3)).
-fn retry_after(response: &Response<Body>, now: SystemTime) -> Option<Duration> {
-    parse_retry_after(&text(response, header::RETRY_AFTER)?, now)
-}
-
-fn parse_retry_after(value: &str, now: SystemTime) -> Option<Duration> {
+fn retry_after(value: &str, now: SystemTime) -> Option<Duration> {
     if let Ok(seconds) = value.trim().parse() {
         return Some(Duration::from_secs(seconds));
     }
@@ -95,7 +92,7 @@ mod tests {
             ("soon", None),
         ] {
             let expected = seconds.map(Duration::from_secs);
-            assert_eq!(parse_retry_after(value, now), expected, "{value}");
+            assert_eq!(retry_after(value, now), expected, "{value}");
         }
     }
 }

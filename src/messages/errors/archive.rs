@@ -23,7 +23,7 @@ pub(super) fn clause(error: &ArchiveError) -> String {
         ArchiveError::Unproven => {
             "the server didn't send the file's length, so it may be incomplete".to_owned()
         }
-        ArchiveError::Damaged { damage } => {
+        ArchiveError::Damaged(damage) => {
             format!(
                 "the archive is truncated or damaged ({})",
                 of_damage(*damage)
@@ -58,20 +58,20 @@ pub(super) fn clause(error: &ArchiveError) -> String {
                 paths.join(", ")
             )
         }
-        ArchiveError::RepeatedName { name } => {
+        ArchiveError::RepeatedName(name) => {
             format!("the archive contains the file '{name}' twice")
         }
-        ArchiveError::ReservedName { name } => {
+        ArchiveError::ReservedName(name) => {
             format!("the archive contains a file '{name}', a name that this buildpack uses")
         }
-        ArchiveError::UnusableName { name } => {
+        ArchiveError::UnusableName(name) => {
             format!("the archive contains a file with the invalid name '{name}'")
         }
-        ArchiveError::NotExecutable { found } => {
+        ArchiveError::NotExecutable(found) => {
             let found = describe(*found);
             format!("'{AGENT}' is neither an ELF program nor a script with #!, but {found}")
         }
-        ArchiveError::MangledScript { mangling } => match mangling {
+        ArchiveError::MangledScript(mangling) => match mangling {
             Mangling::LineEndings => {
                 format!("'{AGENT}' is a script with Windows line endings (CR LF)")
             }
@@ -79,10 +79,10 @@ pub(super) fn clause(error: &ArchiveError) -> String {
                 format!("'{AGENT}' is a script with a byte-order mark before #!")
             }
         },
-        ArchiveError::LfsPointer { name } => {
+        ArchiveError::LfsPointer(name) => {
             format!("'{name}' is a Git LFS pointer, not the file itself")
         }
-        ArchiveError::IncompleteProgram { name } => {
+        ArchiveError::IncompleteProgram(name) => {
             format!("the program '{name}' is truncated or damaged")
         }
         ArchiveError::WrongArchitecture {
@@ -127,9 +127,8 @@ pub(super) fn message(source: &Redacted, kind: SourceKind, error: &ArchiveError)
     );
     let message = ErrorMessage::new(id, "Unable to install the agent", body);
     match error {
-        // Only a server may send something else the next time, and only a server's agent is
-        // optional.
-        ArchiveError::Damaged { .. } | ArchiveError::IncompleteProgram { .. }
+        // Only a server may respond differently the next time, and only its agent is optional.
+        ArchiveError::Damaged(_) | ArchiveError::IncompleteProgram(_)
             if kind == SourceKind::Server =>
         {
             message.then(NextStep::TryAgain)
@@ -150,12 +149,12 @@ fn id_and_advice(error: &ArchiveError, kind: SourceKind) -> (&'static str, &'sta
              publish it as a gzip archive, whose end can be verified, or on a server\n\
              that sends Content-Length.",
         ),
-        ArchiveError::Damaged { .. } if kind == SourceKind::Server => (
+        ArchiveError::Damaged(_) if kind == SourceKind::Server => (
             "archive/damaged",
             "Check the file at the source, for example with tar -tzf.",
         ),
-        ArchiveError::Damaged { .. } => ("archive/damaged", advice_on_damage(kind)),
-        ArchiveError::IncompleteProgram { .. } => {
+        ArchiveError::Damaged(_) => ("archive/damaged", advice_on_damage(kind)),
+        ArchiveError::IncompleteProgram(_) => {
             ("archive/incomplete-program", advice_on_damage(kind))
         }
         ArchiveError::Unsupported { .. } => (
@@ -175,23 +174,23 @@ fn id_and_advice(error: &ArchiveError, kind: SourceKind) -> (&'static str, &'sta
             "Links aren't installed. Pack the file that it leads to, by the name\n\
              'backplane': tar -h (--dereference) does that.",
         ),
-        ArchiveError::SeveralAgents { .. } | ArchiveError::RepeatedName { .. } => (
+        ArchiveError::SeveralAgents { .. } | ArchiveError::RepeatedName(_) => (
             "archive/ambiguous",
             "Publish an archive that contains the agent and its files only once.",
         ),
-        ArchiveError::ReservedName { .. }
-        | ArchiveError::UnusableName { .. }
+        ArchiveError::ReservedName(_)
+        | ArchiveError::UnusableName(_)
         | ArchiveError::PathTooLong => (
             "archive/name",
             "Publish an archive without that file, or with another name for it.",
         ),
-        ArchiveError::NotExecutable { .. } => (
+        ArchiveError::NotExecutable(_) => (
             "archive/not-executable",
             "Publish an archive in which 'backplane' is a Linux program, or a script\n\
              that starts with a line such as #!/bin/sh.",
         ),
-        ArchiveError::MangledScript { mangling } => ("archive/script", advice_on_script(*mangling)),
-        ArchiveError::LfsPointer { .. } => ("archive/lfs-pointer", advice_on_lfs(kind)),
+        ArchiveError::MangledScript(mangling) => ("archive/script", advice_on_script(*mangling)),
+        ArchiveError::LfsPointer(_) => ("archive/lfs-pointer", advice_on_lfs(kind)),
         ArchiveError::WrongArchitecture { .. } => (
             "archive/wrong-architecture",
             "Use an agent for the platform of the image. In BACKPLANE_AGENT_URL, {os}\n\

@@ -4,7 +4,7 @@ use std::io;
 
 use indoc::formatdoc;
 
-use super::message::{ErrorMessage, NextStep};
+use super::message::ErrorMessage;
 
 pub(super) fn arguments() -> ErrorMessage {
     ErrorMessage::new(
@@ -21,8 +21,7 @@ pub(super) fn config_vars(error: &io::Error) -> ErrorMessage {
         "Unable to read the config vars",
         "The directory with a file for each config var (ENV_DIR) can't be read.",
     )
-    .details(error)
-    .then(NextStep::Report)
+    .unexpected(error)
 }
 
 pub(super) fn config_var(name: &str, error: &io::Error) -> ErrorMessage {
@@ -47,8 +46,7 @@ pub(super) fn build_cache(error: &io::Error) -> ErrorMessage {
         "The agent can't be stored in the build cache (CACHE_DIR). Empty the cache\n\
          and build again: heroku builds:cache:purge (from the plugin heroku-builds).",
     )
-    .details(error)
-    .then(NextStep::Report)
+    .unexpected(error)
 }
 
 pub(super) fn slug(error: &io::Error) -> ErrorMessage {
@@ -58,6 +56,5 @@ pub(super) fn slug(error: &io::Error) -> ErrorMessage {
         "The agent is installed in '.backplane' of the app and started by\n\
          '.profile.d/backplane.sh'. Check that the app has nothing else there.",
     )
-    .details(error)
-    .then(NextStep::Report)
+    .unexpected(error)
 }

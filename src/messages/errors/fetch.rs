@@ -23,7 +23,7 @@ pub(super) fn clause(error: &FetchError) -> String {
 /// The message of a failed fetch of `source`.
 pub(super) fn message(source: &Redacted, error: &FetchError) -> ErrorMessage {
     let clause = match error {
-        // The system's words follow as details.
+        // The system's error text follows as details.
         FetchError::ReadSource(_) => "the file can't be read".to_owned(),
         FetchError::Write(_) => "the download can't be written".to_owned(),
         _ => clause(error),
@@ -33,7 +33,7 @@ pub(super) fn message(source: &Redacted, error: &FetchError) -> ErrorMessage {
         "The agent can't be fetched from\n\n{source}\n\nReason: {clause}.\n\n{}",
         message.body
     );
-    // The rest of such a password was taken for the path or the query.
+    // The parser takes the rest of such a password for a path or a query.
     if source.may_hide_a_password() {
         message.body.push_str(
             "\n\nIf the URL has a password that contains '/', '?', '#' or '@',\n\
@@ -78,8 +78,6 @@ fn advice(source: &Redacted, error: &FetchError) -> ErrorMessage {
             "download/too-large",
             "Check that BACKPLANE_AGENT_URL names the agent's archive.",
         ),
-        FetchError::Write(error) => new("download/write", FREE_DISK_SPACE)
-            .details(error)
-            .then(NextStep::Report),
+        FetchError::Write(error) => new("download/write", FREE_DISK_SPACE).unexpected(error),
     }
 }

@@ -1,4 +1,4 @@
-//! Problems between here and a server.
+//! Errors of a download from a server.
 
 use bytesize::ByteSize;
 use indoc::formatdoc;
@@ -21,14 +21,12 @@ pub(in crate::messages) fn clause(error: &HttpError) -> String {
         }
         HttpError::Proxy { proxy, problem } => format!("the proxy {proxy} {}", of_proxy(problem)),
         HttpError::HostNotFound => "the server's name doesn't resolve".to_owned(),
-        HttpError::Connection {
-            reason: Some(reason),
-        } => format!("the connection failed ({reason})"),
-        HttpError::Connection { reason: None } => "the connection was closed early".to_owned(),
+        HttpError::Connection(reason) => format!("the connection failed ({reason})"),
+        HttpError::Closed => "the connection was closed early".to_owned(),
         HttpError::Tls { problem, .. } => {
             format!("the server's TLS isn't acceptable ({})", of_tls(*problem))
         }
-        HttpError::TimedOut { phase } => match phase {
+        HttpError::TimedOut(phase) => match phase {
             Phase::Connect => "connecting to the server took too long".to_owned(),
             Phase::Response => "the server took too long to respond".to_owned(),
             Phase::Read => "the server stopped sending in the middle of the file".to_owned(),
@@ -53,7 +51,7 @@ pub(in crate::messages) fn clause(error: &HttpError) -> String {
             };
             format!("the server responded with status {status}{limit}{through}")
         }
-        HttpError::Protocol { problem } => match problem {
+        HttpError::Protocol(problem) => match problem {
             ProtocolProblem::LargeHeaders => "the server's headers are too large",
             ProtocolProblem::Malformed => "the server's response isn't valid HTTP",
             ProtocolProblem::Request => "the server can't be reached over HTTP",
@@ -69,21 +67,19 @@ pub(in crate::messages) fn clause(error: &HttpError) -> String {
     }
 }
 
-/// A clause that goes on after the name of a proxy.
+/// What is wrong with a proxy, as a clause after its name.
 fn of_proxy(problem: &ProxyProblem) -> String {
     match problem {
         ProxyProblem::HostNotFound => "can't be reached: its name doesn't resolve".to_owned(),
-        ProxyProblem::Connection {
-            reason: Some(reason),
-        } => format!("can't be reached ({reason})"),
-        ProxyProblem::Connection { reason: None } => "closed the connection".to_owned(),
+        ProxyProblem::Connection(reason) => format!("can't be reached ({reason})"),
+        ProxyProblem::Closed => "closed the connection".to_owned(),
         ProxyProblem::TimedOut => "took too long to connect to the server".to_owned(),
         ProxyProblem::Tls(problem) => format!("has no acceptable TLS ({})", of_tls(*problem)),
         ProxyProblem::Credentials => "requires a user and a password".to_owned(),
-        ProxyProblem::Refused { status: None } => "refused to connect to the server".to_owned(),
-        ProxyProblem::Refused {
-            status: Some(status),
-        } => format!("refused to connect to the server (status {status})"),
+        ProxyProblem::Refused(None) => "refused to connect to the server".to_owned(),
+        ProxyProblem::Refused(Some(status)) => {
+            format!("refused to connect to the server (status {status})")
+        }
         ProxyProblem::Protocol => "uses another protocol".to_owned(),
     }
 }
@@ -119,26 +115,23 @@ pub(super) fn advice(error: &HttpError) -> ErrorMessage {
              and digits (%40 for @).",
         ),
         HttpError::Proxy { proxy, problem } => advice_on_proxy(proxy, problem),
-        HttpError::HostNotFound => new(
+        HttpError::HostNotFound => temporary(
             "download/host-not-found",
             "Check the name in BACKPLANE_AGENT_URL, and that the build machine can\n\
              resolve names, or set HTTPS_PROXY if it needs a proxy.",
-        )
-        .then(NextStep::TryAgain),
-        HttpError::Connection { .. } => new(
+        ),
+        HttpError::Connection(_) | HttpError::Closed => temporary(
             "download/connection",
             "Check that the build machine can reach the server, and set HTTPS_PROXY\n\
              if it needs a proxy.",
-        )
-        .then(NextStep::TryAgain),
+        ),
         HttpError::Tls { problem, named } => {
             new("download/tls", advice_on_tls(*problem, named.as_deref()))
         }
-        HttpError::TimedOut { .. } => new(
+        HttpError::TimedOut(_) => temporary(
             "download/timed-out",
             format!("The server or the network is slow. {OTHER_SOURCES}"),
-        )
-        .then(NextStep::TryAgain),
+        ),
         HttpError::Status {
             status,
             is_rate_limit,
@@ -154,12 +147,11 @@ pub(super) fn advice(error: &HttpError) -> ErrorMessage {
             }
             message
         }
-        HttpError::Protocol { .. } => new(
+        HttpError::Protocol(_) => temporary(
             "download/protocol",
             "Check that BACKPLANE_AGENT_URL names a web server, and that no proxy or\n\
              firewall responds instead of it.",
-        )
-        .then(NextStep::TryAgain),
+        ),
         HttpError::TooManyRedirects { .. } => new(
             "download/redirects",
             "Set BACKPLANE_AGENT_URL to the address at which the redirects end.",
@@ -183,11 +175,15 @@ fn new(id: &'static str, advice: impl Into<String>) -> ErrorMessage {
     ErrorMessage::new(id, HEADER, advice)
 }
 
+fn temporary(id: &'static str, advice: impl Into<String>) -> ErrorMessage {
+    new(id, advice).then(NextStep::TryAgain)
+}
+
 fn of_authority(problem: &AuthorityProblem) -> String {
     match problem {
         AuthorityProblem::Read { path, error } => format!("{path}: {error}"),
-        AuthorityProblem::Empty { path } => format!("{path} contains no certificate in PEM form"),
-        AuthorityProblem::EmptyDirectory { path } => {
+        AuthorityProblem::Empty(path) => format!("{path} contains no certificate in PEM form"),
+        AuthorityProblem::EmptyDirectory(path) => {
             format!("{path} contains no file with a certificate in PEM form")
         }
         AuthorityProblem::Damaged => "the certificates in PEM form are damaged".to_owned(),
@@ -214,13 +210,12 @@ fn no_authorities(named: Option<&str>) -> String {
 
 fn advice_on_status(status: u16, is_rate_limit: bool) -> ErrorMessage {
     match status {
-        403 if is_rate_limit => new(
+        403 if is_rate_limit => temporary(
             "download/rate-limited",
             "The server limits the number of requests, often for all machines behind\n\
              one address together. Wait, or use your own credentials\n\
              (https://user:password@…) or your own mirror (BACKPLANE_AGENT_URL).",
-        )
-        .then(NextStep::TryAgain),
+        ),
         401 | 403 => new(
             "download/forbidden",
             "Check that BACKPLANE_AGENT_URL is right and contains the credentials that\n\
@@ -231,28 +226,27 @@ fn advice_on_status(status: u16, is_rate_limit: bool) -> ErrorMessage {
             "The server has no such file. Check BACKPLANE_AGENT_URL and\n\
              BACKPLANE_AGENT_CHANNEL.",
         ),
-        _ => new(
+        _ => temporary(
             "download/status",
             format!("The server has a problem or rejects the request. {OTHER_SOURCES}"),
-        )
-        .then(NextStep::TryAgain),
+        ),
     }
 }
 
 fn advice_on_proxy(proxy: &ProxyName, problem: &ProxyProblem) -> ErrorMessage {
     let variable = proxy.variable;
     match problem {
-        ProxyProblem::HostNotFound | ProxyProblem::Connection { .. } | ProxyProblem::TimedOut => {
-            new(
-                "download/proxy-connection",
-                formatdoc! {"
+        ProxyProblem::HostNotFound
+        | ProxyProblem::Connection(_)
+        | ProxyProblem::Closed
+        | ProxyProblem::TimedOut => temporary(
+            "download/proxy-connection",
+            formatdoc! {"
                     Check {variable}, and that the build machine can reach the proxy.
                     If it can reach the server without the proxy, unset {variable}
                     for the build, or list the server in NO_PROXY."
-                },
-            )
-            .then(NextStep::TryAgain)
-        }
+            },
+        ),
         ProxyProblem::Tls(TlsProblem::NoTls | TlsProblem::Handshake) => new(
             "download/proxy-tls",
             formatdoc! {"
@@ -276,7 +270,7 @@ fn advice_on_proxy(proxy: &ProxyName, problem: &ProxyProblem) -> ErrorMessage {
                 everything except letters and digits (%40 for @)."
             },
         ),
-        ProxyProblem::Refused { status } => new(
+        ProxyProblem::Refused(status) => temporary(
             "download/proxy-refused",
             match status {
                 Some(_) => {
@@ -289,16 +283,14 @@ fn advice_on_proxy(proxy: &ProxyName, problem: &ProxyProblem) -> ErrorMessage {
                      NO_PROXY."
                 }
             },
-        )
-        .then(NextStep::TryAgain),
-        ProxyProblem::Protocol => new(
+        ),
+        ProxyProblem::Protocol => temporary(
             "download/proxy-protocol",
             formatdoc! {"
                 Check the port in {variable}, and that it starts with the proxy's
                 protocol: http://, https://, socks4:// or socks5://."
             },
-        )
-        .then(NextStep::TryAgain),
+        ),
     }
 }
 

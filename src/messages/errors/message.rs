@@ -5,13 +5,13 @@ use std::fmt;
 /// What to do if a file cannot be written.
 pub(super) const FREE_DISK_SPACE: &str = "Check that the build machine has free disk space.";
 
-/// A message that explains itself: what happened, to what, and what to do now.
+/// A message that names what failed, its cause, and what the user can do.
 pub(crate) struct ErrorMessage {
     /// Stable, for users who search for it.
     id: &'static str,
     header: &'static str,
     pub(super) body: String,
-    /// The words of the system or of a library.
+    /// The error text of the system or of a library.
     details: Option<String>,
     next_step: NextStep,
 }
@@ -19,7 +19,7 @@ pub(crate) struct ErrorMessage {
 /// How a message ends.
 #[derive(Clone, Copy)]
 pub(super) enum NextStep {
-    /// The body says what to change.
+    /// The body has the advice.
     AsInBody,
     /// The problem may be temporary.
     TryAgain,
@@ -41,6 +41,11 @@ impl ErrorMessage {
     pub(super) fn details(self, details: impl fmt::Display) -> Self {
         let details = Some(details.to_string());
         Self { details, ..self }
+    }
+
+    /// Ends the message as that of an unexpected error.
+    pub(super) fn unexpected(self, details: impl fmt::Display) -> Self {
+        self.details(details).then(NextStep::Report)
     }
 
     pub(super) fn then(self, next_step: NextStep) -> Self {

@@ -1,4 +1,4 @@
-//! Errors in words, for the user whose build they stop.
+//! The messages of errors that stop a build.
 
 mod archive;
 mod classic;
@@ -14,13 +14,13 @@ use bytesize::ByteSize;
 use indoc::formatdoc;
 
 pub(crate) use self::message::ErrorMessage;
-use self::message::{FREE_DISK_SPACE, NextStep};
+use self::message::FREE_DISK_SPACE;
 use super::file_kind::describe;
 use crate::error::BackplaneError;
 use crate::install::InstallError;
 use crate::target::Target;
 
-/// Why an installation failed, in one sentence, for the warnings of a build that goes on.
+/// Why an installation failed, in one sentence, for the warnings of a build that continues.
 pub(super) fn reason(error: &InstallError) -> String {
     match error {
         InstallError::Fetch { source, error } => {
@@ -41,7 +41,7 @@ pub(super) fn reason(error: &InstallError) -> String {
     }
 }
 
-/// The message of an error of libcnb, or of our own.
+/// The message of an error of libcnb, which may wrap one of our own.
 pub(crate) fn message(error: libcnb::Error<BackplaneError>) -> ErrorMessage {
     use libcnb::Error;
 
@@ -72,21 +72,19 @@ pub(crate) fn message(error: libcnb::Error<BackplaneError>) -> ErrorMessage {
             "The buildpack framework failed",
             "An operation between the buildpack and the platform failed.",
         )
-        .details(error)
-        .then(NextStep::Report),
+        .unexpected(error),
     }
 }
 
 /// The message of an error of our own, for either front end.
 pub(crate) fn message_of(error: BackplaneError) -> ErrorMessage {
     match error {
-        BackplaneError::Panic { place } => ErrorMessage::new(
+        BackplaneError::Panic { location } => ErrorMessage::new(
             "panic",
             "The buildpack failed unexpectedly",
             "It reached a state that should be impossible.",
         )
-        .details(place)
-        .then(NextStep::Report),
+        .unexpected(location),
         BackplaneError::Settings(error) => settings::message(&error),
         BackplaneError::Release(error) => release::message(error),
         BackplaneError::LaunchProgram(error) => ErrorMessage::new(
@@ -94,8 +92,7 @@ pub(crate) fn message_of(error: BackplaneError) -> ErrorMessage {
             "Unable to install the launch program",
             "The program that starts the agent at launch can't be put beside the agent.",
         )
-        .details(error)
-        .then(NextStep::Report),
+        .unexpected(error),
         BackplaneError::PackageArchitecture { package, target } => {
             package_architecture(package, &target)
         }
@@ -106,8 +103,7 @@ pub(crate) fn message_of(error: BackplaneError) -> ErrorMessage {
             "The file that describes the cached layer is damaged and can't be removed.\n\
              Build once without the cache (pack build --clear-cache).",
         )
-        .details(error)
-        .then(NextStep::Report),
+        .unexpected(error),
         BackplaneError::RestoredLayer(error) => ErrorMessage::new(
             "restored-layer",
             "Unable to change the layer of an earlier build",
@@ -151,8 +147,7 @@ fn cannot_write(details: impl Display) -> ErrorMessage {
         "Unable to write the agent",
         format!("The agent's files can't be written.\n{FREE_DISK_SPACE}"),
     )
-    .details(details)
-    .then(NextStep::Report)
+    .unexpected(details)
 }
 
 fn on_install_error(error: &InstallError) -> ErrorMessage {

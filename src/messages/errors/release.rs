@@ -4,7 +4,7 @@ use indoc::formatdoc;
 
 use super::message::ErrorMessage;
 use crate::redact::Redacted;
-use crate::release::ReleaseError;
+use crate::release::{ReleaseError, SourceProblem};
 use crate::target::Target;
 
 pub(super) fn message(error: ReleaseError) -> ErrorMessage {
@@ -13,57 +13,7 @@ pub(super) fn message(error: ReleaseError) -> ErrorMessage {
         ReleaseError::UnknownPlaceholder { value, placeholder } => {
             unknown_placeholder(&value, placeholder.as_deref())
         }
-        ReleaseError::MalformedUrl { value, reason } => set_to(
-            &value,
-            "release/malformed-url",
-            "BACKPLANE_AGENT_URL isn't a valid URL",
-            "Check it for typos. In a user name or a password, percent-encode the\n\
-             characters that have a meaning in a URL: '@' is %40, '#' is %23, '/' is\n\
-             %2F, ':' is %3A, '?' is %3F and '%' is %25. For example:\n\n\
-             BACKPLANE_AGENT_URL=https://user:pass%40word@mirror.example.com/backplane.tgz",
-        )
-        .details(reason),
-        ReleaseError::UnsupportedScheme { value } => set_to(
-            &value,
-            "release/unsupported-scheme",
-            "BACKPLANE_AGENT_URL has an unsupported scheme",
-            "Use https:// or file://, the path of a file in the app, or http://\n\
-             together with BACKPLANE_AGENT_SHA256, for example:\n\n\
-             BACKPLANE_AGENT_URL=https://mirror.example.com/backplane.tgz",
-        ),
-        ReleaseError::FileOnOtherHost { value } => set_to(
-            &value,
-            "release/file-on-other-host",
-            "BACKPLANE_AGENT_URL names a file on another host",
-            "A file URL has three slashes and names a file on the build machine, for\n\
-             example:\n\n\
-             BACKPLANE_AGENT_URL=file:///opt/backplane/backplane.tgz",
-        ),
-        ReleaseError::HttpWithoutChecksum { value } => set_to(
-            &value,
-            "release/http-without-checksum",
-            "An http:// source needs a checksum",
-            "It isn't encrypted, so others could replace the agent on its way. Use\n\
-             https://, or pin the agent to the 64 hex digits that sha256sum prints for\n\
-             the file:\n\n\
-             BACKPLANE_AGENT_SHA256=e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
-        ),
-        ReleaseError::AbsolutePath { value } => set_to(
-            &value,
-            "release/absolute-path",
-            "BACKPLANE_AGENT_URL is an absolute path",
-            "Paths are relative to the app directory and must not start with a slash.\n\
-             For a file on the build machine, use a file URL:\n\n\
-             BACKPLANE_AGENT_URL=file:///opt/backplane/backplane.tgz",
-        ),
-        ReleaseError::OutsideApp { value } => set_to(
-            &value,
-            "release/outside-app",
-            "BACKPLANE_AGENT_URL leaves the app directory",
-            "Paths must not contain '..'. Put the agent into the app, and use its path\n\
-             relative to the app directory, for example:\n\n\
-             BACKPLANE_AGENT_URL=vendor/backplane",
-        ),
+        ReleaseError::Source(value, problem) => cannot_be_used(&value, &problem),
         ReleaseError::NoChecksumForArch { arch, pinned } => ErrorMessage::new(
             "release/no-checksum-for-arch",
             "There is no checksum for this architecture",
@@ -77,9 +27,59 @@ pub(super) fn message(error: ReleaseError) -> ErrorMessage {
     }
 }
 
-fn set_to(value: &Redacted, id: &'static str, header: &'static str, advice: &str) -> ErrorMessage {
+fn cannot_be_used(value: &Redacted, problem: &SourceProblem) -> ErrorMessage {
+    let (id, header, advice) = match problem {
+        SourceProblem::Malformed(_) => (
+            "release/malformed-url",
+            "BACKPLANE_AGENT_URL isn't a valid URL",
+            "Check it for typos. In a user name or a password, percent-encode the\n\
+             characters that have a meaning in a URL: '@' is %40, '#' is %23, '/' is\n\
+             %2F, ':' is %3A, '?' is %3F and '%' is %25. For example:\n\n\
+             BACKPLANE_AGENT_URL=https://user:pass%40word@mirror.example.com/backplane.tgz",
+        ),
+        SourceProblem::UnsupportedScheme => (
+            "release/unsupported-scheme",
+            "BACKPLANE_AGENT_URL has an unsupported scheme",
+            "Use https:// or file://, the path of a file in the app, or http://\n\
+             together with BACKPLANE_AGENT_SHA256, for example:\n\n\
+             BACKPLANE_AGENT_URL=https://mirror.example.com/backplane.tgz",
+        ),
+        SourceProblem::FileOnOtherHost => (
+            "release/file-on-other-host",
+            "BACKPLANE_AGENT_URL names a file on another host",
+            "A file URL has three slashes and names a file on the build machine, for\n\
+             example:\n\n\
+             BACKPLANE_AGENT_URL=file:///opt/backplane/backplane.tgz",
+        ),
+        SourceProblem::HttpWithoutChecksum => (
+            "release/http-without-checksum",
+            "An http:// source needs a checksum",
+            "It isn't encrypted, so others could replace the agent on its way. Use\n\
+             https://, or pin the agent to the 64 hex digits that sha256sum prints for\n\
+             the file:\n\n\
+             BACKPLANE_AGENT_SHA256=e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
+        ),
+        SourceProblem::AbsolutePath => (
+            "release/absolute-path",
+            "BACKPLANE_AGENT_URL is an absolute path",
+            "Paths are relative to the app directory and must not start with a slash.\n\
+             For a file on the build machine, use a file URL:\n\n\
+             BACKPLANE_AGENT_URL=file:///opt/backplane/backplane.tgz",
+        ),
+        SourceProblem::OutsideApp => (
+            "release/outside-app",
+            "BACKPLANE_AGENT_URL leaves the app directory",
+            "Paths must not contain '..'. Put the agent into the app, and use its path\n\
+             relative to the app directory, for example:\n\n\
+             BACKPLANE_AGENT_URL=vendor/backplane",
+        ),
+    };
     let body = format!("BACKPLANE_AGENT_URL is set to:\n\n{value}\n\n{advice}");
-    ErrorMessage::new(id, header, body)
+    let message = ErrorMessage::new(id, header, body);
+    match problem {
+        SourceProblem::Malformed(reason) => message.details(reason),
+        _ => message,
+    }
 }
 
 fn no_default_archive(target: &Target) -> ErrorMessage {

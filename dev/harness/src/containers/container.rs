@@ -8,7 +8,6 @@ use super::docker::{docker, try_docker};
 use super::image::Image;
 use super::test_env::test_env;
 use crate::edge::Edge;
-use crate::frp::{DOMAIN, FrpServer};
 use crate::{DEADLINE, HOSTILE_AT_LAUNCH, TOKEN, eventually, our_lines};
 
 /// Where an app in a container listens: on 127.0.0.1 there, so it is free.
@@ -80,16 +79,6 @@ impl Run {
             .env("BACKPLANE_LABELS", "some=label")
             .env("PORT", PORT.to_string())
             .env("BACKPLANE_EDGE", format!("{HOST}:{port}"))
-    }
-
-    /// The same for an agent that is frp's, as the README has it.
-    pub fn connect_by_frp(self, server: &FrpServer) -> Self {
-        self.env("BACKPLANE_TOKEN", TOKEN)
-            .env("BACKPLANE_LABELS", "some=label")
-            .env("PORT", PORT.to_string())
-            .env("BACKPLANE_FRP_SERVER", HOST)
-            .env("BACKPLANE_FRP_PORT", server.port.to_string())
-            .env("BACKPLANE_FRP_DOMAIN", DOMAIN)
     }
 
     /// Starts the container.
@@ -212,10 +201,10 @@ impl Container {
             .collect()
     }
 
-    /// Starts it again after its end.
+    /// Runs this command of docker, such as `pause`.
     #[track_caller]
-    pub fn restart(&self) {
-        docker(["start", &self.name]);
+    pub fn docker(&self, command: &str) {
+        docker([command, &self.name]);
     }
 
     /// Stops it as `docker stop` does, with this many seconds of grace.
@@ -228,16 +217,6 @@ impl Container {
     #[track_caller]
     pub fn kill(&self, signal: &str) {
         docker(["kill", "--signal", signal, &self.name]);
-    }
-
-    #[track_caller]
-    pub fn pause(&self) {
-        docker(["pause", &self.name]);
-    }
-
-    #[track_caller]
-    pub fn unpause(&self) {
-        docker(["unpause", &self.name]);
     }
 
     /// Waits for its end, and gives its exit code.

@@ -11,10 +11,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use tempfile::TempDir;
 
 use super::docker::gateway;
-use crate::frp::agent_archive;
 use crate::make::make;
 use crate::programs::Programs;
-use crate::{ARCHITECTURE, Edge, FrpServer, root};
+use crate::{ARCHITECTURE, Edge, root};
 
 /// The variables by which `script/engine run` tells what there is; see its help.
 const BUILDER: &str = "BACKPLANE_TEST_BUILDER";
@@ -59,11 +58,6 @@ impl TestEnv {
     /// Starts an edge that knows one token, for agents in containers.
     pub fn edge(&self, token: &str) -> Edge {
         Edge::start(&self.programs, &self.gateway, token)
-    }
-
-    /// Starts a server of frp that takes agents in containers with this token.
-    pub fn frp_server(&self, token: &str) -> FrpServer {
-        FrpServer::start(&self.programs, &self.gateway, token)
     }
 
     /// The directory of the buildpack under test.
@@ -129,11 +123,6 @@ impl TestEnv {
     /// The label of containers to be removed at the end.
     pub(super) fn label(&self) -> &str {
         &self.prefix
-    }
-
-    /// The archive of frp's agent that the README shows how to make.
-    pub fn frp_agent(&self) -> &'static [u8] {
-        agent_archive(&self.programs)
     }
 
     /// A directory of a test's own, gone with its handle.

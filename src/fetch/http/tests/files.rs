@@ -1,4 +1,4 @@
-//! What is fetched, and what is asked for.
+//! Requests for a file, and what is read from the response.
 
 use super::*;
 
@@ -24,7 +24,7 @@ fn known_version_is_not_sent_again() {
         last_modified: Some("Wed, 21 Oct 2015 07:28:00 GMT".to_owned()),
     };
     let attempt = Attempt::with(&server.url("/"), &known, &Network::default(), &quick());
-    assert_eq!(attempt.outcome.unwrap(), Fetched::NotModified);
+    assert_eq!(attempt.outcome.unwrap(), None);
     let requests = server.take_requests();
     assert_eq!(requests[0].header("If-None-Match"), known.etag.as_deref());
     assert_eq!(
@@ -64,7 +64,7 @@ fn validators_are_short_and_visible() {
 }
 
 #[test]
-fn body_says_where_it_ends_or_ends_with_its_connection() {
+fn body_is_delimited_or_ends_with_its_connection() {
     let raw = |head: &str| Answer::Raw([head.as_bytes(), b"\r\n\r\n", CONTENT].concat());
     for (answer, expected) in [
         (content(), true),
@@ -89,7 +89,7 @@ fn announced_size_is_checked_before_anything_is_read() {
     )]);
     assert!(matches!(
         Attempt::new(&server.url("/")).outcome,
-        Err(Failure::Store(StoreError::TooLarge { .. }))
+        Err(FetchError::TooLarge { .. })
     ));
     assert_eq!(server.take_requests().len(), 1);
 }

@@ -34,10 +34,10 @@ fn quick() -> Limits {
     }
 }
 
-/// A download into a directory of its own.
+/// A download into a temporary directory.
 struct Attempt {
     directory: TempDir,
-    outcome: Result<Fetched, Failure>,
+    outcome: Result<Option<Download>, FetchError>,
     events: String,
 }
 
@@ -78,7 +78,7 @@ impl Attempt {
 
     #[track_caller]
     fn assert_fetched(self) -> Download {
-        let Ok(Fetched::File(download)) = self.outcome else {
+        let Ok(Some(download)) = self.outcome else {
             panic!("{:?}\n{}", self.outcome, self.events);
         };
         assert_eq!(download.checksum, Checksum::of_bytes(CONTENT));
@@ -90,7 +90,7 @@ impl Attempt {
     #[track_caller]
     fn error(self) -> HttpError {
         match self.outcome {
-            Err(Failure::Http(error)) => error,
+            Err(FetchError::Http(error)) => error,
             other => panic!("{other:?}\n{}", self.events),
         }
     }
@@ -113,7 +113,7 @@ fn trusting(authority: &Authority) -> (TempDir, Network) {
 }
 
 /// The same network with a proxy, for both schemes.
-fn through(network: &Network, proxy: &str) -> Network {
+pub(super) fn through(network: &Network, proxy: &str) -> Network {
     let variable = |name| {
         Some(ProxyVariable {
             name,
@@ -127,11 +127,11 @@ fn through(network: &Network, proxy: &str) -> Network {
     }
 }
 
-fn basic(pair: &str) -> String {
+pub(super) fn basic(pair: &str) -> String {
     format!("Basic {}", BASE64_STANDARD.encode(pair))
 }
 
-/// An address where nothing listens.
+/// An address at which no server listens.
 fn nowhere() -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     listener.local_addr().unwrap().to_string()

@@ -1,4 +1,4 @@
-//! Proxies, and problems with them.
+//! Proxies, and their problems.
 
 use harness::release_server::SocksServer;
 
@@ -21,8 +21,7 @@ fn http_proxy_is_asked_in_the_form_of_the_scheme_with_its_credentials() {
         ReleaseServer::http([Answer::Proxy]),
         ReleaseServer::https(&authority, [Answer::Proxy]),
     ] {
-        let url = proxy.url("").replace("://", "://user:s3cret@");
-        let network = through(&network, &url);
+        let network = through(&network, &with_password(&proxy.url("")));
         for server in two_servers(&authority) {
             Attempt::over(&server.url("/a?key=1"), &network).assert_fetched();
             let request = &proxy.take_requests()[0];
@@ -35,20 +34,20 @@ fn http_proxy_is_asked_in_the_form_of_the_scheme_with_its_credentials() {
             assert_eq!(request.line, expected);
             let authority = server.authority();
             assert_eq!(request.header("Host"), Some(authority.as_str()));
-            let given = request.header("Proxy-Authorization");
-            assert_eq!(given, Some(credentials.as_str()));
+            let credentials_sent = request.header("Proxy-Authorization");
+            assert_eq!(credentials_sent, Some(credentials.as_str()));
             if !is_plain {
                 // The proxy's credentials are not for the server.
                 let request = &server.take_requests()[0];
                 assert_eq!(request.header("Proxy-Authorization"), None);
             }
         }
-        let around = Network {
+        let bypassing = Network {
             no_proxy: "127.0.0.0/8 localhost".to_owned(),
             ..network
         };
         for server in two_servers(&authority) {
-            Attempt::over(&server.url("/"), &around).assert_fetched();
+            Attempt::over(&server.url("/"), &bypassing).assert_fetched();
         }
         assert!(proxy.take_requests().is_empty());
     }
@@ -70,10 +69,10 @@ fn redirect_chooses_its_proxy_again() {
         let requests = proxy.take_requests();
         requests.into_iter().map(|request| request.line).collect()
     };
-    let asked = format!("GET {} HTTP/1.1", server.url("/"));
-    assert_eq!(lines(&plain), [asked]);
-    let asked = format!("CONNECT {} HTTP/1.1", target.authority());
-    assert_eq!(lines(&secure), [asked]);
+    let expected = format!("GET {} HTTP/1.1", server.url("/"));
+    assert_eq!(lines(&plain), [expected]);
+    let expected = format!("CONNECT {} HTTP/1.1", target.authority());
+    assert_eq!(lines(&secure), [expected]);
 }
 
 #[test]
@@ -103,7 +102,8 @@ fn socks_proxy_of_every_version_is_used() {
     }
 }
 
-/// Expects this problem of `proxy` (with this password) after so many attempts.
+/// A download through `proxy` must fail with `problem` after this number of attempts, and show no
+/// password.
 #[track_caller]
 fn assert_problem_of(proxy: &str, network: &Network, problem: &ProxyProblem, attempts: usize) {
     let limits = Limits {
@@ -136,86 +136,68 @@ fn assert_problem_of(proxy: &str, network: &Network, problem: &ProxyProblem, att
     );
 }
 
-fn connection(reason: &str) -> ProxyProblem {
-    ProxyProblem::Connection {
-        reason: Some(reason.to_owned()),
-    }
-}
-
-fn refused() -> ProxyProblem {
-    connection("Connection refused (os error 111)")
+fn with_password(url: &str) -> String {
+    url.replace("://", "://user:s3cret@")
 }
 
 #[test]
 fn problem_of_a_proxy_is_reported_as_its_own() {
-    let authority = Authority::new();
-    let (_directory, network) = trusting(&authority);
-    let answering = |answer| ReleaseServer::http([answer]);
     let raw = |bytes: &[u8]| Answer::Raw(bytes.to_vec());
-    let stranger = ReleaseServer::https(&Authority::new(), [Answer::Proxy]);
-    let servers = [
-        answering(Answer::status(407)),
-        answering(Answer::status(403)),
-        answering(Answer::status(503)),
-        answering(raw(b"SSH-2.0-OpenSSH_9.2\r\n")),
-        answering(raw(b"")),
-        answering(Answer::Stall(Vec::new())),
-        answering(Answer::Drip(b"HTTP/1.1 200 OK\r\nX: ".to_vec())),
-    ];
-    let http = |index: usize| format!("http://user:s3cret@{}", servers[index].authority());
-    let with_password = |url: &str| url.replace("://", "://user:s3cret@");
-    let status = |status| ProxyProblem::Refused {
-        status: Some(status),
-    };
-    let tls = ProxyProblem::Tls;
-    let invalid = "http://user:s3cret@proxy.invalid".to_owned();
-    let no_tls = format!("https://user:s3cret@{}", without_tls());
-    // It closes the connection.
-    let no_handshake = http(0).replace("http:", "https:");
-    for (proxy, problem, attempts) in [
-        (http(0), ProxyProblem::Credentials, 1),
-        (http(1), status(403), 1),
-        (http(2), status(503), 4),
-        (http(3), ProxyProblem::Protocol, 4),
-        (http(4), connection("unexpected end of file"), 4),
-        (http(5), ProxyProblem::TimedOut, 4),
-        (http(6), ProxyProblem::TimedOut, 4),
-        (format!("http://user:s3cret@{}", nowhere()), refused(), 4),
-        (invalid, ProxyProblem::HostNotFound, 4),
-        (no_tls, tls(TlsProblem::NoTls), 1),
-        (no_handshake, tls(TlsProblem::Handshake), 4),
-        (
-            with_password(&stranger.url("")),
-            tls(TlsProblem::UnknownAuthority),
-            1,
-        ),
+    let drip = Answer::Drip(b"HTTP/1.1 200 OK\r\nX: ".to_vec());
+    let status = |status| ProxyProblem::Refused(Some(status));
+    let eof = ProxyProblem::Connection("unexpected end of file".to_owned());
+    for (answer, problem, attempts) in [
+        (Answer::status(407), ProxyProblem::Credentials, 1),
+        (Answer::status(403), status(403), 1),
+        (Answer::status(503), status(503), 4),
+        (raw(b"SSH-2.0-OpenSSH_9.2\r\n"), ProxyProblem::Protocol, 4),
+        (raw(b""), eof, 4),
+        (Answer::Stall(Vec::new()), ProxyProblem::TimedOut, 4),
+        (drip, ProxyProblem::TimedOut, 4),
     ] {
-        assert_problem_of(&proxy, &network, &problem, attempts);
+        let proxy = ReleaseServer::http([answer]);
+        let url = with_password(&proxy.url(""));
+        assert_problem_of(&url, &Network::default(), &problem, attempts);
     }
 }
 
 #[test]
-fn problem_of_a_socks_proxy_is_reported_as_its_own() {
-    let protected = SocksServer::start(Some(("user", "right")));
-    let protected = protected.authority();
-    let (nowhere, no_socks) = (nowhere(), without_tls());
-    let refused_by_proxy = ProxyProblem::Refused { status: None };
+fn problem_on_the_way_to_a_proxy_is_reported_as_its_own() {
+    let (_directory, network) = trusting(&Authority::new());
+    let stranger = ReleaseServer::https(&Authority::new(), [Answer::Proxy]);
+    let closing = ReleaseServer::http([Answer::status(407)]);
+    let socks = SocksServer::start(Some(("user", "right")));
+    let protected = socks.authority();
+    let (nowhere, no_tls) = (nowhere(), without_tls());
+    let refused = || ProxyProblem::Connection("Connection refused (os error 111)".to_owned());
+    let tls = ProxyProblem::Tls;
+    let refused_by_proxy = ProxyProblem::Refused(None);
     for (proxy, problem, attempts) in [
+        (format!("http://{nowhere}"), refused(), 4),
+        (format!("socks5h://{nowhere}"), refused(), 4),
         (
-            format!("socks5://user:s3cret@{protected}"),
+            "http://proxy.invalid".to_owned(),
+            ProxyProblem::HostNotFound,
+            4,
+        ),
+        (format!("https://{no_tls}"), tls(TlsProblem::NoTls), 1),
+        (
+            closing.url("").replace("http:", "https:"),
+            tls(TlsProblem::Handshake),
+            4,
+        ),
+        (stranger.url(""), tls(TlsProblem::UnknownAuthority), 1),
+        (
+            format!("socks5://{protected}"),
             ProxyProblem::Credentials,
             1,
         ),
-        (format!("socks5://{protected}"), refused_by_proxy, 4),
-        (format!("socks5h://user:s3cret@{nowhere}"), refused(), 4),
-        (
-            format!("socks5://user:s3cret@{no_socks}"),
-            ProxyProblem::Protocol,
-            4,
-        ),
+        (format!("socks5://{no_tls}"), ProxyProblem::Protocol, 4),
     ] {
-        assert_problem_of(&proxy, &Network::default(), &problem, attempts);
+        assert_problem_of(&with_password(&proxy), &network, &problem, attempts);
     }
+    let no_password = format!("socks5://{protected}");
+    assert_problem_of(&no_password, &network, &refused_by_proxy, 4);
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Redirects, and what goes along with them.
+//! Redirects, and the credentials of their requests.
 
 use super::*;
 

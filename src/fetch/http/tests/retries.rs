@@ -1,4 +1,4 @@
-//! What is tried again, and when.
+//! Retries, and the delays before them.
 
 use std::time::SystemTime;
 
@@ -48,7 +48,7 @@ fn host_that_cannot_be_reached_is_tried_again_and_named() {
     assert_eq!(refused.retries(), 3);
     assert!(matches!(
         refused.error(),
-        HttpError::Connection { reason: Some(reason) } if reason.contains("refused")
+        HttpError::Connection(reason) if reason.contains("refused")
     ));
     let unknown = Attempt::new("http://host.invalid/");
     assert_eq!(unknown.retries(), 3);

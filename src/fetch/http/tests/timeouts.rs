@@ -1,18 +1,13 @@
-//! Waiting that ends in time.
+//! Timeouts in every phase of a download.
 
 use super::*;
 
-/// Expects that the time was over before any of the file had arrived.
+/// The attempt must have run out of time before a part of the file arrived.
 #[track_caller]
 fn assert_out_of_time(attempt: Attempt) {
     let error = attempt.error();
     assert!(
-        matches!(
-            error,
-            HttpError::TimedOut {
-                phase: Phase::Total { bytes: 0 }
-            }
-        ),
+        matches!(error, HttpError::TimedOut(Phase::Total { bytes: 0 })),
         "{error:?}"
     );
 }
@@ -31,7 +26,7 @@ fn silence_is_reported_by_its_phase() {
         let server = ReleaseServer::http([answer]);
         let error = Attempt::within(&server.url("/"), &Network::default(), &one_attempt).error();
         assert!(
-            matches!(error, HttpError::TimedOut { phase } if phase == expected),
+            matches!(error, HttpError::TimedOut(phase) if phase == expected),
             "{error:?}"
         );
     }
@@ -55,9 +50,12 @@ fn total_time_bounds_all_attempts_together() {
 
 #[test]
 fn total_time_bounds_every_phase() {
+    let authority = Authority::new();
+    let (_directory, trusting) = trusting(&authority);
     let header = b"HTTP/1.1 200 OK\r\nX: ".to_vec();
     let limits = Limits {
         response_timeout: Duration::from_mins(1),
+        read_timeout: Duration::from_mins(1),
         total_timeout: Duration::from_millis(300),
         max_redirects: u32::MAX - 1,
         ..quick()
@@ -72,18 +70,19 @@ fn total_time_bounds_every_phase() {
         (endless("302 Found\r\nLocation: /"), false),
     ] {
         let shown = format!("{answer:?}");
-        let server = ReleaseServer::http([answer]);
-        let start = Instant::now();
-        let attempt = Attempt::within(&server.url("/"), &Network::default(), &limits);
-        assert!(start.elapsed() < Duration::from_secs(5), "{shown}");
-        let error = attempt.error();
-        let HttpError::TimedOut {
-            phase: Phase::Total { bytes },
-        } = error
-        else {
-            panic!("{shown}: {error:?}");
-        };
-        assert_eq!(bytes > 0, has_body, "{shown}");
+        for server in [
+            ReleaseServer::http([answer.clone()]),
+            ReleaseServer::https(&authority, [answer]),
+        ] {
+            let start = Instant::now();
+            let attempt = Attempt::within(&server.url("/"), &trusting, &limits);
+            assert!(start.elapsed() < Duration::from_secs(5), "{shown}");
+            let error = attempt.error();
+            let HttpError::TimedOut(Phase::Total { bytes }) = error else {
+                panic!("{shown}: {error:?}");
+            };
+            assert_eq!(bytes > 0, has_body, "{shown}");
+        }
     }
     let proxy = ReleaseServer::http([Answer::Drip(header)]);
     let network = through(&Network::default(), &proxy.url(""));

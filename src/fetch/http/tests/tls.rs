@@ -14,7 +14,7 @@ fn private_authority_is_trusted_only_if_it_is_named() {
 
     let (_directory, stranger) = trusting(&Authority::new());
     let attempt = Attempt::over(&server.url("/"), &stranger);
-    // The certificate will not be another one.
+    // Another attempt would get the same certificate.
     assert_eq!(attempt.retries(), 0);
     assert!(matches!(
         attempt.error(),
