@@ -1,13 +1,13 @@
 //! Installations from files of this machine. Those from servers are in the tests over whole builds.
 
 use std::cell::RefCell;
-use std::os::unix::fs::MetadataExt as _;
 
 use tempfile::TempDir;
 
 use super::*;
 use crate::archive::file_kind::tests::elf_header;
 use crate::checksum::Checksum;
+use crate::files::tests::mode;
 use crate::release::Source;
 use crate::release::tests::target;
 
@@ -101,10 +101,6 @@ impl Fixture {
         assert!(error.starts_with(expected), "{error}\n{notices}");
         assert_eq!(self.installed().unwrap(), OLD);
     }
-}
-
-fn mode(path: &Path) -> u32 {
-    fs_err::metadata(path).unwrap().mode() & 0o7777
 }
 
 #[test]

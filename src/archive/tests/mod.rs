@@ -6,7 +6,6 @@ mod random;
 mod refused;
 
 use std::io::Write as _;
-use std::os::unix::fs::MetadataExt;
 
 use elf::abi::{EM_AARCH64, EM_X86_64};
 use flate2::Compression;
@@ -16,6 +15,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::archive::file_kind::tests::elf_header;
+use crate::files::tests::mode;
 use crate::release::tests::target;
 
 const SCRIPT: &[u8] = b"#!/bin/sh\nexec tunnel\n";
@@ -85,7 +85,7 @@ fn archive(entries: &[Vec<u8>]) -> Vec<u8> {
     [entries.concat(), vec![0; 1024]].concat()
 }
 
-fn gzip(content: &[u8]) -> Vec<u8> {
+pub(super) fn gzip(content: &[u8]) -> Vec<u8> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
     encoder.write_all(content).unwrap();
     encoder.finish().unwrap()
@@ -165,8 +165,8 @@ impl Attempt {
             .unwrap()
             .map(|entry| {
                 let entry = entry.unwrap();
-                let mode = entry.metadata().unwrap().mode() & 0o7777;
-                (entry.file_name().into_string().unwrap(), mode)
+                let name = entry.file_name().into_string().unwrap();
+                (name, mode(&entry.path()))
             })
             .collect();
         let checksum = |name: &String| Checksum::of_bytes(&self.read(name));

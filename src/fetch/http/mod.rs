@@ -69,9 +69,6 @@ struct Client<'a> {
     authorities: OnceCell<Arc<Vec<Certificate<'static>>>>,
 }
 
-/// A response, and the proxy that may have sent it instead of the server.
-type Exchange = (Response<Body>, Option<ProxyName>);
-
 impl Client<'_> {
     fn fetch(&self, mut known: Validators) -> Result<Option<Download>, FetchError> {
         let max_backoff = self.limits.max_backoff;
@@ -122,8 +119,13 @@ impl Client<'_> {
         Err(HttpError::TooManyRedirects { limit }.into())
     }
 
-    /// Sends one request.
-    fn request(&self, url: &Url, known: &Validators) -> Result<Exchange, HttpError> {
+    /// Sends one request. Returns the response, and the proxy that may have sent it instead of the
+    /// server.
+    fn request(
+        &self,
+        url: &Url,
+        known: &Validators,
+    ) -> Result<(Response<Body>, Option<ProxyName>), HttpError> {
         let proxy = proxy::choose(url, self.network)?;
         let name = proxy.as_ref().map(|proxy| proxy.name.clone());
         // An HTTP proxy receives requests for http URLs, and may respond to them itself.
