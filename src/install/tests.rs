@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 
+use backplane_test_server::{Answer, ReleaseServer};
 use tempfile::TempDir;
 
 use super::*;
@@ -98,7 +99,7 @@ impl Fixture {
     fn assert_failed(&self, cached: &AgentMetadata, expected: &str) {
         let (outcome, notices) = self.run(Previous::Agent(cached.clone()));
         let error = format!("{:?}", outcome.unwrap_err());
-        assert!(error.starts_with(expected), "{error}\n{notices}");
+        assert!(error.contains(expected), "{error}\n{notices}");
         assert_eq!(self.installed().unwrap(), OLD);
     }
 }
@@ -135,7 +136,7 @@ fn other_pin_and_other_source_never_fall_back() {
     let mut fixture = Fixture::new();
     let metadata = fixture.install();
     fixture.pin(NEW);
-    fixture.assert_failed(&metadata, "Checksum {");
+    fixture.assert_failed(&metadata, "found: Script, bytes: 16");
     fixture.unpublish();
     fixture.assert_failed(&metadata, "Fetch {");
     fixture.publish(NEW);
@@ -217,6 +218,23 @@ fn optional_agent_is_skipped_if_it_cannot_be_fetched_but_not_if_it_is_wrong() {
     assert_eq!(outcome.unwrap(), None);
     assert!(notices.contains("AgentSkipped("), "{notices}");
     assert_eq!(fixture.installed(), None);
+}
+
+#[test]
+fn download_of_unknown_length_is_installed_only_if_it_is_pinned() {
+    let undelimited = [b"HTTP/1.1 200 OK\r\n\r\n", OLD].concat();
+    let server = ReleaseServer::http([Answer::Raw(undelimited)]);
+    let mut fixture = Fixture::new();
+    let metadata = fixture.install();
+    fixture.release.source = Source::Web(server.url("/").parse().unwrap());
+    fixture.assert_failed(&metadata, "Unproven");
+    fixture.optional = true;
+    let (outcome, notices) = fixture.run(Previous::Nothing);
+    assert_eq!(outcome.unwrap(), None);
+    assert!(notices.contains("AgentSkipped("), "{notices}");
+    fixture.pin(OLD);
+    fixture.install();
+    assert_eq!(fixture.installed().unwrap(), OLD);
 }
 
 #[test]

@@ -73,6 +73,8 @@ fn authorities_may_be_in_directories_and_only_in_regular_files() {
         (path("text"), "Empty"),
         (path("damaged"), "Damaged"),
         (path("large"), "longer than"),
+        // The URL of a proxy by mistake.
+        ("https://user:s3cret@proxy".into(), "https://***@proxy"),
     ] {
         let network = Network {
             ca_file: Some(file.clone()),
@@ -82,9 +84,11 @@ fn authorities_may_be_in_directories_and_only_in_regular_files() {
         let HttpError::NoAuthorities { named, problems } = error else {
             panic!("{error:?}");
         };
-        assert_eq!(named, Some(format!("SSL_CERT_FILE={}", file.display())));
+        let shown = file.display().to_string().replace("user:s3cret", "***");
+        assert_eq!(named, Some(format!("SSL_CERT_FILE={shown}")));
         let problems = format!("{problems:?}");
         assert!(problems.contains(expected), "{problems}");
+        assert!(!problems.contains("s3cret"), "{problems}");
         // Without TLS no authority is needed.
         let plain = ReleaseServer::http([content()]);
         Attempt::over(&plain.url("/"), &network).assert_fetched();
