@@ -229,8 +229,8 @@ pub(crate) mod tests {
         fs_err::create_dir_all(root.join("1/0/2/2")).unwrap();
         fs_err::write(root.join("2"), "").unwrap();
         for kind in STRANGE {
-            for place in ["1", "1/0", "1/0/2", "1/0/2/2"] {
-                put_strange(kind, &root.join(place).join(kind), &outside);
+            for parent in ["1", "1/0", "1/0/2", "1/0/2/2"] {
+                put_strange(kind, &root.join(parent).join(kind), &outside);
             }
         }
         // Deeper than a path may be long.

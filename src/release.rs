@@ -75,7 +75,7 @@ pub(crate) enum ReleaseError {
     },
     /// The source cannot be used.
     Source(Redacted, SourceProblem),
-    /// There are checksums, but none for this architecture.
+    /// There are checksums, but not for this architecture.
     NoChecksumForArch { arch: String, pinned: Vec<String> },
 }
 

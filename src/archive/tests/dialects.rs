@@ -270,8 +270,8 @@ fn entry_that_cannot_be_unpacked_is_refused_by_name() {
     let with = |pairs: &[(&str, &str)]| [pax(b'x', pairs), file("sparse", 0o755, b"x")].concat();
     let many = vec!["0,0"; 40_000].join(",");
     let mut block = [0; 512];
-    for place in 0..21 {
-        block[place * 24..][..24].copy_from_slice(b"00000000000\x0000000000000\0");
+    for index in 0..21 {
+        block[index * 24..][..24].copy_from_slice(b"00000000000\x0000000000000\0");
     }
     block[504] = 1;
     let entries = [

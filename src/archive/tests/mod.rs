@@ -179,7 +179,7 @@ impl Attempt {
     }
 }
 
-/// Each download must be refused with an error whose debug form starts as given.
+/// Each download must be refused with an error whose debug form starts with this text.
 #[track_caller]
 fn assert_refused<const N: usize>(downloads: [(Vec<u8>, &str); N]) {
     assert_refused_within(&Limits::default(), downloads);

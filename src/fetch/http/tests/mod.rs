@@ -87,8 +87,8 @@ impl Attempt {
         download
     }
 
-    /// The download must fail after this number of retries, with an error whose debug form starts as
-    /// given.
+    /// The download must fail after this number of retries, with an error whose debug form starts
+    /// with `expected`.
     #[track_caller]
     fn assert_failed(self, retries: usize, expected: &str) {
         assert_eq!(self.retries(), retries, "{}", self.events);
