@@ -164,7 +164,7 @@ impl Source {
     /// query in its place, so that two sources that differ in a token have different labels.
     pub(crate) fn public_url(&self) -> String {
         match self {
-            Self::Web(url) => Redacted::public(&redact::without_user_info(url)),
+            Self::Web(url) => Redacted::public(redact::without_user_info(url).as_str()),
             Self::File(_) | Self::App { .. } => Redacted::public(&self.location()),
         }
     }

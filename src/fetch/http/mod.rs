@@ -24,7 +24,7 @@ use ureq::{Agent, Body};
 use url::Url;
 
 use self::connector::{ProxyConnector, SystemResolver, USER_AGENT};
-use self::credentials::{basic_credentials, without_secrets};
+use self::credentials::basic_credentials;
 pub(crate) use self::error::{
     AuthorityProblem, HttpError, Phase, ProtocolProblem, ProxyName, ProxyProblem, TlsProblem,
 };
@@ -35,6 +35,7 @@ use super::event::{Event, OnEvent};
 use super::store;
 use crate::limits::Limits;
 use crate::network::Network;
+use crate::redact::without_user_info;
 
 /// Fetches `url` into the file `into`, and retries if that can help. Returns `None` if the server
 /// still has the version of the `known` validators.
@@ -137,7 +138,8 @@ impl Client<'_> {
             _ => (None, None),
         };
         let agent = self.agent(url, proxy)?;
-        let mut request = agent.get(without_secrets(url).as_str());
+        // User info travels in a header.
+        let mut request = agent.get(without_user_info(url).as_str());
         for (name, value) in [
             (header::AUTHORIZATION, basic_credentials(url)),
             (header::PROXY_AUTHORIZATION, credentials),
