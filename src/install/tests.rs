@@ -221,6 +221,16 @@ fn optional_agent_is_skipped_if_it_cannot_be_fetched_but_not_if_it_is_wrong() {
 }
 
 #[test]
+fn unchanged_version_is_kept_by_a_conditional_request() {
+    let server = ReleaseServer::http([Answer::File(OLD.to_vec())]);
+    let mut fixture = Fixture::new();
+    fixture.release.source = Source::Web(server.url("/").parse().unwrap());
+    let metadata = fixture.install();
+    let kept = fixture.assert_rebuilt(&metadata, "UsingUnchanged");
+    assert_eq!(kept, metadata);
+}
+
+#[test]
 fn download_of_unknown_length_is_installed_only_if_it_is_pinned() {
     let undelimited = [b"HTTP/1.1 200 OK\r\n\r\n", OLD].concat();
     let server = ReleaseServer::http([Answer::Raw(undelimited)]);

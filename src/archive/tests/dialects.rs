@@ -75,9 +75,9 @@ fn every_dialect_of_a_regular_file_is_read() {
         (
             "directories",
             vec![
-                Raw::new(0, b"dist/", 0).with(257, &[0; 8]).holding(b""),
+                Raw::new(0, b"dist/v7/", 0).with(257, &[0; 8]).holding(b""),
                 Raw::new(b'5', b"dist/lib", 4096).holding(b""),
-                Raw::new(b'D', b"dist/", 600).holding(&[b'Y'; 600]),
+                Raw::new(b'D', b"dist/list", 600).holding(&[b'Y'; 600]),
                 agent_at("dist/backplane"),
             ],
         ),
