@@ -118,7 +118,7 @@ fn start_supervisor(
     let AppHandle { id, pidfd } = app::open_parent().map_err(|error| Message::AppUnwatchable {
         error: error.to_string(),
     })?;
-    if let Err(error) = pidfd {
+    if let Err(error) = &pidfd {
         let error = error.to_string();
         log.log(Level::Debug, &Message::PidfdUnavailable { error });
     }
@@ -141,8 +141,8 @@ fn start_supervisor(
         .args(config.to_arguments())
         .env_clear()
         .envs(spec.environment.iter())
-        .stdin(stdio(stdin))
-        .stdout(stdio(pidfd.ok()))
+        .stdin(stdin.map_or_else(Stdio::null, Stdio::from))
+        .stdout(pidfd.map_or_else(|_| Stdio::null(), Stdio::from))
         .spawn()
         .map(drop)
         .map_err(|error| Message::SupervisorNotStarted {
@@ -172,10 +172,6 @@ fn take_lock(name: LockName, is_expected: bool, log: Log) -> (Lock, Option<Owned
             (Lock::Unavailable, None)
         }
     }
-}
-
-fn stdio(descriptor: Option<OwnedFd>) -> Stdio {
-    descriptor.map_or_else(Stdio::null, Stdio::from)
 }
 
 #[cfg(test)]
