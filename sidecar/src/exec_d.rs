@@ -195,18 +195,6 @@ mod tests {
     }
 
     #[test]
-    fn layer_is_two_levels_above_the_program() {
-        for (program, expected) in [
-            ("/layers/agent/exec.d/launch", Some("/layers/agent")),
-            ("/app/.agent/exec.d/launch", Some("/app/.agent")),
-            ("/launch", None),
-            ("/", None),
-        ] {
-            assert_eq!(layer_of(Path::new(program)), expected.map(Path::new));
-        }
-    }
-
-    #[test]
     fn panic_does_not_abort_the_boot() {
         catch_panics(|| panic!("a panic of a test"));
     }
