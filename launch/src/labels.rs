@@ -111,23 +111,4 @@ mod tests {
             assert_eq!(found, Err(error(label.to_owned())));
         }
     }
-
-    #[test]
-    fn labels_without_a_value_are_kept_and_reported() {
-        let labels = join(&[Some(OsStr::new("web,a=b,blue"))], false)
-            .unwrap()
-            .unwrap();
-        assert_eq!(labels.joined, "web,a=b,blue");
-        assert_eq!(labels.without_value, ["web", "blue"]);
-    }
-
-    #[test]
-    fn variable_of_type_is_upper_case_with_underscores() {
-        for (process_type, expected) in [
-            ("web", "BACKPLANE_LABELS_WEB"),
-            ("my-web-2", "BACKPLANE_LABELS_MY_WEB_2"),
-        ] {
-            assert_eq!(variable_of_type(process_type), expected);
-        }
-    }
 }

@@ -9,8 +9,9 @@ use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::io::Errno;
 use rustix::process::{self, Pid, Signal};
 
-use crate::agent_tree::AgentTree;
+use crate::agent::AgentTree;
 use crate::app;
+use crate::children;
 use crate::config::{Lock, SupervisorConfig};
 use crate::deadlock;
 use crate::definition::Definition;
@@ -308,10 +309,9 @@ impl EventLoop {
 
     fn check_agent(&mut self) {
         if let Some(exit) = self.agent.exit(&self.config.agent) {
-            let others_live = AgentTree::others_live();
             self.dispatch(Event::AgentExited {
                 exit,
-                others_live,
+                others_live: children::has_living_child(),
                 jitter: Jitter::draw(),
             });
         }
