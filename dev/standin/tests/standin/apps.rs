@@ -1,11 +1,13 @@
 //! The sample app: how it starts, stops listening and ends.
 
-use crate::support::{App, bounded};
-use nix::sys::signal::Signal;
 use std::io::{Read as _, Write as _};
 use std::net::SocketAddr;
 use std::thread;
 use std::time::{Duration, Instant};
+
+use nix::sys::signal::Signal;
+
+use crate::support::{App, bounded};
 
 #[test]
 fn app_listens_late_if_told_to() {

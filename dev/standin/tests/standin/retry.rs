@@ -1,12 +1,14 @@
 //! Requests whose agent cannot serve them.
 
-use crate::support::{Answer, App, World, bounded, eventually, request, send};
+use std::time::Duration;
+
 use http_body_util::Empty;
 use hyper::StatusCode;
 use hyper::body::Bytes;
 use nix::sys::signal::Signal;
-use std::time::Duration;
 use tokio::net::TcpListener;
+
+use crate::support::{Answer, App, World, bounded, eventually, request, send};
 
 /// The first of two agents for the same route has an app that refuses connections.
 #[test]

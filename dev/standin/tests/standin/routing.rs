@@ -1,9 +1,10 @@
 //! Which requests reach which app, and as what.
 
-use crate::support::{Answer, App, World, bounded, send};
 use http_body_util::Empty;
 use hyper::body::Bytes;
 use hyper::{Request, StatusCode};
+
+use crate::support::{Answer, App, World, bounded, send};
 
 #[test]
 fn app_sees_the_request_as_it_was_sent() {

@@ -1,7 +1,8 @@
 //! Tokens: connecting and routing without the right one.
 
-use crate::support::{ENDPOINT, Program, TOKEN, World, bounded};
 use std::process::Command;
+
+use crate::support::{ENDPOINT, Program, TOKEN, World, bounded};
 
 /// Runs the agent's program to its end, which must be a failure, and returns its one line.
 async fn failure(command: &mut Command) -> String {
