@@ -59,5 +59,6 @@ fn binding_has_token_and_labels(front_end: FrontEnd) {
     );
     assert_eq!(agent.arguments()[3], front_end.labels("bound=label"));
     // The app's own environment is not touched.
-    assert!(!running.app().environment_has("bound-token"));
+    let environment = running.app().environment();
+    assert!(!environment.values().any(|value| value == "bound-token"));
 }

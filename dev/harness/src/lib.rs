@@ -14,6 +14,7 @@ pub mod containers;
 mod edge;
 mod edge_log;
 mod frp;
+mod http;
 pub mod lifecycle;
 mod load;
 mod make;
@@ -21,6 +22,7 @@ mod port;
 mod process;
 mod programs;
 pub mod release_server;
+mod server_process;
 mod soak;
 mod strange;
 mod terminal;
@@ -31,7 +33,7 @@ pub use app::App;
 pub use edge::Edge;
 pub use edge_log::AgentNumber;
 pub use frp::{DOMAIN, FrpServer};
-pub use load::{Client, Load, Record, Records, app_of};
+pub use load::{Client, Load, Record, Records};
 pub use make::make;
 pub use port::{ReservedPort, free_port, listen};
 pub use process::{MARK, Process, zombies_of};
@@ -40,6 +42,7 @@ pub use strange::{STRANGE, assert_untouched, put_strange};
 pub use terminal::{Key, Terminal};
 pub use waiting::{DEADLINE, eventually, never_within};
 
+use std::fs;
 use std::path::Path;
 
 /// The token that launches with an agent have, unlike anything else that an image or a process could show.
@@ -79,6 +82,10 @@ const HOSTILE_AT_BUILD: [(&str, &str); 9] = [
 fn root() -> &'static Path {
     const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
     Path::new(ROOT)
+}
+
+fn read_toml(path: &Path) -> toml::Table {
+    toml::from_str(&fs::read_to_string(path).unwrap()).unwrap()
 }
 
 /// The lines of a log that our programs wrote at launch.

@@ -178,7 +178,7 @@ fn exchange(address: &str, endpoint: &str, path: &str) -> (Vec<u8>, io::Result<(
 }
 
 /// The process of the sample app that wrote this header.
-pub fn app_of(head: &str) -> Option<u32> {
+fn app_of(head: &str) -> Option<u32> {
     let (_, process) = server(head)?.split_once("(process ")?;
     process.strip_suffix(')')?.parse().ok()
 }

@@ -1,6 +1,7 @@
 //! Builds that run before the first test.
 
 use std::env;
+use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
@@ -31,4 +32,17 @@ pub fn make(command: &mut Command) -> Result<(), String> {
     } else {
         Err(format!("{command:?} failed ({status}):\n{output}"))
     }
+}
+
+/// Copies a file or directory to a new place, where every user can read it.
+pub(crate) fn copy(from: &Path, to: &Path) -> Result<(), String> {
+    const SCRIPT: &str = r#"
+        mkdir -p "$(dirname "$2")" && cp -r --no-dereference --preserve=mode,links "$1" "$2" &&
+            chmod -R a+rX "$2"
+    "#;
+    make(
+        Command::new("sh")
+            .args(["-c", SCRIPT, "sh"])
+            .args([from, to]),
+    )
 }

@@ -5,17 +5,13 @@
 //! that is dropped removes what it stands for only to keep the engine small.
 
 mod build;
-mod builder;
 mod container;
 mod docker;
 mod image;
-mod network;
 mod test_env;
 
 pub use build::Build;
-pub use builder::Builder;
 pub use container::{Container, Run};
 pub use docker::docker;
 pub use image::Image;
-pub use network::Network;
 pub use test_env::{TestEnv, test_env};

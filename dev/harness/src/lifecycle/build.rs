@@ -17,7 +17,7 @@ use super::heroku::Heroku;
 use super::test_env::{Buildpack, test_env};
 use crate::app::App;
 use crate::command;
-use crate::{ARCHITECTURE, DEADLINE, HOSTILE_AT_BUILD};
+use crate::{ARCHITECTURE, DEADLINE, HOSTILE_AT_BUILD, read_toml};
 
 /// How long one build may take, with all retries of a download.
 const BUILD_DEADLINE: Duration = Duration::from_mins(2);
@@ -29,9 +29,10 @@ const EM_AARCH64: u16 = 183;
 /// The escaped id of the buildpack under test: the name of its directory of layers.
 const BUILDPACK: &str = "backplane_agent";
 
-/// A build that is to be: of an app, with variables as of `pack build --env` or `heroku config:set`.
+/// A build of an app before its run, with variables as of `pack build --env` or `heroku
+/// config:set`.
 ///
-/// The variables start out hostile: a build has to bear them.
+/// The variables are hostile at first, and a build must not mind.
 pub struct Build {
     pub(super) front_end: FrontEnd,
     app: App,
@@ -75,8 +76,8 @@ impl Build {
         self
     }
 
-    /// Builds for a run image of this architecture, by its name in the CNB specification: `amd64`, `arm64`. Heroku's classic apps have
-    /// no choice.
+    /// Builds for a run image of this architecture, by its name in the CNB specification: `amd64`,
+    /// `arm64`. Heroku's classic apps have no choice.
     pub fn architecture(mut self, architecture: &str) -> Self {
         architecture.clone_into(&mut self.architecture);
         self
@@ -105,12 +106,7 @@ impl Build {
         }
     }
 
-    /// What the lifecycle keeps of the layer between two builds, its metadata with it.
-    pub fn agent_layer_toml(&self) -> PathBuf {
-        self.layers().join(BUILDPACK).join("agent.toml")
-    }
-
-    /// The directory of the agent that the next build starts with: the layer itself, or what Heroku keeps beside the slug.
+    /// The agent of the next build's cache: the layer itself, or a directory of Heroku's cache.
     pub fn kept_agent(&self) -> PathBuf {
         match self.front_end {
             FrontEnd::Cnb => self.agent_layer(),
@@ -118,10 +114,10 @@ impl Build {
         }
     }
 
-    /// The file in which the next build finds what is recorded of that agent.
+    /// The record of that agent.
     pub fn kept_record(&self) -> PathBuf {
         match self.front_end {
-            FrontEnd::Cnb => self.agent_layer_toml(),
+            FrontEnd::Cnb => self.layers().join(BUILDPACK).join("agent.toml"),
             FrontEnd::Classic => self.kept_agent().join("agent.toml"),
         }
     }
@@ -157,7 +153,7 @@ impl Build {
         Image { build: self, log }
     }
 
-    /// Runs a build that is to fail, and gives what is left: the log, and a build that can be run again.
+    /// Runs a build that has to fail, and returns the log and the build, which can run again.
     ///
     /// # Panics
     ///
@@ -209,7 +205,7 @@ impl Build {
         command::run(&mut command, BUILD_DEADLINE)
     }
 
-    /// The buildpacks of the architecture that is built for. Only the launch program is, which nobody runs here.
+    /// The buildpacks for the architecture. Only the launch program differs, which does not run here.
     fn buildpacks(&self) -> PathBuf {
         let machine = match self.architecture.as_str() {
             own if own == ARCHITECTURE => return test_env().buildpacks(),
@@ -229,7 +225,7 @@ impl Build {
         buildpacks
     }
 
-    /// Writes what the platform hands to the lifecycle: variables, the order of buildpacks, and what the analyzer found out.
+    /// Writes the platform's part: variables, the order of buildpacks, and the analyzer's result.
     fn write_platform(&self) {
         let variables = self.directory.path().join("platform/env");
         if variables.exists() {
@@ -261,10 +257,10 @@ impl Build {
     }
 }
 
-/// A successful build: the directories that an exporter would make an image of, or the slug.
+/// A successful build: the directories of an exporter's image, or the slug.
 pub struct Image {
     pub(super) build: Build,
-    /// What the build wrote, as a user sees it.
+    /// The log of the build, as a user sees it.
     pub log: String,
 }
 
@@ -277,10 +273,6 @@ impl Image {
         self.build.agent_layer()
     }
 
-    pub fn agent_layer_toml(&self) -> PathBuf {
-        self.build.agent_layer_toml()
-    }
-
     pub fn written(&self) -> Vec<PathBuf> {
         self.build.written()
     }
@@ -290,7 +282,7 @@ impl Image {
         self.build.app_directory()
     }
 
-    /// Where the installed agent came from, as it is written down: in a label of the image, or beside what is kept for the next slug.
+    /// The recorded source of the agent: in a label of the image, or in Heroku's cache.
     pub fn recorded_source(&self) -> Option<String> {
         match self.build.front_end {
             FrontEnd::Cnb => self.labels().remove("io.backplane.agent.source"),
@@ -302,7 +294,7 @@ impl Image {
         }
     }
 
-    /// The checksum of the installed agent's download, as it is written down: in a label of the image, or in the slug.
+    /// The recorded checksum of the agent's download: in a label of the image, or in the slug.
     pub fn recorded_checksum(&self) -> Option<String> {
         match self.build.front_end {
             FrontEnd::Cnb => self.labels().remove("io.backplane.agent.sha256"),
@@ -328,7 +320,7 @@ impl Image {
             .collect()
     }
 
-    /// What `backplane-status` says in a process of the image that has this port.
+    /// The exit status and output of `backplane-status` for an app on this port.
     #[track_caller]
     pub fn status(&self, port: u16) -> (ExitStatus, String) {
         let mut program = Command::new(self.agent_layer().join("libexec/backplane-status"));
@@ -336,11 +328,11 @@ impl Image {
         command::run(&mut program, DEADLINE)
     }
 
-    /// Lets a script go before the exec.d program, which is then `"$2"`, to be run by the name of `"$1"`: for what the launcher, a program
-    /// of many threads, would not survive.
+    /// Puts a script before the exec.d program, which is then `"$2"`, to be run by the name of `"$1"`:
+    /// for limits that the launcher, a program of many threads, would not survive.
     pub fn before_exec_d(&self, script: &str) {
         let program = self.agent_layer().join("exec.d/launch");
-        // The name's end is by which the harness knows our processes.
+        // The harness knows our processes by the end of this path.
         let moved = self.agent_layer().join("moved/exec.d/launch");
         fs::create_dir_all(moved.parent().unwrap()).unwrap();
         fs::rename(&program, &moved).unwrap();
@@ -352,17 +344,17 @@ impl Image {
         fs::set_permissions(&program, Permissions::from_mode(0o755)).unwrap();
     }
 
-    /// Builds once more, with what a platform would have kept.
+    /// Builds once more, with the cache of a platform.
     #[track_caller]
     pub fn rebuild(self) -> Self {
         self.restored().run()
     }
 
-    /// The next build of the app, before it runs: in its directory of layers is what the restorer puts there. Heroku's cache is as it was.
+    /// The next build of the app, with the layers that the restorer would have put there. Heroku's
+    /// cache stays as it is.
     ///
-    /// That is, for each layer with `cache = true`, the layer and its metadata without its types; all else is gone. The metadata comes
-    /// out of a label of the previous image, which is JSON, and so without whole numbers. See the
-    /// specification, "Phase #2: Analysis" and "Layer Types":
+    /// That is, for each layer with `cache = true`, the layer and its metadata without its types; all
+    /// else is gone. See the specification, "Phase #2: Analysis" and "Layer Types":
     /// <https://github.com/buildpacks/spec/blob/buildpack/v0.10/buildpack.md#layer-types>.
     pub fn restored(self) -> Build {
         if self.build.front_end == FrontEnd::Classic {
@@ -382,64 +374,31 @@ impl Image {
     }
 }
 
-/// Keeps the cached ones of a buildpack's layers.
+/// Keeps the cached ones of a buildpack's layers: their directories, descriptions and SBOMs.
 fn restore_layers(directory: &Path) {
-    let paths: Vec<PathBuf> = fs::read_dir(directory)
-        .unwrap()
-        .map(|entry| entry.unwrap().path())
-        .collect();
-    // A layer is the directory NAME, its descriptor NAME.toml, and NAME.sbom.EXTENSION.
+    let paths = || {
+        let entries = fs::read_dir(directory).unwrap();
+        entries.map(|entry| entry.unwrap().path())
+    };
+    // `NAME`, `NAME.toml` or `NAME.sbom.EXTENSION`.
     let layer_of = |path: &Path| {
-        path.file_name()
-            .unwrap()
-            .to_str()
-            .unwrap()
-            .split('.')
-            .next()
-            .unwrap()
-            .to_owned()
+        let name = path.file_name().unwrap().to_str().unwrap();
+        name.split('.').next().unwrap().to_owned()
     };
     let mut cached = BTreeSet::new();
-    for path in &paths {
-        if path
-            .extension()
-            .is_some_and(|extension| extension == "toml")
-        {
-            let mut descriptor = read_toml(path);
-            let types = descriptor.remove("types");
-            if types.is_some_and(|types| {
-                types.get("cache").and_then(toml::Value::as_bool) == Some(true)
-            }) {
-                make_numbers_fractional(&mut descriptor);
-                fs::write(path, toml::to_string(&descriptor).unwrap()).unwrap();
-                cached.insert(layer_of(path));
-            }
+    for path in paths().filter(|path| path.extension().is_some_and(|it| it == "toml")) {
+        let mut description = read_toml(&path);
+        let types = description.remove("types");
+        if types.is_some_and(|types| types.get("cache") == Some(&true.into())) {
+            fs::write(&path, description.to_string()).unwrap();
+            cached.insert(layer_of(&path));
         }
     }
-    for path in paths
-        .iter()
-        .filter(|path| !cached.contains(&layer_of(path)))
-    {
+    for path in paths().filter(|path| !cached.contains(&layer_of(path))) {
         if path.is_dir() {
             fs::remove_dir_all(path).unwrap();
         } else {
             fs::remove_file(path).unwrap();
         }
     }
-}
-
-fn make_numbers_fractional(table: &mut toml::Table) {
-    for (_, value) in table.iter_mut() {
-        match value {
-            toml::Value::Table(table) => make_numbers_fractional(table),
-            toml::Value::Integer(number) => {
-                *value = toml::Value::Float(f64::from(i32::try_from(*number).unwrap()));
-            }
-            _ => {}
-        }
-    }
-}
-
-fn read_toml(path: &Path) -> toml::Table {
-    toml::from_str(&fs::read_to_string(path).unwrap()).unwrap()
 }

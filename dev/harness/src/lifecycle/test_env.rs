@@ -1,4 +1,4 @@
-//! What all tests of a run share: the programs under test, the CNB tools, and a directory for everything that the tests make.
+//! The environment that all tests of a run share: programs, CNB tools, and a directory.
 
 use std::env;
 use std::fs;
@@ -12,15 +12,15 @@ use nix::unistd::{Gid, Uid, chown, geteuid, setgroups, setresgid, setresuid};
 use tempfile::TempDir;
 
 use crate::frp::agent_archive;
-use crate::make::make;
+use crate::make::{copy, make};
 use crate::process::MARK;
 use crate::programs::Programs;
-use crate::{Edge, FrpServer, root};
+use crate::{Edge, FrpServer, read_toml, root};
 
-/// The user that the tests run as where they are started by root: nobody, or whoever has that number.
+/// The user of the tests if root starts them: nobody, on most machines.
 const ORDINARY_ID: u32 = 65534;
 
-/// The programs of this repository that tests run beside an app: of the stand-in, `as-process-1` and `deny`.
+/// The programs of this repository that tests run beside an app.
 const PROGRAMS: [&str; 5] = [
     "as-process-1",
     "backplane",
@@ -29,7 +29,7 @@ const PROGRAMS: [&str; 5] = [
     "sample-app",
 ];
 
-/// What dev/tools pins beside the lifecycle, and tests run beside an app.
+/// The programs of dev/tools that tests run beside an app.
 const TOOLS: [&str; 2] = ["frpc", "frps"];
 
 /// The archive of the classic buildpack, as `script/package classic` makes it for this machine.
@@ -39,19 +39,20 @@ const CLASSIC_ARCHIVE: &str = if cfg!(target_arch = "aarch64") {
     "backplane-buildpack-classic.tgz"
 };
 
-/// The directory below which everything is, readable by every user.
+/// A directory with everything that tests need, readable by every user.
 pub struct TestEnv {
     directory: PathBuf,
     pub(super) programs: Programs,
     order: Vec<Buildpack>,
-    /// The reaper cleans up when this is closed: when the test program ends, by whatever means.
+    /// The reaper cleans up when this is closed, at any end of the test program.
     _reaper: ChildStdin,
 }
 
 /// The test environment of this run, made by the first test that asks for it.
 ///
-/// Where root runs the tests, the whole test program turns into an ordinary user here: the lifecycle refuses root, and users' apps are
-/// not root either. So nothing can be written to the source tree from then on, snapshots of failed tests included.
+/// If root runs the tests, the whole test program turns into an ordinary user here: the lifecycle
+/// refuses root, and users' apps are not root either. So nothing can be written to the source tree
+/// from then on, snapshots of failed tests included.
 pub fn test_env() -> &'static TestEnv {
     static TEST_ENV: OnceLock<Result<TestEnv, String>> = OnceLock::new();
     match TEST_ENV.get_or_init(TestEnv::set_up) {
@@ -66,7 +67,7 @@ impl TestEnv {
         self.directory.join("lifecycle").join(program)
     }
 
-    /// All buildpacks that there are, as the lifecycle wants them: `ID/VERSION/`.
+    /// All buildpacks in the layout of the lifecycle: `ID/VERSION/`.
     pub(super) fn buildpacks(&self) -> PathBuf {
         self.directory.join("buildpacks")
     }
@@ -76,7 +77,7 @@ impl TestEnv {
         self.buildpack_under_test_in(&self.buildpacks())
     }
 
-    /// Copies them all to a directory of a test's own, and gives that of the buildpack under test.
+    /// Copies them all, and returns the copy's directory of the buildpack under test.
     pub(super) fn copy_buildpacks(&self, to: &Path) -> PathBuf {
         copy(&self.buildpacks(), to).expect("the directory is the test's own");
         self.buildpack_under_test_in(to)
@@ -99,7 +100,7 @@ impl TestEnv {
         self.directory.join("classic.tgz")
     }
 
-    /// The buildpacks in the order of a builder that has them all.
+    /// All buildpacks in the order of the builder.
     pub(super) fn order(&self) -> &[Buildpack] {
         &self.order
     }
@@ -116,10 +117,10 @@ impl TestEnv {
 
     /// Starts a server of frp that takes agents with this token.
     pub fn frp_server(&self, token: &str) -> FrpServer {
-        FrpServer::start(&self.programs, "127.0.0.1", token)
+        FrpServer::start(&self.programs, token)
     }
 
-    /// The archive of frp's agent that the README shows how to make.
+    /// The archive of frp's agent, made as in the README.
     pub fn frp_agent(&self) -> &'static [u8] {
         agent_archive(&self.programs)
     }
@@ -200,8 +201,7 @@ pub(super) struct Buildpack {
 impl Buildpack {
     /// Reads the `buildpack.toml` in `directory`.
     pub(super) fn of(directory: &Path) -> Self {
-        let descriptor: toml::Table =
-            toml::from_str(&fs::read_to_string(directory.join("buildpack.toml")).unwrap()).unwrap();
+        let descriptor = read_toml(&directory.join("buildpack.toml"));
         let field = |name: &str| descriptor["buildpack"][name].as_str().unwrap().to_owned();
         Self {
             id: field("id"),
@@ -210,7 +210,7 @@ impl Buildpack {
     }
 }
 
-/// Builds [`PROGRAMS`] in the directory that this test program was built in, and gives the directory that they are in.
+/// Builds [`PROGRAMS`] where this test program was built, and returns their directory.
 fn build_programs(root: &Path) -> Result<PathBuf, String> {
     // The test program is TARGET/debug/deps/NAME.
     let program =
@@ -241,30 +241,13 @@ fn build_programs(root: &Path) -> Result<PathBuf, String> {
     Ok(profile.to_owned())
 }
 
-/// Copies a file or directory to a place where every user can read it.
-fn copy(from: &Path, to: &Path) -> Result<(), String> {
-    make(
-        Command::new("mkdir")
-            .arg("-p")
-            .arg(to.parent().expect("it is below the test environment")),
-    )?;
-    make(
-        Command::new("cp")
-            .args(["--recursive", "--no-dereference", "--preserve=mode,links"])
-            .args([from, to]),
-    )?;
-    make(Command::new("chmod").args(["--recursive", "a+rX"]).arg(to))
-}
-
 /// Unpacks an archive into a directory of its own.
 fn unpack(archive: &Path, directory: &Path) -> Result<(), String> {
-    make(Command::new("mkdir").arg(directory))?;
+    const SCRIPT: &str = r#"mkdir "$2" && tar -x --no-same-owner -f "$1" -C "$2""#;
     make(
-        Command::new("tar")
-            .args(["--extract", "--no-same-owner", "--file"])
-            .arg(archive)
-            .arg("--directory")
-            .arg(directory),
+        Command::new("sh")
+            .args(["-c", SCRIPT, "sh"])
+            .args([archive, directory]),
     )
 }
 
@@ -279,8 +262,8 @@ fn become_ordinary_user(work: &Path) {
     setresuid(user, user, user).expect("root may");
 }
 
-/// Starts a process that waits for the end of the test program, and then ends what a test that was cut short (Ctrl-C, a kill) left
-/// running, and removes the directory.
+/// Starts a process that waits for the end of the test program. Then it ends the processes of tests
+/// that were cut short (Ctrl-C, a kill), and removes the directory.
 fn start_reaper(directory: &Path) -> ChildStdin {
     const SCRIPT: &str = r#"
         trap '' INT TERM HUP
