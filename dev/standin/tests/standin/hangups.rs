@@ -34,7 +34,7 @@ async fn endless_app() -> String {
                 let _ = client.read(&mut [0; 4096]).await;
                 let mut is_open = client.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await.is_ok();
                 while is_open {
-                    is_open = client.write_all(&[0; 64 * 1024]).await.is_ok();
+                    is_open = client.write_all(&vec![0; 64 * 1024]).await.is_ok();
                 }
             });
         }

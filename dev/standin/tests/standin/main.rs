@@ -7,8 +7,5 @@
 mod apps;
 mod drain;
 mod hangups;
-mod retry;
 mod routing;
-mod streaming;
 mod support;
-mod tokens;

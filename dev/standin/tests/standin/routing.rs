@@ -1,44 +1,11 @@
-//! Which requests reach which app, and as what.
+//! The way of requests to apps, and those that an app does not answer.
 
-use http_body_util::Empty;
+use http_body_util::{BodyExt as _, Empty};
+use hyper::StatusCode;
 use hyper::body::Bytes;
-use hyper::{Request, StatusCode};
+use nix::sys::signal::Signal;
 
-use crate::support::{Answer, App, World, bounded, send};
-
-#[test]
-fn app_sees_the_request_as_it_was_sent() {
-    bounded(async {
-        let (world, _app, _agent) = World::with_app().await;
-        let request = Request::builder()
-            .uri("/headers?some=query")
-            .header("Host", "MyEndpoint.Test:8080")
-            .header("Connection", "x-for-the-edge, TE")
-            .header("Connection", "x-for-it-too")
-            .header("X-For-The-Edge", "1")
-            .header("X-For-It-Too", "1")
-            .header("TE", "trailers")
-            .header("X-For-The-App", "1")
-            .header("X-Forwarded-For", "192.0.2.1")
-            .body(Empty::<Bytes>::new())
-            .unwrap();
-        let answer = Answer::of(send(world.public, request).await).await;
-        assert_eq!(answer.status, StatusCode::OK);
-        let mut lines: Vec<_> = answer.text.lines().collect();
-        assert_eq!(lines.remove(0), "GET /headers?some=query");
-        lines.sort_unstable();
-        assert_eq!(
-            lines,
-            [
-                "host: MyEndpoint.Test:8080",
-                "x-for-the-app: 1",
-                "x-forwarded-for: 127.0.0.1",
-                "x-forwarded-for: 192.0.2.1",
-                "x-forwarded-proto: http",
-            ]
-        );
-    });
-}
+use crate::support::{Answer, App, World, bounded, eventually, request, send};
 
 #[test]
 fn load_is_spread_over_matching_agents_only() {
@@ -55,5 +22,80 @@ fn load_is_spread_over_matching_agents_only() {
             counts[1] += usize::from(two.greets_in(&answer));
         }
         assert_eq!(counts, [5, 5]);
+    });
+}
+
+/// The first of two agents for the same route has an app that refuses connections.
+#[test]
+fn request_that_no_app_got_goes_to_another_agent_unless_it_has_a_body() {
+    bounded(async {
+        let (world, down, _agent_of_down) = World::with_app().await;
+        let up = App::start(&[]).await;
+        let _agent_of_up = world.agent("app=web", &up).await;
+        down.close().await;
+        for _ in 0..10 {
+            let answer = world.get("/").await;
+            assert!(up.greets_in(&answer), "{answer:?}");
+        }
+        let mut answers = [world.echo("a body").await, world.echo("a body").await];
+        answers.sort_by_key(|answer| answer.status);
+        let statuses = answers.each_ref().map(|answer| answer.status);
+        assert_eq!(statuses, [StatusCode::OK, StatusCode::BAD_GATEWAY]);
+        assert_eq!(answers[0].text, "a body");
+    });
+}
+
+#[test]
+fn request_that_no_app_takes_is_502() {
+    bounded(async {
+        let (world, app, agent) = World::with_app().await;
+        app.close().await;
+        let refused = Answer {
+            status: StatusCode::BAD_GATEWAY,
+            text: "No app behind myendpoint.test accepts connections at the moment.\n".into(),
+        };
+        assert_eq!(world.get("/").await, refused);
+        assert_eq!(world.get("/").await, refused);
+        agent
+            .logged("cannot connect to the app at http://127.0.0.1:")
+            .await;
+        app.program.signal(Signal::SIGUSR2);
+        eventually("the app answers again", async || {
+            app.greets_in(&world.get("/").await).then_some(())
+        })
+        .await;
+        agent.logged("the app accepts connections again").await;
+        assert_eq!(agent.log().len(), 3, "one line for each change");
+    });
+}
+
+#[test]
+fn agent_that_loses_the_edge_says_so_and_fails() {
+    bounded(async {
+        let (mut world, _app, mut agent) = World::with_app().await;
+        world.edge.signal(Signal::SIGKILL);
+        world.edge.ended().await;
+        assert_eq!(agent.ended().await.code(), Some(1));
+        agent
+            .logged("backplane: the connection to the edge is lost: ")
+            .await;
+    });
+}
+
+#[test]
+fn app_that_ends_in_the_middle_of_an_answer_is_noticed() {
+    bounded(async {
+        let (world, app, agent) = World::with_app().await;
+        let request = request("GET", "/slow?ms=60000", Empty::<Bytes>::new());
+        let response = send(world.public, request).await;
+        app.program.signal(Signal::SIGKILL);
+        // Cut off and not ended, so that the client does not take a part for the whole.
+        assert!(response.into_body().collect().await.is_err());
+        // The connection between agent and edge has not suffered.
+        let app = App::start(&[]).await;
+        drop(agent);
+        let _agent = world.agent("app=web", &app).await;
+        let answer = world.get("/").await;
+        assert!(app.greets_in(&answer), "{answer:?}");
     });
 }

@@ -27,10 +27,10 @@ const TEST_LIMIT: Duration = Duration::from_mins(3);
 const INTERVAL: Duration = Duration::from_millis(5);
 
 /// The token that the edge of every [`World`] knows.
-pub(crate) const TOKEN: &str = "a-token-of-the-tests";
+const TOKEN: &str = "a-token-of-the-tests";
 
 /// The endpoint that the tests send requests for.
-pub(crate) const ENDPOINT: &str = "myendpoint.test";
+const ENDPOINT: &str = "myendpoint.test";
 
 /// Runs a test, for a bounded time.
 pub(crate) fn bounded(test: impl Future<Output = ()>) {
@@ -150,7 +150,7 @@ impl Lines {
 pub(crate) struct World {
     pub(crate) edge: Program,
     pub(crate) public: SocketAddr,
-    pub(crate) agents: SocketAddr,
+    agents: SocketAddr,
 }
 
 impl World {
@@ -166,7 +166,7 @@ impl World {
     }
 
     /// The agent's program, with the address of the edge and a token.
-    pub(crate) fn backplane(&self) -> Command {
+    fn backplane(&self) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_backplane"));
         command
             .env("BACKPLANE_EDGE", self.agents.to_string())
