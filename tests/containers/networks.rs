@@ -30,5 +30,5 @@ fn containers_of_one_network_have_an_agent_each() {
     assert_eq!(second.wait(), 0, "{}", second.stderr());
     first.edge.wait_for_status(OTHER, 503);
     assert_eq!(first.edge.get(ENDPOINT, "/"), 200);
-    first.stop();
+    first.assert_stops();
 }

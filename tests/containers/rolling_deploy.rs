@@ -11,10 +11,10 @@ use crate::served::GRACE;
 
 const REPLICAS: usize = 3;
 
-/// How long an app lives on after its last answer, so that the agent can pass on what it has of it.
+/// How long an app lives on after its last answer, so that the agent can send it on.
 const LINGER: Duration = Duration::from_secs(1);
 
-/// Longer than a supervisor takes to see that its app no longer listens, and its agent to end then.
+/// Longer than a supervisor and an agent take to drain after the app no longer listens.
 const LINGER_FOR_DRAINING: Duration = Duration::from_secs(4);
 
 /// The replicas of an app, each in a container of its own.
@@ -30,7 +30,7 @@ struct Deployment {
 
 struct Replica {
     container: Container,
-    /// What its answers say that they are from.
+    /// The name of the release in its answers.
     release: String,
     label: String,
 }
@@ -38,7 +38,7 @@ struct Replica {
 /// The end of a replica.
 #[derive(Debug)]
 struct End {
-    /// The words of the edge for a request that was lost with its agent.
+    /// The edge's answer to a request that was lost with the agent.
     lost: String,
     /// When the edge knew.
     noticed: Instant,
@@ -119,7 +119,7 @@ fn wait_for_answer(load: &Load, release: &str) {
     });
 }
 
-/// Deploys the other release, and with `--soak` this one again and so on, and returns what became of the requests meanwhile.
+/// Deploys the other release, with `--soak` several times in turn; returns all requests and ends.
 fn deploy(drain: &'static str, linger: Duration) -> (Records, Vec<End>) {
     let mut deployment = Deployment::start(drain, linger);
     let mut releases: BTreeSet<String> = BTreeSet::new();
@@ -136,7 +136,7 @@ fn deploy(drain: &'static str, linger: Duration) -> (Records, Vec<End>) {
     releases.extend(names(&deployment));
     let records = load.stop();
 
-    // Every container that there was had its share, and no other ones.
+    // Every container has answered.
     let answering: BTreeSet<String> = records.releases().into_iter().map(str::to_owned).collect();
     assert_eq!(answering, releases);
     // Each replacement takes seconds, and so it is under load.
@@ -150,7 +150,7 @@ fn deploy(drain: &'static str, linger: Duration) -> (Records, Vec<End>) {
     (records, ends)
 }
 
-/// The agent is drained while the app still lives: then not even a request fails that reaches it as the app ends.
+/// The agent is drained while the app still lives, so even a request at the app's end is served.
 #[test]
 fn no_request_fails_while_containers_are_replaced_if_agents_are_drained() {
     let (records, _) = deploy("stop", LINGER_FOR_DRAINING);
@@ -158,7 +158,7 @@ fn no_request_fails_while_containers_are_replaced_if_agents_are_drained() {
     assert!(failed.is_empty(), "{failed:#?}");
 }
 
-/// The agent goes on until the kernel ends it with the app, and with it what it is about to find out: that the app no longer listens.
+/// The kernel ends the agent with the app, while a request may find the port closed.
 #[test]
 fn no_request_fails_that_an_app_has_accepted_while_containers_are_replaced() {
     let (records, ends) = deploy("keep", LINGER);

@@ -47,7 +47,7 @@ fn killed_container_takes_its_agent_along_and_serves_when_it_is_started_again() 
 
     served.container.docker("start");
     served.edge.wait_for_status(ENDPOINT, 200);
-    served.stop();
+    served.assert_stops();
 }
 
 #[test]
@@ -68,5 +68,5 @@ fn paused_container_answers_with_the_same_agent_when_it_goes_on() {
     assert!(late.starts_with("HTTP/1.1 200 "), "{late}");
     assert_eq!(served.edge.get(ENDPOINT, "/"), 200);
     assert_eq!(served.edge.connected("some=label"), Some(agent));
-    served.stop();
+    served.assert_stops();
 }

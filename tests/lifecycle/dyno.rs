@@ -1,4 +1,4 @@
-//! A classic slug on Heroku's dynos: the shell that reads our script, the signals of Cedar, and shells that come later.
+//! A classic slug on Heroku's dynos: the shell that reads our script, Cedar's signals, later shells.
 
 use std::fs;
 use std::io::Read as _;
@@ -42,7 +42,7 @@ const STATE: &str = r#"
     echo the shell goes on
 "#;
 
-/// The shells that may read the script, with options that make them give up early.
+/// The shells that may read the script, with options for an early exit.
 const SHELLS: [&[&str]; 6] = [
     &["bash"],
     &["bash", "-eu"],

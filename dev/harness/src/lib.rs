@@ -45,7 +45,7 @@ pub use waiting::{DEADLINE, eventually, never_within};
 use std::fs;
 use std::path::Path;
 
-/// The token that launches with an agent have, unlike anything else that an image or a process could show.
+/// The token of launches with an agent, unlike any other text of an image or a process.
 pub const TOKEN: &str = "token-f3a9c1d7";
 
 /// The architecture of this machine, by its name in the CNB specification.
@@ -55,7 +55,7 @@ pub const ARCHITECTURE: &str = if cfg!(target_arch = "aarch64") {
     "amd64"
 };
 
-/// What an app has for variables beside ours, and what none of our programs may trip over or hand on.
+/// Variables of an app beside ours, which our programs must neither mind nor forward.
 const HOSTILE_AT_LAUNCH: [(&str, &str); 4] = [
     ("DATABASE_URL", "postgres://user:secret@db/app"),
     ("RUST_BACKTRACE", "full"),
@@ -63,7 +63,7 @@ const HOSTILE_AT_LAUNCH: [(&str, &str); 4] = [
     ("LANG", "xx_YY.invalid"),
 ];
 
-/// What a build has for variables by default: it has to bear them.
+/// Variables of each build by default, which it must not mind.
 const HOSTILE_AT_BUILD: [(&str, &str); 9] = [
     // The lifecycle puts it in front of the PATH of the build.
     ("PATH", "/invalid"),
@@ -72,7 +72,7 @@ const HOSTILE_AT_BUILD: [(&str, &str); 9] = [
     ("TMPDIR", "/invalid"),
     ("RUST_BACKTRACE", "full"),
     ("RUST_LOG", "trace"),
-    // The app's, and nothing of the build's business.
+    // The app's, which the build does not need.
     ("DATABASE_URL", "postgres://user:secret@db/app"),
     ("BACKPLANE_TOKEN", "token-at-build"),
     ("BACKPLANE_LABELS", "label=at-build"),

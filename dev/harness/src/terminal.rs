@@ -22,7 +22,7 @@ pub enum Key {
 }
 
 impl Terminal {
-    /// Opens a terminal, and gives it with the end that programs use.
+    /// Opens a terminal, and returns it with the end for programs.
     pub(super) fn open() -> (Self, OwnedFd) {
         let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
         let master = openpt(flags).unwrap();

@@ -1,4 +1,4 @@
-//! What a build has made.
+//! Images of successful builds.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -19,9 +19,10 @@ const DEADLINE: Duration = Duration::from_mins(2);
 pub struct Image {
     build: Build,
     id: String,
-    /// What the lifecycle wrote.
+    /// The output of the lifecycle.
     pub stdout: String,
-    /// What the buildpack under test and the observers wrote. The order between both streams is lost on the way out of the container.
+    /// The output of the buildpack under test and the observers. The order between both streams is
+    /// lost on the way out of the container.
     pub log: String,
 }
 
@@ -35,12 +36,12 @@ impl Image {
         }
     }
 
-    /// What the engine knows it by.
+    /// Its id on the engine.
     pub fn id(&self) -> &str {
         &self.id
     }
 
-    /// What its maker named it.
+    /// Its name on the engine.
     pub fn name(&self) -> &str {
         &self.build.names.image
     }
@@ -74,7 +75,7 @@ impl Image {
         (directory, file)
     }
 
-    /// A directory with what `pack sbom download` gives.
+    /// A directory with the result of `pack sbom download`.
     pub fn bills_of_materials(&self) -> TempDir {
         let directory = test_env().new_directory();
         let mut pack = Command::new("pack");
@@ -85,7 +86,7 @@ impl Image {
         directory
     }
 
-    /// Builds once more, with what the engine has kept.
+    /// Builds once more, with the engine's caches.
     #[track_caller]
     pub fn rebuild(self) -> Self {
         self.build.run()

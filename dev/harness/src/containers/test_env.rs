@@ -2,7 +2,6 @@
 
 use std::env;
 use std::fs;
-use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::OnceLock;
@@ -81,28 +80,6 @@ impl TestEnv {
         copy(&fixture, &directory).unwrap();
         let descriptor = descriptor.replace("fixture/observer", &format!("fixture/{name}"));
         fs::write(directory.join("buildpack.toml"), descriptor).unwrap();
-        directory
-    }
-
-    /// The buildpack under test like an older version: with another number of its installer, and
-    /// another launch program.
-    pub fn older_buildpack(&self) -> PathBuf {
-        let directory = self.new_directory_to_keep().join("older");
-        copy(&self.buildpack_under_test(), &directory).unwrap();
-        let build = directory.join("bin/build");
-        fs::rename(&build, directory.join("bin/todays")).unwrap();
-        fs::remove_file(directory.join("bin/detect")).unwrap();
-        symlink("todays", directory.join("bin/detect")).unwrap();
-        // The program knows its role by its name.
-        let script = r#"#!/bin/bash
-            set -euo pipefail
-            (exec -a build "${0%/*}/todays" "$@")
-            record=$(<"$CNB_LAYERS_DIR/agent.toml")
-            echo "${record/installer = \"1\"/installer = \"0\"}" >"$CNB_LAYERS_DIR/agent.toml"
-            printf '#!/bin/sh\n' >"$CNB_LAYERS_DIR/agent/exec.d/launch"
-        "#;
-        fs::write(&build, script).unwrap();
-        fs::set_permissions(&build, fs::Permissions::from_mode(0o755)).unwrap();
         directory
     }
 

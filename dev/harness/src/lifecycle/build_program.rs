@@ -16,7 +16,7 @@ use crate::command;
 /// How long one run may take.
 const DEADLINE: Duration = Duration::from_mins(1);
 
-/// A directory of layers or a cache, an app, and the program that builds the one for the other.
+/// An app, a directory of layers or a cache, and the program that builds.
 pub struct BuildProgram {
     front_end: FrontEnd,
     directory: TempDir,
@@ -35,7 +35,7 @@ impl BuildProgram {
         }
     }
 
-    /// The agent's file in what is to be run.
+    /// The agent's file at launch.
     pub fn installed(&self) -> PathBuf {
         self.directory.path().join(match self.front_end {
             FrontEnd::Cnb => "layers/agent/libexec/backplane",
@@ -43,7 +43,7 @@ impl BuildProgram {
         })
     }
 
-    /// The agent's file in what the next build starts with.
+    /// The agent's file in the cache of the next build.
     pub fn kept(&self) -> PathBuf {
         match self.front_end {
             FrontEnd::Cnb => self.installed(),
@@ -62,7 +62,7 @@ impl BuildProgram {
         })
     }
 
-    /// What is kept for the next build, and all that is ours beside it: the directory of layers, or Heroku's cache.
+    /// The cache of the next build, with our other files: the directory of layers, or Heroku's cache.
     pub fn cache(&self) -> PathBuf {
         self.directory.path().join(match self.front_end {
             FrontEnd::Cnb => "layers",
@@ -70,12 +70,12 @@ impl BuildProgram {
         })
     }
 
-    /// Where a build finds what the user has set: a file for each variable.
+    /// The directory of the user's variables: a file for each.
     pub fn variables(&self) -> PathBuf {
         self.directory.path().join("platform/env")
     }
 
-    /// Sees that a build has left nothing but what belongs there.
+    /// Asserts that a build has left no other files in its cache.
     #[track_caller]
     pub fn assert_nothing_is_left(&self) {
         let (directory, allowed): (_, &[&str]) = match self.front_end {
@@ -95,7 +95,7 @@ impl BuildProgram {
         }
     }
 
-    /// Makes what a build has left what the next one finds: what the restorer does to the layer's description.
+    /// Removes the types from the layer's description, as the restorer does.
     pub fn restore(&self) {
         let description = self.directory.path().join("layers/agent.toml");
         if let Ok(text) = fs::read_to_string(&description)
@@ -106,7 +106,7 @@ impl BuildProgram {
         }
     }
 
-    /// Sets a variable for the builds to come, as a user does.
+    /// Sets a variable for the next builds, as a user does.
     pub fn set(&self, name: &str, value: &str) {
         fs::write(self.variables().join(name), value).unwrap();
     }
@@ -158,7 +158,7 @@ impl BuildProgram {
         command
     }
 
-    /// Runs such a command to its end, and gives its status and all that it wrote.
+    /// Runs such a command to its end, and returns its status and output.
     #[track_caller]
     pub fn run(mut command: Command) -> (ExitStatus, String) {
         command::run(&mut command, DEADLINE)

@@ -1,4 +1,4 @@
-//! Heroku's part for classic buildpacks, after its documentation: a build dyno that compiles, and dynos that run the slug.
+//! Heroku's part for classic buildpacks: a build dyno that compiles, and dynos that run the slug.
 //!
 //! <https://devcenter.heroku.com/articles/buildpack-api> and <https://devcenter.heroku.com/articles/dynos>.
 
@@ -25,10 +25,10 @@ const DYNO_START: &str = r#"
     exec bash -c "$1"
 "#;
 
-/// What a language's buildpack before ours says in its `bin/release`: the command of an app without a Procfile.
+/// The `bin/release` of a language's buildpack before ours: the command of an app without a Procfile.
 const LANGUAGE_RELEASE: &str = "---\ndefault_process_types:\n  web: bash default-web.sh\n";
 
-/// What counts at a build as the build dyno's, and not as a config var.
+/// The variables of a build that are the build dyno's, and no config vars.
 const OF_BUILD_DYNO: [&str; 8] = [
     "ALL_PROXY",
     "HTTPS_PROXY",
@@ -40,7 +40,8 @@ const OF_BUILD_DYNO: [&str; 8] = [
     "https_proxy",
 ];
 
-/// The directories of one app on Heroku, below one directory of the test's. Those that no variable or URL names have a space in their names.
+/// The directories of one app on Heroku, below a directory of the test. If no variable or URL names
+/// them, their names have a space.
 pub(super) struct Heroku<'a> {
     pub(super) directory: &'a Path,
 }
@@ -56,7 +57,7 @@ impl Heroku<'_> {
         self.directory.join("build cache")
     }
 
-    /// Where the app is at run time: elsewhere than where it was built.
+    /// The app at run time: in another place than at its build.
     pub(super) fn slug(&self) -> PathBuf {
         self.directory.join("a dyno/app")
     }
@@ -66,7 +67,7 @@ impl Heroku<'_> {
         self.directory.join("config vars")
     }
 
-    /// What the last `bin/release` has said.
+    /// The output of the last `bin/release`.
     fn release(&self) -> PathBuf {
         self.directory.join("release.yml")
     }
@@ -102,7 +103,7 @@ impl Heroku<'_> {
                 .env("HOME", "/app")
                 .env("STACK", "heroku-24")
                 .env("DYNO", "run.1")
-                // Of the build dyno, and none of the app's config vars: nothing of these may count.
+                // Of the build dyno, and so without effect.
                 .env("BACKPLANE_AGENT_URL", "of-the-build-dyno")
                 .env("BACKPLANE_AGENT_SHA256", "of-the-build-dyno")
                 .env("BACKPLANE_AGENT_SHA", "of-the-build-dyno")

@@ -123,7 +123,7 @@ impl Answer {
     }
 }
 
-/// An entity tag for the content: good enough to tell the files of a test apart.
+/// An entity tag for the content: good enough for the files of a test.
 pub fn etag(content: &[u8]) -> String {
     let sum = content.iter().fold(content.len() as u64, |sum, byte| {
         sum.wrapping_mul(31).wrapping_add(u64::from(*byte))
