@@ -7,7 +7,8 @@ use harness::{TOKEN, eventually};
 
 use crate::served::{STATUS, Served, image};
 
-/// Each health check is one `docker exec`, once a second: enough for some of them on a busy machine.
+/// Each health check is one `docker exec`, once a second: enough for some of them on a busy
+/// machine.
 const HEALTH_DEADLINE: Duration = Duration::from_secs(40);
 
 #[test]

@@ -1,4 +1,5 @@
-//! Constant load, while the containers of one release are replaced one by one by containers of the next.
+//! Constant load, while the containers of one release are replaced one by one by containers of the
+//! next.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -92,7 +93,8 @@ impl Deployment {
         }
     }
 
-    /// Replaces each container by one of the other release, and returns the ends of those that were replaced.
+    /// Replaces each container by one of the other release, and returns the ends of those that were
+    /// replaced.
     fn replace_all(&mut self, image: usize, load: &Load) -> Vec<End> {
         let mut ends = Vec::new();
         for index in 0..REPLICAS {
@@ -163,7 +165,8 @@ fn no_request_fails_while_containers_are_replaced_if_agents_are_drained() {
 fn no_request_fails_that_an_app_has_accepted_while_containers_are_replaced() {
     let (records, ends) = deploy("keep", LINGER);
     for record in records.failed() {
-        // In the second half of what the app lives on it has long closed its port, and accepts nothing.
+        // In the second half of what the app lives on it has long closed its port, and accepts
+        // nothing.
         let was_not_accepted = ends.iter().any(|end| {
             let failure = record.failure.as_deref().unwrap_or_default();
             failure.contains(&end.lost)

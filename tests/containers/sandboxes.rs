@@ -71,8 +71,8 @@ fn serves_within_limits_of_processes_and_memory() {
     served.assert_stops();
 }
 
-/// The app holds most of the memory, and the agent wants all of it. The kernel would kill the app if
-/// the agent had not the higher score.
+/// The app holds most of the memory, and the agent wants all of it. The kernel would kill the app
+/// if the agent had not the higher score.
 #[test]
 fn agent_that_eats_all_memory_is_killed_and_not_the_app() {
     let app = App::new()

@@ -8,7 +8,8 @@ use harness::{Edge, TOKEN};
 
 use crate::fixtures::{ENDPOINT, sample_build};
 
-/// How long an app without requests in flight may take to end: far less than the grace after which it would be killed.
+/// How long an app without requests in flight may take to end: far less than the grace after which
+/// it would be killed.
 const END: Duration = Duration::from_secs(5);
 
 /// Where `backplane-status` is in an image.

@@ -69,7 +69,8 @@ const SERVERS: [Server; 6] = [
         ),
         reloads: &["HUP"],
     },
-    // By default its workers accept connections before they have a thread for them, and close those without an answer at a restart.
+    // By default its workers accept connections before they have a thread for them, and close those
+    // without an answer at a restart.
     Server {
         name: "puma",
         command: "exec puma --config puma.rb",
@@ -144,7 +145,8 @@ const SERVERS: [Server; 6] = [
     },
 ];
 
-/// How much longer than without the buildpack a container may take to exit: 3 s, and some for a busy machine.
+/// How much longer than without the buildpack a container may take to exit: 3 s, and some for a
+/// busy machine.
 const LONGER: Duration = Duration::from_secs(4);
 
 /// A build of one app with a process type for each server.

@@ -10,7 +10,8 @@ use crate::served::{GRACE, Served, image};
 /// How long the request takes that is in flight when a container is stopped.
 const SLOW: Duration = Duration::from_secs(3);
 
-/// When the kernel has ended a container, its agent's connection is closed for the edge within this time.
+/// When the kernel has ended a container, its agent's connection is closed for the edge within this
+/// time.
 const NOTICED: Duration = Duration::from_secs(2);
 
 /// The app gets SIGTERM alone, and the agent goes on until the app has ended.

@@ -1,4 +1,5 @@
-//! Apps that are process 1 of their container and wait for all their children, of which the supervisor is one.
+//! Apps that are process 1 of their container and wait for all their children, of which the
+//! supervisor is one.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -16,7 +17,8 @@ const LONGER: Duration = Duration::from_secs(4);
 /// Longer than the supervisor takes to see that the app has a child.
 const SERVED_FOR: Duration = Duration::from_millis(2_500);
 
-/// Each app has one worker, which serves, and ends once it has no child any more. Its name is a process type, and so a program of the PATH.
+/// Each app has one worker, which serves, and ends once it has no child any more. Its name is a
+/// process type, and so a program of the PATH.
 const APPS: [(&str, &str); 4] = [
     ("haproxy-master", "haproxy -W -f haproxy.cfg"),
     ("ruby-waitall", "ruby server.rb"),
@@ -134,7 +136,8 @@ fn end(container: &Container, cause: Cause) -> End {
             assert!(matches!(code, Some(0 | 137)), "{code:?}: {stderr}");
         }
     }
-    // The engine answers when it has ended, while many questions at a time would slow down what is measured.
+    // The engine answers when it has ended, while many questions at a time would slow down what is
+    // measured.
     let status = docker(["wait", &container.name]);
     End {
         after: start.elapsed(),

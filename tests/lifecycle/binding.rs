@@ -14,7 +14,8 @@ for_each_front_end! {
     binding_has_token_and_labels,
 }
 
-/// Writes a binding's entries the way Kubernetes does: each is a link, by way of `..data`, into a directory that an update replaces.
+/// Writes a binding's entries the way Kubernetes does: each is a link, by way of `..data`, into a
+/// directory that an update replaces.
 fn bind(root: &Path, name: &str, entries: &[(&str, &str)]) {
     let directory = root.join(name);
     let version = directory.join("..2026_01_01");

@@ -1,4 +1,5 @@
-//! A classic slug on Heroku's dynos: the shell that reads our script, Cedar's signals, later shells.
+//! A classic slug on Heroku's dynos: the shell that reads our script, Cedar's signals, later
+//! shells.
 
 use std::fs;
 use std::io::Read as _;

@@ -39,7 +39,8 @@ fn request_reaches_the_app_and_comes_back_after_a_crash(front_end: FrontEnd) {
     edge.wait_for_status(ENDPOINT, 503);
 }
 
-/// In a container only the app gets the SIGTERM of a stop, and the agent serves what the app still answers.
+/// In a container only the app gets the SIGTERM of a stop, and the agent serves what the app still
+/// answers.
 fn request_in_flight_is_finished_when_the_app_is_stopped(front_end: FrontEnd) {
     let image = sample_image_by(front_end);
     let edge = test_env().edge(TOKEN);

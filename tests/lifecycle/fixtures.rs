@@ -26,7 +26,8 @@ pub(crate) const PATIENT_AGENT: &str = "#!/bin/sh\nexec sleep 1000\n";
 /// An agent that stays the shell that runs it, so that /proc shows what it was started with.
 pub(crate) const SCRIPT_AGENT: &str = "#!/bin/sh\nwhile :; do sleep 1; done\n";
 
-/// An app whose processes, of many types, report that they are up, wait for the end of stdin, and exit.
+/// An app whose processes, of many types, report that they are up, wait for the end of stdin, and
+/// exit.
 pub(crate) fn app() -> App {
     ["web", "worker", "release", "run", "scheduler", "two-parts"]
         .iter()
@@ -70,7 +71,8 @@ pub(crate) fn sample_image_by(front_end: FrontEnd) -> Image {
         .run()
 }
 
-/// Asserts that [`app`] boots, runs, and ends with its own status; returns the lines of our programs.
+/// Asserts that [`app`] boots, runs, and ends with its own status; returns the lines of our
+/// programs.
 #[track_caller]
 pub(crate) fn assert_boots(launch: Launch) -> Vec<String> {
     let mut running = launch.start();

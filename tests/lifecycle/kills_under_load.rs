@@ -164,7 +164,8 @@ impl Replicas {
 ///
 /// An agent is killed only while another one is connected. Without any agent, the edge answers 503
 /// at once, and no supervisor can be quicker than a kill. Each kill makes the supervisor wait
-/// longer before it starts the next agent, so there are as many replicas as one kill a second takes.
+/// longer before it starts the next agent, so there are as many replicas as one kill a second
+/// takes.
 #[test]
 fn only_what_is_in_flight_at_a_kill_is_lost() {
     let (seconds, count) = soak_or((60, 10), (10, 4));

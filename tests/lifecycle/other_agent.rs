@@ -8,7 +8,8 @@ use harness::lifecycle::{Build, Image, Launch, test_env};
 use harness::{App, DOMAIN, FrpServer, TOKEN, free_port};
 use rustix::process::Signal;
 
-/// An app that stays after its last answer, until its stdin ends: what the tunnel still holds of an answer is lost when the app ends.
+/// An app that stays after its last answer, until its stdin ends: what the tunnel still holds of an
+/// answer is lost when the app ends.
 const PATIENT: &str = "./sample-app & trap 'kill -TERM %1' TERM; wait; wait; read -r _";
 
 /// The stand-in's sample app, with frp's client in it.
@@ -50,7 +51,8 @@ fn request_reaches_the_app_through_frp_and_again_after_a_crash() {
     let (_, answer) = server.get();
     assert!(answer.contains("Hello from the sample app"), "{answer}");
 
-    // The script has become the tunnel, so that no signal misses it; and no list of processes shows the token.
+    // The script has become the tunnel, so that no signal misses it; and no list of processes shows
+    // the token.
     let first = running.wait_for_agent();
     assert!(first.executable().ends_with("libexec/frpc"), "{first:?}");
     assert!(!first.arguments().concat().contains(TOKEN), "{first:?}");

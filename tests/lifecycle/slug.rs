@@ -81,14 +81,8 @@ fn other_buildpacks_scripts_are_read_too() {
     });
 }
 
-#[test]
-fn default_process_of_a_languages_buildpack_stays() {
-    let app = App::new().file("default-web.sh", "echo the app is up; read -r _\n");
-    let image = build(app, PATIENT_AGENT).run();
-    web(&image, |running| assert_eq!(running.agents().len(), 1));
-}
-
-/// The same programs make the same bytes, wherever and whenever.
+/// The same programs make the same bytes, wherever and whenever. There is no `bin/release`, which
+/// would replace the default processes of a language's buildpack.
 #[test]
 fn archive_has_no_trace_of_its_maker() {
     let archive = fs::read(test_env().classic_archive()).unwrap();

@@ -1,7 +1,7 @@
 //! The results of `script/package`: the directory of the buildpack, and the published file.
 //!
-//! A plain `cargo test` does not run these tests. `script/test packages` does, for each architecture
-//! that it can package for.
+//! A plain `cargo test` does not run these tests. `script/test packages` does, for each
+//! architecture that it can package for.
 #![expect(
     clippy::unwrap_used,
     reason = "all of this is test code, which clippy only sees of what is inside of a test function"

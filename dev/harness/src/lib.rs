@@ -1,9 +1,11 @@
-//! The harness of the tests and benchmarks: the platforms that build and launch apps, and what apps talk to.
+//! The harness of the tests and benchmarks: the platforms that build and launch apps, and what apps
+//! talk to.
 //!
-//! - [`lifecycle`] builds and launches by the real CNB lifecycle, and by a stand-in for Heroku's classic API: plain directories and
-//!   processes, no container.
+//! - [`lifecycle`] builds and launches by the real CNB lifecycle, and by a stand-in for Heroku's
+//!   classic API: plain directories and processes, no container.
 //! - [`containers`] does it by the real pack and a Docker engine.
-//! - [`release_server`] serves agents and misbehaves on demand. [`Edge`] is the edge of the stand-in, [`FrpServer`] another tunnel's server.
+//! - [`release_server`] serves agents and misbehaves on demand. [`Edge`] is the edge of the
+//!   stand-in, [`FrpServer`] another tunnel's server.
 //!
 //! All of it panics where a test has to fail.
 

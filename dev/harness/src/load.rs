@@ -18,7 +18,8 @@ pub enum Client {
     Quick,
     /// Requests whose answers take this many milliseconds.
     Slow(u32),
-    /// The page of a server other than the sample app: the PID of the process that answers, in a line.
+    /// The page of a server other than the sample app: the PID of the process that answers, in a
+    /// line.
     Page,
 }
 
@@ -36,7 +37,8 @@ impl Client {
     ];
 }
 
-/// How long a client that is not slow pauses between two requests: some load, and no race of all clients for the processor.
+/// How long a client that is not slow pauses between two requests: some load, and no race of all
+/// clients for the processor.
 const PAUSE: Duration = Duration::from_millis(10);
 
 /// The result of a request.
@@ -148,7 +150,8 @@ impl Client {
         let is_whole = head.starts_with("HTTP/1.1 200 ")
             && match self {
                 Client::Quick => body.starts_with(&format!("GET {path}\n")),
-                // The last line, and the end of a body that comes in pieces (RFC 9112, section 7.1).
+                // The last line, and the end of a body that comes in pieces (RFC 9112, section
+                // 7.1).
                 Client::Slow(_) => body.contains("10/10\n") && body.ends_with("\r\n0\r\n\r\n"),
                 Client::Page => app.is_some(),
             };
@@ -163,7 +166,8 @@ impl Client {
     }
 }
 
-/// Sends a request over a connection of its own and reads until its end; what came before an error counts too.
+/// Sends a request over a connection of its own and reads until its end; what came before an error
+/// counts too.
 fn exchange(address: &str, endpoint: &str, path: &str) -> (Vec<u8>, io::Result<()>) {
     let mut answer = Vec::new();
     let ended = TcpStream::connect(address).and_then(|mut stream| {

@@ -16,7 +16,8 @@ const BUILD_DEADLINE: Duration = Duration::from_mins(20);
 ///
 /// The command with its status and output, if it fails.
 pub fn make(command: &mut Command) -> Result<(), String> {
-    // Without what cargo sets for its tests: build scripts look at some of it, and would be run anew each time.
+    // Without what cargo sets for its tests: build scripts look at some of it, and would be run
+    // anew each time.
     for (name, _) in env::vars_os() {
         let name = name.to_string_lossy();
         let is_cargos = name.starts_with("CARGO_PKG_")

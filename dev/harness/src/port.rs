@@ -44,8 +44,9 @@ pub fn listen() -> (TcpListener, u16) {
 
 /// A port for an app that listens by itself.
 ///
-/// It is outside of the range from which the kernel chooses ports (ip(7), `ip_local_port_range`: 32768
-/// and up). Within this test program it is returned once; a bind shows that no other program has it.
+/// It is outside of the range from which the kernel chooses ports (ip(7), `ip_local_port_range`:
+/// 32768 and up). Within this test program it is returned once; a bind shows that no other program
+/// has it.
 pub fn free_port() -> u16 {
     const FIRST: u16 = 20_000;
     const COUNT: u16 = 10_000;

@@ -9,14 +9,17 @@ use std::time::Duration;
 use procfs::process::{Stat, Status, all_processes};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
-/// The variable that marks the processes of one launch. Agents get it, too, as its name is one of ours.
+/// The variable that marks the processes of one launch. Agents get it, too, as its name is one of
+/// ours.
 pub const MARK: &str = "BACKPLANE_TEST_MARK";
 
-/// A live process, by an open directory of /proc: it cannot become another one that has its number by chance.
+/// A live process, by an open directory of /proc: it cannot become another one that has its number
+/// by chance.
 #[derive(Debug)]
 pub struct Process(procfs::process::Process);
 
-/// All live processes that were started in the launch with this mark: they, or a process that started them, had it in their environment.
+/// All live processes that were started in the launch with this mark: they, or a process that
+/// started them, had it in their environment.
 pub(super) fn processes_marked(mark: &OsStr) -> Vec<Process> {
     all_processes()
         .expect("/proc is readable")
@@ -39,7 +42,8 @@ pub fn zombies_of(parent: u32) -> Vec<u32> {
 impl Process {
     fn is_marked(&self, mark: &OsStr) -> bool {
         let is_own = self.0.uid().ok() == Some(nix::unistd::geteuid().as_raw());
-        // In the middle of an execve(2) a process shows no environment at all, for less than a millisecond.
+        // In the middle of an execve(2) a process shows no environment at all, for less than a
+        // millisecond.
         for _ in 0..5 {
             let environment = self.environment();
             if !environment.is_empty() || !is_own || !self.is_alive() {
@@ -99,8 +103,8 @@ impl Process {
 
     /// What it was started with; nothing once it is gone.
     pub fn arguments(&self) -> Vec<String> {
-        // In the middle of an execve(2) a process shows its new program already, and no arguments yet, for less than a millisecond
-        // of the processor's time, which it may have to wait for.
+        // In the middle of an execve(2) a process shows its new program already, and no arguments
+        // yet, for less than a millisecond of the processor's time, which it may have to wait for.
         for _ in 0..500 {
             let arguments = self.0.cmdline().unwrap_or_default();
             if !arguments.is_empty() || !self.is_alive() {

@@ -32,7 +32,8 @@ impl ServerProcess {
         Self { child, stdout }
     }
 
-    /// Waits for a line of its standard output that `find` accepts. `None` if the server ends before.
+    /// Waits for a line of its standard output that `find` accepts. `None` if the server ends
+    /// before.
     #[track_caller]
     pub(crate) fn wait_for_line<T>(&self, find: impl Fn(&str) -> Option<T>) -> Option<T> {
         loop {

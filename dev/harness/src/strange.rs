@@ -24,7 +24,8 @@ pub const STRANGE: [&str; 12] = [
     "loop",
 ];
 
-/// Puts one of [`STRANGE`] in the place of what is `at`. Links lead to the directory `outside`, and to the file `theirs` in it.
+/// Puts one of [`STRANGE`] in the place of what is `at`. Links lead to the directory `outside`, and
+/// to the file `theirs` in it.
 pub fn put_strange(kind: &str, at: &Path, outside: &Path) {
     let theirs = outside.join("theirs");
     fs::create_dir_all(outside).unwrap();

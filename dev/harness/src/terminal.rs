@@ -5,7 +5,8 @@ use std::os::fd::OwnedFd;
 use rustix::fs::{Mode, OFlags, open};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 
-/// The terminal. It closes when this is dropped: the kernel then sends SIGHUP to the shell and to the job in the foreground.
+/// The terminal. It closes when this is dropped: the kernel then sends SIGHUP to the shell and to
+/// the job in the foreground.
 pub struct Terminal {
     master: OwnedFd,
 }

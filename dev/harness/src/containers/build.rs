@@ -74,7 +74,8 @@ impl Build {
         self
     }
 
-    /// One more buildpack in place of the builder's own order: its directory, or the id of one that the builder has.
+    /// One more buildpack in place of the builder's own order: its directory, or the id of one that
+    /// the builder has.
     pub fn buildpack(mut self, buildpack: impl Into<OsString>) -> Self {
         self.buildpacks.push(("--buildpack", buildpack.into()));
         self

@@ -61,7 +61,8 @@ impl Image {
         layer["sha"].as_str().expect("it is there").to_owned()
     }
 
-    /// All of the image in one archive, as `docker save` writes it: its configuration, and every layer uncompressed.
+    /// All of the image in one archive, as `docker save` writes it: its configuration, and every
+    /// layer uncompressed.
     pub fn archive(&self) -> (TempDir, File) {
         let directory = test_env().new_directory();
         let path = directory.path().join("image.tar");

@@ -98,7 +98,8 @@ impl Build {
         self.directory.path().join("layers")
     }
 
-    /// The layer that the buildpack under test makes; in a slug, the directory with the same layout.
+    /// The layer that the buildpack under test makes; in a slug, the directory with the same
+    /// layout.
     pub fn agent_layer(&self) -> PathBuf {
         match self.front_end {
             FrontEnd::Cnb => self.layers().join(BUILDPACK).join("agent"),
@@ -205,7 +206,8 @@ impl Build {
         command::run(&mut command, BUILD_DEADLINE)
     }
 
-    /// The buildpacks for the architecture. Only the launch program differs, which does not run here.
+    /// The buildpacks for the architecture. Only the launch program differs, which does not run
+    /// here.
     fn buildpacks(&self) -> PathBuf {
         let machine = match self.architecture.as_str() {
             own if own == ARCHITECTURE => return test_env().buildpacks(),
@@ -228,13 +230,7 @@ impl Build {
     /// Writes the platform's part: variables, the order of buildpacks, and the analyzer's result.
     fn write_platform(&self) {
         let variables = self.directory.path().join("platform/env");
-        if variables.exists() {
-            fs::remove_dir_all(&variables).unwrap();
-        }
-        fs::create_dir(&variables).unwrap();
-        for (name, value) in &self.variables {
-            fs::write(variables.join(name), value.as_bytes()).unwrap();
-        }
+        write_variables(&variables, &self.variables);
 
         let mut order = "[[order]]\n".to_owned();
         for Buildpack { id, version } in test_env().order() {
@@ -254,6 +250,20 @@ impl Build {
             self.architecture
         );
         fs::write(self.layers().join("analyzed.toml"), analyzed).unwrap();
+    }
+}
+
+/// Makes a directory with a file for each variable, as platforms do.
+pub(super) fn write_variables<'a>(
+    directory: &Path,
+    variables: impl IntoIterator<Item = (&'a OsString, &'a OsString)>,
+) {
+    if directory.exists() {
+        fs::remove_dir_all(directory).unwrap();
+    }
+    fs::create_dir(directory).unwrap();
+    for (name, value) in variables {
+        fs::write(directory.join(name), value.as_bytes()).unwrap();
     }
 }
 
@@ -328,8 +338,8 @@ impl Image {
         command::run(&mut program, DEADLINE)
     }
 
-    /// Puts a script before the exec.d program, which is then `"$2"`, to be run by the name of `"$1"`:
-    /// for limits that the launcher, a program of many threads, would not survive.
+    /// Puts a script before the exec.d program, which is then `"$2"`, to be run by the name of
+    /// `"$1"`: for limits that the launcher, a program of many threads, would not survive.
     pub fn before_exec_d(&self, script: &str) {
         let program = self.agent_layer().join("exec.d/launch");
         // The harness knows our processes by the end of this path.
@@ -353,8 +363,8 @@ impl Image {
     /// The next build of the app, with the layers that the restorer would have put there. Heroku's
     /// cache stays as it is.
     ///
-    /// That is, for each layer with `cache = true`, the layer and its metadata without its types; all
-    /// else is gone. See the specification, "Phase #2: Analysis" and "Layer Types":
+    /// That is, for each layer with `cache = true`, the layer and its metadata without its types;
+    /// all else is gone. See the specification, "Phase #2: Analysis" and "Layer Types":
     /// <https://github.com/buildpacks/spec/blob/buildpack/v0.10/buildpack.md#layer-types>.
     pub fn restored(self) -> Build {
         if self.build.front_end == FrontEnd::Classic {

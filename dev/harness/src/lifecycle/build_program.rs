@@ -1,4 +1,4 @@
-//! The build program alone, without the lifecycle around it: to kill it, to starve it, to run it often.
+//! The build program alone, without the lifecycle: to kill it, to limit it, to run it often.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -20,59 +20,41 @@ const DEADLINE: Duration = Duration::from_mins(1);
 pub struct BuildProgram {
     front_end: FrontEnd,
     directory: TempDir,
+    /// The app's directory during a build.
+    pub app: PathBuf,
+    /// The directory of layers, or Heroku's cache.
+    pub cache: PathBuf,
+    /// The agent's file at launch.
+    pub installed: PathBuf,
+    /// The agent's file in the cache of the next build.
+    pub kept: PathBuf,
 }
 
 impl BuildProgram {
     pub fn new(front_end: FrontEnd) -> Self {
         let directory = test_env().new_directory();
+        let path = |name: &str| directory.path().join(name);
         for name in ["layers", "app", "platform/env", "an app", "a cache"] {
-            fs::create_dir_all(directory.path().join(name)).unwrap();
+            fs::create_dir_all(path(name)).unwrap();
         }
-        fs::write(directory.path().join("plan.toml"), "").unwrap();
+        fs::write(path("plan.toml"), "").unwrap();
+        let (app, cache, installed, kept) = match front_end {
+            FrontEnd::Cnb => ("app", "layers", "layers/agent", "layers/agent"),
+            FrontEnd::Classic => (
+                "an app",
+                "a cache",
+                "an app/.backplane",
+                "a cache/backplane",
+            ),
+        };
         Self {
             front_end,
+            app: path(app),
+            cache: path(cache),
+            installed: path(installed).join("libexec/backplane"),
+            kept: path(kept).join("libexec/backplane"),
             directory,
         }
-    }
-
-    /// The agent's file at launch.
-    pub fn installed(&self) -> PathBuf {
-        self.directory.path().join(match self.front_end {
-            FrontEnd::Cnb => "layers/agent/libexec/backplane",
-            FrontEnd::Classic => "an app/.backplane/libexec/backplane",
-        })
-    }
-
-    /// The agent's file in the cache of the next build.
-    pub fn kept(&self) -> PathBuf {
-        match self.front_end {
-            FrontEnd::Cnb => self.installed(),
-            FrontEnd::Classic => self
-                .directory
-                .path()
-                .join("a cache/backplane/libexec/backplane"),
-        }
-    }
-
-    /// The app's directory during a build.
-    pub fn app(&self) -> PathBuf {
-        self.directory.path().join(match self.front_end {
-            FrontEnd::Cnb => "app",
-            FrontEnd::Classic => "an app",
-        })
-    }
-
-    /// The cache of the next build, with our other files: the directory of layers, or Heroku's cache.
-    pub fn cache(&self) -> PathBuf {
-        self.directory.path().join(match self.front_end {
-            FrontEnd::Cnb => "layers",
-            FrontEnd::Classic => "a cache",
-        })
-    }
-
-    /// The directory of the user's variables: a file for each.
-    pub fn variables(&self) -> PathBuf {
-        self.directory.path().join("platform/env")
     }
 
     /// Asserts that a build has left no other files in its cache.
@@ -108,11 +90,12 @@ impl BuildProgram {
 
     /// Sets a variable for the next builds, as a user does.
     pub fn set(&self, name: &str, value: &str) {
-        fs::write(self.variables().join(name), value).unwrap();
+        fs::write(self.directory.path().join("platform/env").join(name), value).unwrap();
     }
 
     /// A run as the lifecycle starts it
-    /// (<https://github.com/buildpacks/spec/blob/buildpack/v0.10/buildpack.md#build>), with no other variables than its own.
+    /// (<https://github.com/buildpacks/spec/blob/buildpack/v0.10/buildpack.md#build>), with no
+    /// other variables than its own.
     pub fn command(&self) -> Command {
         self.command_under(&[])
     }

@@ -20,7 +20,8 @@ impl FrontEnd {
     }
 }
 
-/// Makes each of these functions, which take a [`FrontEnd`], a test for each front end: `cnb::NAME` and `classic::NAME`.
+/// Makes each of these functions, which take a [`FrontEnd`], a test for each front end: `cnb::NAME`
+/// and `classic::NAME`.
 #[macro_export]
 macro_rules! for_each_front_end {
     (mod $module:ident by $front_end:ident: $($name:ident),+) => {

@@ -155,7 +155,8 @@ impl Launch {
     pub fn start_in_terminal(mut self, prefix: &'static str) -> (Running, Terminal) {
         let (terminal, slave) = Terminal::open();
         self.starter = Starter::Terminal { slave, prefix };
-        // The leader of a group could not lead a session: setsid would start another process for that.
+        // The leader of a group could not lead a session: setsid would start another process for
+        // that.
         self.in_own_group = false;
         (self.start(), terminal)
     }

@@ -76,6 +76,7 @@ fn wait_for_any(stdout: &PipeReader, stdout_ended: bool, stderr: &PipeReader, st
 
 /// Reads what is there, and returns whether the pipe has ended.
 fn read_what_is_there(pipe: &mut PipeReader, sink: &mut Vec<u8>) -> bool {
-    // Ends with Ok at the end of the pipe, with WouldBlock before it; what was read until then is kept.
+    // Ends with Ok at the end of the pipe, with WouldBlock before it; what was read until then is
+    // kept.
     pipe.read_to_end(sink).is_ok()
 }

@@ -31,7 +31,8 @@ pub enum Answer {
     Proxy,
     /// These bytes, and silence until the client closes the connection.
     Stall(Vec<u8>),
-    /// These bytes, and then one more every few milliseconds until the client closes the connection.
+    /// These bytes, and then one more every few milliseconds until the client closes the
+    /// connection.
     Drip(Vec<u8>),
 }
 

@@ -20,7 +20,8 @@ fn app_listens_late_if_told_to() {
 
 #[test]
 fn app_that_ends_answers_whoever_has_connected() {
-    // A connection that comes just as the listener is closed is rare: here, hundreds are made around each end.
+    // A connection that comes just as the listener is closed is rare: here, hundreds are made
+    // around each end.
     const CLIENTS: usize = 2;
     const ROUNDS: usize = 10;
     const MOST: usize = 400;

@@ -114,7 +114,8 @@ impl Program {
 
 impl Drop for Program {
     fn drop(&mut self) {
-        // It may have ended already; then there is nothing to kill, and its status was or is taken here.
+        // It may have ended already; then there is nothing to kill, and its status was or is taken
+        // here.
         let _ = self.child.kill();
         let _ = self.child.wait();
         if thread::panicking() {
@@ -189,7 +190,8 @@ impl World {
         };
         let before = connected();
         let agent = Program::start(self.backplane().args(["connect", labels, url]));
-        // Asked of the edge: the agent knows that its hello was answered a moment before the edge has it on its list.
+        // Asked of the edge: the agent knows that its hello was answered a moment before the edge
+        // has it on its list.
         eventually("the agent is connected", async || {
             (connected() > before).then_some(())
         })
