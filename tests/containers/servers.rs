@@ -196,14 +196,14 @@ fn for_each_server(test: impl Fn(&Server) + Sync) {
 /// Sends a signal to the server and waits until only new processes answer.
 fn assert_reloads(container: &Container, load: &Load, signal: &str) {
     let old = container.eventually("answers", || {
-        Some(load.answering()).filter(|answering| !answering.is_empty())
+        Some(load.records().answering()).filter(|answering| !answering.is_empty())
     });
     // Processes that start later have higher PIDs.
     let (_, last_pid, _) = container.exec(&["sh", "-c", "echo $$"]);
     let last_pid: u32 = last_pid.trim_end().parse().unwrap();
     container.kill(signal);
     container.eventually("answers of new processes", || {
-        let answering = load.answering();
+        let answering = load.records().answering();
         answering.iter().any(|pid| *pid > last_pid).then_some(())
     });
     let old: Vec<String> = old.iter().map(|pid| format!("/proc/{pid}")).collect();

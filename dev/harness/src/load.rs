@@ -96,14 +96,9 @@ impl Load {
         }
     }
 
-    /// The processes that gave whole answers so far.
-    pub fn answering(&self) -> BTreeSet<u32> {
-        lock(&self.records).answering()
-    }
-
-    /// Whether this release of the app has given a whole answer.
-    pub fn has_answer_of_release(&self, release: &str) -> bool {
-        lock(&self.records).releases().contains(release)
+    /// The requests so far.
+    pub fn records(&self) -> MutexGuard<'_, Records> {
+        lock(&self.records)
     }
 
     /// Lets the clients finish their requests, and returns the records of all requests.
@@ -204,6 +199,10 @@ fn server(head: &str) -> Option<&str> {
 pub struct Records(Vec<Record>);
 
 impl Records {
+    fn answered(&self) -> impl Iterator<Item = &Record> {
+        self.0.iter().filter(|record| record.failure.is_none())
+    }
+
     pub fn sent(&self) -> usize {
         self.0.len()
     }
@@ -212,17 +211,14 @@ impl Records {
         self.0.iter().filter(|record| record.failure.is_some())
     }
 
-    /// The processes that gave whole answers.
+    /// The processes with whole answers.
     pub fn answering(&self) -> BTreeSet<u32> {
-        let answers = self.0.iter().filter(|record| record.failure.is_none());
-        answers.filter_map(|record| record.app).collect()
+        self.answered().filter_map(|record| record.app).collect()
     }
 
-    /// The releases that gave whole answers.
+    /// The releases with whole answers.
     pub fn releases(&self) -> BTreeSet<&str> {
-        let answers = self.0.iter().filter(|record| record.failure.is_none());
-        answers
-            .filter_map(|record| record.release.as_deref())
-            .collect()
+        let releases = self.answered().map(|record| record.release.as_deref());
+        releases.flatten().collect()
     }
 }

@@ -125,7 +125,12 @@ impl Build {
             // Without a name by now; a container may still use it.
             let _ = try_docker(["image", "rm", &previous]);
         }
-        Image::new(self, id, stdout, log)
+        Image {
+            build: self,
+            id,
+            stdout,
+            log,
+        }
     }
 
     fn image_id(&self) -> Option<String> {

@@ -30,7 +30,7 @@ impl Image {
     /// A run of the image as it is: its default process.
     pub fn container(&self) -> Run {
         Run {
-            image: self.id().to_owned(),
+            image: self.id.clone(),
             options: Vec::new(),
             variables: HOSTILE_AT_LAUNCH
                 .into_iter()

@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
-use std::fmt::Write as _;
 use std::fs::{self, Permissions};
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::PermissionsExt as _;
@@ -14,9 +13,10 @@ use tempfile::TempDir;
 
 use super::front_end::FrontEnd;
 use super::heroku::Heroku;
-use super::test_env::{Buildpack, test_env};
+use super::test_env::{BUILDPACK, test_env};
 use crate::app::App;
 use crate::command;
+use crate::make::copy;
 use crate::{ARCHITECTURE, DEADLINE, HOSTILE_AT_BUILD, read_toml};
 
 /// How long one build may take, with all retries of a download.
@@ -26,8 +26,8 @@ const BUILD_DEADLINE: Duration = Duration::from_mins(2);
 const EM_X86_64: u16 = 62;
 const EM_AARCH64: u16 = 183;
 
-/// The escaped id of the buildpack under test: the name of its directory of layers.
-const BUILDPACK: &str = "backplane_agent";
+/// The directory of the layers of the buildpack under test.
+const LAYERS: &str = "backplane_agent";
 
 /// A build of an app before its run, with variables as of `pack build --env` or `heroku
 /// config:set`.
@@ -102,7 +102,7 @@ impl Build {
     /// layout.
     pub fn agent_layer(&self) -> PathBuf {
         match self.front_end {
-            FrontEnd::Cnb => self.layers().join(BUILDPACK).join("agent"),
+            FrontEnd::Cnb => self.layers().join(LAYERS).join("agent"),
             FrontEnd::Classic => self.heroku().slug().join(".backplane"),
         }
     }
@@ -118,7 +118,7 @@ impl Build {
     /// The record of that agent.
     pub fn kept_record(&self) -> PathBuf {
         match self.front_end {
-            FrontEnd::Cnb => self.layers().join(BUILDPACK).join("agent.toml"),
+            FrontEnd::Cnb => self.layers().join(LAYERS).join("agent.toml"),
             FrontEnd::Classic => self.kept_agent().join("agent.toml"),
         }
     }
@@ -217,9 +217,9 @@ impl Build {
         };
         let buildpacks = self.directory.path().join("buildpacks");
         if !buildpacks.exists() {
-            let launch = test_env()
-                .copy_buildpacks(&buildpacks)
-                .join(".libcnb-cargo/additional-bin/launch");
+            copy(&test_env().buildpacks(), &buildpacks).unwrap();
+            let package = buildpacks.join(BUILDPACK);
+            let launch = package.join(".libcnb-cargo/additional-bin/launch");
             let mut program = fs::read(&launch).unwrap();
             program[18..20].copy_from_slice(&machine.to_le_bytes());
             fs::write(launch, program).unwrap();
@@ -232,15 +232,12 @@ impl Build {
         let variables = self.directory.path().join("platform/env");
         write_variables(&variables, &self.variables);
 
-        let mut order = "[[order]]\n".to_owned();
-        for Buildpack { id, version } in test_env().order() {
-            if self.with_backplane || id.replace('/', "_") != BUILDPACK {
-                write!(
-                    order,
-                    "[[order.group]]\nid = \"{id}\"\nversion = \"{version}\"\n"
-                )
-                .unwrap();
-            }
+        let group = |id: &str, version: &str| {
+            format!("[[order.group]]\nid = \"{id}\"\nversion = \"{version}\"\n")
+        };
+        let mut order = format!("[[order]]\n{}", group("fixture/processes", "0.1.0"));
+        if self.with_backplane {
+            order += &group("backplane/agent", env!("CARGO_PKG_VERSION"));
         }
         fs::write(self.directory.path().join("order.toml"), order).unwrap();
 

@@ -15,7 +15,7 @@ use crate::frp::agent_archive;
 use crate::make::{copy, make};
 use crate::process::MARK;
 use crate::programs::Programs;
-use crate::{Edge, FrpServer, read_toml, root};
+use crate::{Edge, FrpServer, root};
 
 /// The user of the tests if root starts them: nobody, on most machines.
 const ORDINARY_ID: u32 = 65534;
@@ -32,6 +32,9 @@ const PROGRAMS: [&str; 5] = [
 /// The programs of dev/tools that tests run beside an app.
 const TOOLS: [&str; 2] = ["frpc", "frps"];
 
+/// The directory of the buildpack under test among all buildpacks, `ID/VERSION`.
+pub(super) const BUILDPACK: &str = concat!("backplane_agent/", env!("CARGO_PKG_VERSION"));
+
 /// The archive of the classic buildpack, as `script/package classic` makes it for this machine.
 const CLASSIC_ARCHIVE: &str = if cfg!(target_arch = "aarch64") {
     "backplane-buildpack-classic-arm64.tgz"
@@ -43,7 +46,6 @@ const CLASSIC_ARCHIVE: &str = if cfg!(target_arch = "aarch64") {
 pub struct TestEnv {
     directory: PathBuf,
     pub(super) programs: Programs,
-    order: Vec<Buildpack>,
     /// The reaper cleans up when this is closed, at any end of the test program.
     _reaper: ChildStdin,
 }
@@ -74,20 +76,7 @@ impl TestEnv {
 
     /// The directory of the buildpack under test.
     pub(super) fn buildpack_under_test(&self) -> PathBuf {
-        self.buildpack_under_test_in(&self.buildpacks())
-    }
-
-    /// Copies them all, and returns the copy's directory of the buildpack under test.
-    pub(super) fn copy_buildpacks(&self, to: &Path) -> PathBuf {
-        copy(&self.buildpacks(), to).expect("the directory is the test's own");
-        self.buildpack_under_test_in(to)
-    }
-
-    fn buildpack_under_test_in(&self, buildpacks: &Path) -> PathBuf {
-        let buildpack = self.order.last().expect("it is the last of the order");
-        buildpacks
-            .join(buildpack.id.replace('/', "_"))
-            .join(&buildpack.version)
+        self.buildpacks().join(BUILDPACK)
     }
 
     /// The directory that the archive of the classic buildpack was unpacked into.
@@ -98,11 +87,6 @@ impl TestEnv {
     /// That archive.
     pub fn classic_archive(&self) -> PathBuf {
         self.directory.join("classic.tgz")
-    }
-
-    /// All buildpacks in the order of the builder.
-    pub(super) fn order(&self) -> &[Buildpack] {
-        &self.order
     }
 
     /// One of [`PROGRAMS`] or [`TOOLS`].
@@ -150,26 +134,24 @@ impl TestEnv {
             .tempdir_in("/tmp")
             .map_err(|error| format!("unable to make a directory in /tmp: {error}"))?
             .keep();
-        let mut test_env = Self {
+        let test_env = Self {
             _reaper: start_reaper(&directory),
             programs: Programs {
                 directories: vec![directory.join("programs")],
                 mark: directory.clone(),
             },
             directory,
-            order: Vec::new(),
         };
 
         copy(&tools, &test_env.directory.join("lifecycle"))?;
-        for source in [
-            "tests/fixtures/buildpacks/processes",
-            "target/package/backplane_agent",
+        for (source, name) in [
+            (
+                "tests/fixtures/buildpacks/processes",
+                "fixture_processes/0.1.0",
+            ),
+            ("target/package/backplane_agent", BUILDPACK),
         ] {
-            let source = root.join(source);
-            let buildpack = Buildpack::of(&source);
-            let directory = test_env.buildpacks().join(buildpack.id.replace('/', "_"));
-            copy(&source, &directory.join(&buildpack.version))?;
-            test_env.order.push(buildpack);
+            copy(&root.join(source), &test_env.buildpacks().join(name))?;
         }
         copy(
             &root.join("target/package").join(CLASSIC_ARCHIVE),
@@ -192,48 +174,21 @@ impl TestEnv {
     }
 }
 
-/// A buildpack as the lifecycle names it.
-pub(super) struct Buildpack {
-    pub(super) id: String,
-    pub(super) version: String,
-}
-
-impl Buildpack {
-    /// Reads the `buildpack.toml` in `directory`.
-    pub(super) fn of(directory: &Path) -> Self {
-        let descriptor = read_toml(&directory.join("buildpack.toml"));
-        let field = |name: &str| descriptor["buildpack"][name].as_str().unwrap().to_owned();
-        Self {
-            id: field("id"),
-            version: field("version"),
-        }
-    }
-}
-
 /// Builds [`PROGRAMS`] where this test program was built, and returns their directory.
 fn build_programs(root: &Path) -> Result<PathBuf, String> {
     // The test program is TARGET/debug/deps/NAME.
     let program =
         env::current_exe().map_err(|error| format!("unable to find the test program: {error}"))?;
-    let profile = program
-        .ancestors()
-        .nth(2)
-        .expect("cargo puts tests into deps/");
-    let target = profile
-        .parent()
-        .expect("cargo puts profiles into its target directory");
+    let mut directories = program.ancestors().skip(2);
+    let [profile, target] = [(); 2].map(|()| {
+        directories
+            .next()
+            .expect("cargo has made these directories")
+    });
     make(
         Command::new(env!("CARGO"))
-            .args([
-                "build",
-                "--quiet",
-                "--locked",
-                "--package",
-                "backplane-standin",
-                "--package",
-                "deny",
-                "--bins",
-            ])
+            .args(["build", "--quiet", "--locked", "--bins"])
+            .args(["--package", "backplane-standin", "--package", "deny"])
             .arg("--target-dir")
             .arg(target)
             .current_dir(root),
