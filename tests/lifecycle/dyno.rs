@@ -9,12 +9,12 @@ use std::process::Command;
 use std::time::Duration;
 
 use harness::lifecycle::{Build, FrontEnd, Image, test_env};
-use harness::{TOKEN, free_port, listen};
+use harness::{TOKEN, listen};
 use rustix::process::Signal;
 
 use crate::fixtures::{
     APPS_STATUS, ENDPOINT, LEFT_AFTER_APP, PATIENT_AGENT, SCRIPT_AGENT, app, build_by,
-    sample_image_by,
+    launch_behind, sample_image_by,
 };
 
 fn slug_with(agent: &str) -> Image {
@@ -132,11 +132,7 @@ fn sigterm_to_every_process_lets_a_request_in_flight_finish() {
     let image = sample_image_by(FrontEnd::Classic);
     let edge = test_env().edge(TOKEN);
     edge.route(TOKEN, ENDPOINT, "some=label");
-    let launch = image
-        .launch("web")
-        .connect(free_port())
-        .env("BACKPLANE_EDGE", &edge.agents);
-    let mut running = launch.start();
+    let mut running = launch_behind(&edge, &image);
     edge.wait_for_status(ENDPOINT, 200);
 
     let mut answer = edge.open_slow(ENDPOINT, Duration::from_secs(1));

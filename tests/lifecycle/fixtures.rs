@@ -5,7 +5,7 @@ use std::fs;
 use std::time::Duration;
 
 use harness::lifecycle::{Build, FrontEnd, Image, Launch, Running, test_env};
-use harness::{App, DEADLINE, eventually};
+use harness::{App, DEADLINE, Edge, eventually, free_port};
 use rustix::process::Signal;
 
 /// How soon after the end of the app no process of ours is left.
@@ -53,22 +53,22 @@ pub(crate) fn image_with_agent(script: &str) -> Image {
 }
 
 /// An image of the stand-in's sample app, with the stand-in's agent.
-pub(crate) fn sample_image() -> Image {
-    sample_image_by(FrontEnd::Cnb)
-}
-
-/// The same by either front end.
 pub(crate) fn sample_image_by(front_end: FrontEnd) -> Image {
     let program = |name| fs::read(test_env().program(name)).unwrap();
     let app = App::new()
         // LISTEN_AFTER makes it an app that boots slowly, by this many milliseconds.
         .process("web", "exec ./sample-app --listen-after ${LISTEN_AFTER:-0}")
-        .process("worker", "exec ./sample-app worker")
         .executable("sample-app", program("sample-app"))
         .executable("vendor/backplane", program("backplane"));
     Build::by(front_end, app)
         .env("BACKPLANE_AGENT_URL", "vendor/backplane")
         .run()
+}
+
+/// Launches the web process with an agent that connects to this edge.
+pub(crate) fn launch_behind(edge: &Edge, image: &Image) -> Running {
+    let launch = image.launch("web").connect(free_port());
+    launch.env("BACKPLANE_EDGE", &edge.agents).start()
 }
 
 /// Asserts that [`app`] boots, runs, and ends with its own status; returns the lines of our

@@ -3,11 +3,11 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
-use harness::lifecycle::{Image, Running, test_env};
+use harness::lifecycle::{FrontEnd, Image, Running, test_env};
 use harness::{AgentNumber, Client, DEADLINE, Edge, Record, TOKEN, eventually, free_port, soak_or};
 use rustix::process::Signal;
 
-use crate::fixtures::{ENDPOINT, sample_image};
+use crate::fixtures::{ENDPOINT, sample_image_by};
 
 const CLIENTS: [Client; 8] = [
     Client::Quick,
@@ -69,7 +69,7 @@ impl Replicas {
         let mut replicas = Self {
             all: Vec::new(),
             ended: Vec::new(),
-            image: sample_image(),
+            image: sample_image_by(FrontEnd::Cnb),
             edge,
         };
         for number in 0..count {
