@@ -1,9 +1,12 @@
 //! The way of requests to apps, and those that an app does not answer.
 
+use std::time::Duration;
+
 use http_body_util::{BodyExt as _, Empty};
 use hyper::StatusCode;
 use hyper::body::Bytes;
 use nix::sys::signal::Signal;
+use tokio::net::TcpListener;
 
 use crate::support::{Answer, App, World, bounded, eventually, request, send};
 
@@ -67,6 +70,82 @@ fn request_that_no_app_takes_is_502() {
         agent.logged("the app accepts connections again").await;
         assert_eq!(agent.log().len(), 3, "one line for each change");
     });
+}
+
+#[test]
+fn app_that_hangs_up_without_an_answer_is_502_and_not_asked_again() {
+    bounded(async {
+        let world = World::start().await;
+        let rude = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", rude.local_addr().unwrap());
+        let mut agents = Vec::new();
+        for zone in ["zone=a", "zone=b"] {
+            let labels = format!("app=web,{zone}");
+            agents.push(world.agent_for(&labels, &url).await);
+        }
+        world.route("app=web").await;
+        let asked = tokio::spawn(async move {
+            let mut asked = 0;
+            loop {
+                let (stream, _) = rude.accept().await.unwrap();
+                // Only when the request is there, so that the agent has sent it.
+                stream.readable().await.unwrap();
+                asked += 1;
+                drop(stream);
+                if asked == 1 {
+                    // A second request would be another connection.
+                    let second = tokio::time::timeout(Duration::from_millis(300), rude.accept());
+                    return second.await.is_ok();
+                }
+            }
+        });
+        let answer = world.get("/").await;
+        assert_eq!(answer.status, StatusCode::BAD_GATEWAY);
+        assert!(
+            answer
+                .text
+                .starts_with("The app took the request and gave no answer: "),
+            "{answer:?}"
+        );
+        assert!(!asked.await.unwrap(), "the request was sent twice");
+    });
+}
+
+#[test]
+fn request_in_flight_when_its_agent_is_killed_is_502() {
+    bounded(async {
+        let (world, app, mut agent) = World::with_app().await;
+        // Stopped, the app takes the connection, by its queue, and answers nothing.
+        app.program.signal(Signal::SIGSTOP);
+        let request = request("GET", "/", Empty::<Bytes>::new());
+        let answer = tokio::spawn(send(world.public, request));
+        eventually("the request is with the app", async || {
+            waiting_bytes(app.address.port()).then_some(())
+        })
+        .await;
+        agent.signal(Signal::SIGKILL);
+        agent.ended().await;
+        assert_eq!(
+            Answer::of(answer.await.unwrap()).await,
+            Answer {
+                status: StatusCode::BAD_GATEWAY,
+                text: "The connection to agent 1 was lost before myendpoint.test answered.\n"
+                    .into(),
+            }
+        );
+        world.edge.logged("agent 1 is gone").await;
+        assert_eq!(world.get("/").await.status, StatusCode::SERVICE_UNAVAILABLE);
+    });
+}
+
+/// Whether a connection to this local port holds bytes that its process has not read: proc(5), `/proc/net/tcp`.
+fn waiting_bytes(port: u16) -> bool {
+    let table = std::fs::read_to_string("/proc/net/tcp").unwrap();
+    let local = format!("0100007F:{port:04X}");
+    table.lines().any(|line| {
+        let fields: Vec<_> = line.split_whitespace().collect();
+        fields[1] == local && fields[3] == "01" && !fields[4].ends_with(":00000000")
+    })
 }
 
 #[test]
