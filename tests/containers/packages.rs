@@ -1,5 +1,4 @@
-//! The published file, behind a builder's order and in an order by hand. `tests/packages` tests its
-//! content.
+//! The published file, behind a builder's order and in an order by hand.
 
 use harness::TOKEN;
 use harness::containers::{Build, test_env};

@@ -1,5 +1,4 @@
-//! Containers of a pod: all have one network and one port, and mostly each sees its own processes
-//! only.
+//! Containers of a pod, with one network and one port. Mostly each sees its own processes only.
 
 use std::thread;
 use std::time::{Duration, Instant};

@@ -1,5 +1,4 @@
-//! Constant load, while the containers of one release are replaced one by one by containers of the
-//! next.
+//! Constant load on containers that are replaced one by one with those of the next release.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};

@@ -1,4 +1,4 @@
-//! Where the token of a container can be seen, and where not.
+//! Secrets of a container.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;

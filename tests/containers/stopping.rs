@@ -1,4 +1,4 @@
-//! How containers end, and how they are held and go on.
+//! Ends, pauses and restarts of containers.
 
 use std::io::{BufRead as _, Read as _};
 use std::thread;

@@ -1,5 +1,4 @@
-//! Apps that are process 1 of their container and wait for all their children, of which the
-//! supervisor is one.
+//! Apps that are process 1 and wait for all their children, of which the supervisor is one.
 
 use std::thread;
 use std::time::{Duration, Instant};

@@ -1,5 +1,4 @@
-//! A classic slug on Heroku's dynos: the shell that reads our script, Cedar's signals, later
-//! shells.
+//! A classic slug on Heroku's dynos: start script, signals of Cedar, later shells.
 
 use std::fs;
 use std::io::Read as _;

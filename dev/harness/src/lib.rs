@@ -1,5 +1,4 @@
-//! The harness of the tests and benchmarks: the platforms that build and launch apps, and what apps
-//! talk to.
+//! The harness of the tests and benchmarks: platforms for apps, and servers around apps.
 //!
 //! - [`lifecycle`] builds and launches by the real CNB lifecycle, and by a stand-in for Heroku's
 //!   classic API: plain directories and processes, no container.

@@ -1,4 +1,4 @@
-//! A terminal, as an emulator or sshd has it: a pty(7) whose master the test holds.
+//! A terminal, as of an emulator or sshd: a pty(7) whose master the test holds.
 
 use std::os::fd::OwnedFd;
 

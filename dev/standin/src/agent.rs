@@ -1,5 +1,4 @@
-//! The agent: it dials the edge, and passes the requests that come back over that connection to the
-//! app.
+//! The agent, which dials the edge and forwards its requests to the app.
 
 mod forward;
 mod target;

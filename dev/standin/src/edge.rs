@@ -1,4 +1,4 @@
-//! The edge: it takes requests from the public and has agents answer them.
+//! The edge, which takes requests from the public and has agents answer them.
 
 mod agents;
 mod public;

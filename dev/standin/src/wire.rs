@@ -48,7 +48,7 @@ pub(crate) const PING_TIMEOUT: Duration = Duration::from_secs(10);
 pub(crate) enum Hello {
     /// An agent offers to serve requests.
     Connect { token: String, labels: Labels },
-    /// A route is to be stored, in place of any older one for that endpoint.
+    /// Stores a route, in place of an older one for that endpoint.
     Route {
         token: String,
         endpoint: String,

@@ -1,4 +1,4 @@
-//! The build program alone, without the lifecycle: to kill it, to limit it, to run it often.
+//! The build program alone, without the lifecycle.
 
 use std::ffi::OsStr;
 use std::fs;

@@ -7,7 +7,7 @@ use clap::Parser;
 use std::net::SocketAddr;
 use std::process::ExitCode;
 
-/// Takes requests, and gives them to the agents that are connected. This is a stand-in, to try
+/// Takes requests, and sends them to the agents that are connected. This is a stand-in, to try
 /// things on one machine: it is not for production, and its protocol with agents is not Backplane's
 /// wire protocol.
 ///

@@ -80,7 +80,7 @@ async fn run(command: Command) -> Result<()> {
     Ok(())
 }
 
-/// The value of a variable that must be set; without one, the error says what to set it to.
+/// The value of a variable that must be set; without one, the error names the value to set.
 fn variable(name: &str, meaning: &str) -> Result<String> {
     let value = env::var(name).ok().filter(|value| !value.is_empty());
     value.with_context(|| format!("{name} is not set; set it to {meaning}"))

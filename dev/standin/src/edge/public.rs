@@ -1,4 +1,4 @@
-//! The public listener: a request is taken, and given to an agent.
+//! The public listener for requests, which agents answer.
 
 use super::registry::Pick;
 use super::{PROGRAM, SharedRegistry};
@@ -39,7 +39,7 @@ pub(super) async fn serve(listener: &TcpListener, registry: &SharedRegistry) -> 
 /// The edge's own answer: a status, and a sentence for the client.
 type Refusal = (StatusCode, String);
 
-/// Answers a request: with what an agent answers, or with a sentence that says why none does.
+/// Answers a request: with the answer of an agent, or with the reason why there is none.
 async fn answer(
     request: Request<Incoming>,
     client: SocketAddr,
@@ -142,7 +142,7 @@ fn prepare(head: &mut Parts, client: IpAddr) -> Option<String> {
     Some(endpoint)
 }
 
-/// Why an agent did not answer a request. The first two say that no byte of it reached an app.
+/// Why an agent did not answer a request. With the first two, no byte of it has reached an app.
 enum Unsent {
     /// The agent takes no requests any more. The request is here unless its body is on its way.
     Draining(Option<Box<Request<Body>>>),

@@ -1,4 +1,4 @@
-//! Which agents there are, which endpoints they serve, and which of them gets a request.
+//! The registry of agents, endpoints and routes.
 
 use super::public::Body;
 use crate::labels::Labels;

@@ -1,4 +1,4 @@
-//! The sample app: how it starts, stops listening and ends.
+//! The sample app: start, closed listener and end.
 
 use std::io::{Read as _, Write as _};
 use std::net::SocketAddr;

@@ -1,4 +1,4 @@
-//! The end of an agent: requests in flight are finished, and it gets no new ones.
+//! The end of an agent, whose requests in flight are finished.
 
 use http_body_util::{BodyExt, Empty};
 use hyper::StatusCode;

@@ -1,4 +1,4 @@
-//! The way of requests to apps, and those that an app does not answer.
+//! The way of requests to apps, and requests without an answer of an app.
 
 use std::time::Duration;
 
@@ -138,7 +138,8 @@ fn request_in_flight_when_its_agent_is_killed_is_502() {
     });
 }
 
-/// Whether a connection to this local port holds bytes that its process has not read: proc(5), `/proc/net/tcp`.
+/// Whether a connection to this local port holds bytes that its process has not read: proc(5),
+/// `/proc/net/tcp`.
 fn waiting_bytes(port: u16) -> bool {
     let table = std::fs::read_to_string("/proc/net/tcp").unwrap();
     let local = format!("0100007F:{port:04X}");

@@ -1,4 +1,4 @@
-//! Starts the programs, talks to them, and leaves none behind.
+//! Programs under test, requests, and waiting.
 
 use std::error::Error;
 use std::io::{BufRead, BufReader, Read};
