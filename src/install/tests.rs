@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 
-use backplane_test_server::{Answer, ReleaseServer};
+use harness::release_server::{Answer, ReleaseServer};
 use tempfile::TempDir;
 
 use super::*;
