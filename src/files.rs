@@ -169,13 +169,18 @@ pub(crate) fn read_small(path: &Path, limit: u64, links: Links) -> io::Result<Ve
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use std::path::PathBuf;
 
     use harness::{STRANGE, assert_untouched, put_strange};
     use tempfile::TempDir;
 
     use super::*;
+
+    /// The permissions of a file or a directory.
+    pub(crate) fn mode(path: &Path) -> u32 {
+        fs_err::symlink_metadata(path).unwrap().mode() & 0o7777
+    }
 
     /// A directory, and two paths in it: one for a file of ours, one for a directory outside of it.
     fn paths() -> (TempDir, PathBuf, PathBuf) {
@@ -197,17 +202,15 @@ mod tests {
 
             put_strange(kind, &path, &outside);
             make_directory(&path).unwrap();
-            let metadata = fs_err::symlink_metadata(&path).unwrap();
-            assert!(metadata.is_dir(), "{kind}");
-            assert_eq!(metadata.mode() & 0o7777, DIRECTORY_MODE, "{kind}");
+            assert!(is_directory(&path), "{kind}");
+            assert_eq!(mode(&path), DIRECTORY_MODE, "{kind}");
             assert_untouched(&outside, kind);
 
             for name in ["ours", "ours.new"] {
                 put_strange(kind, &directory.path().join(name), &outside);
                 replace(&path, b"ours").unwrap();
-                let metadata = fs_err::symlink_metadata(&path).unwrap();
-                assert!(metadata.is_file(), "{kind}");
-                assert_eq!(metadata.mode() & 0o7777, FILE_MODE, "{kind}");
+                assert!(path.is_file() && !path.is_symlink(), "{kind}");
+                assert_eq!(mode(&path), FILE_MODE, "{kind}");
                 assert_eq!(fs_err::read(&path).unwrap(), b"ours", "{kind}");
                 assert_untouched(&outside, kind);
                 assert_eq!(fs_err::read_dir(directory.path()).unwrap().count(), 2);
@@ -221,8 +224,8 @@ mod tests {
         fs_err::create_dir_all(root.join("1/0/2/2")).unwrap();
         fs_err::write(root.join("2"), "").unwrap();
         for kind in STRANGE {
-            for place in ["1", "1/0", "1/0/2", "1/0/2/2"] {
-                put_strange(kind, &root.join(place).join(kind), &outside);
+            for parent in ["1", "1/0", "1/0/2", "1/0/2/2"] {
+                put_strange(kind, &root.join(parent).join(kind), &outside);
             }
         }
         // Deeper than a path may be long.

@@ -104,24 +104,20 @@ pub(crate) fn is_scheme(text: &str) -> bool {
             .all(|byte| byte.is_ascii_alphanumeric() || b"+.-".contains(&byte))
 }
 
-/// The URL without user info, and without its fragment unless that is half of a password
-/// (`pass#word@host`).
-pub(crate) fn without_user_info(url: &Url) -> String {
-    // Built from parts, because the setters of `Url` refuse to change some URLs, which would then
-    // show the secret.
-    format!(
-        "{}://{}{}{}{}{}",
-        url.scheme(),
-        url.host_str().unwrap_or_default(),
-        url.port()
-            .map_or_else(String::new, |port| format!(":{port}")),
-        url.path(),
-        url.query()
-            .map_or_else(String::new, |query| format!("?{query}")),
-        url.fragment()
-            .filter(|fragment| fragment.contains('@'))
-            .map_or_else(String::new, |fragment| format!("#{fragment}")),
-    )
+/// The http or https URL without user info, and without its fragment unless that is half of a
+/// password (`pass#word@host`).
+pub(crate) fn without_user_info(url: &Url) -> Url {
+    let mut bare = url.clone();
+    // The setters fail only for URLs without a host, and these have one.
+    let _ = bare.set_username("");
+    let _ = bare.set_password(None);
+    if !bare
+        .fragment()
+        .is_some_and(|fragment| fragment.contains('@'))
+    {
+        bare.set_fragment(None);
+    }
+    bare
 }
 
 #[cfg(test)]

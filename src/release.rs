@@ -75,7 +75,7 @@ pub(crate) enum ReleaseError {
     },
     /// The source cannot be used.
     Source(Redacted, SourceProblem),
-    /// There are checksums, but none for this architecture.
+    /// There are checksums, but not for this architecture.
     NoChecksumForArch { arch: String, pinned: Vec<String> },
 }
 
@@ -164,7 +164,7 @@ impl Source {
     /// query in its place, so that two sources that differ in a token have different labels.
     pub(crate) fn public_url(&self) -> String {
         match self {
-            Self::Web(url) => Redacted::public(&redact::without_user_info(url)),
+            Self::Web(url) => Redacted::public(redact::without_user_info(url).as_str()),
             Self::File(_) | Self::App { .. } => Redacted::public(&self.location()),
         }
     }

@@ -27,9 +27,9 @@ fuzz_target!(|input: (u8, [&[u8]; 4], &[u8], &[u8], &[u8])| {
     let user = user.replace("://", "");
     let url = format!("{start}Ω{user}@{host}?{end}");
     let pin = "0".repeat(64);
-    for place in 0..4 {
+    for index in 0..4 {
         let mut values = [&b""[..], b"", pin.as_bytes(), b""];
-        values[place] = url.as_bytes();
+        values[index] = url.as_bytes();
         let log = fuzzing::settings(values);
         assert!(
             !log.contains(['Ω', 'ß']) && !log.contains("%CE%A9"),

@@ -175,15 +175,6 @@ mod tests {
     }
 
     #[test]
-    fn labels_without_a_value_are_kept_and_reported() {
-        let labels = join(&[Some(OsStr::new("web,a=b,blue"))], false, &|_| None)
-            .unwrap()
-            .unwrap();
-        assert_eq!(labels.joined, "web,a=b,blue");
-        assert_eq!(labels.without_value, ["web", "blue"]);
-    }
-
-    #[test]
     fn placeholders_become_the_values_of_variables() {
         let value = |name: &str| match name {
             "POD" => Some("shop-1"),
@@ -232,15 +223,5 @@ mod tests {
             .unwrap()
             .unwrap();
         assert_eq!(labels.joined, "", "a mark alone is no label");
-    }
-
-    #[test]
-    fn variable_of_type_is_upper_case_with_underscores() {
-        for (process_type, expected) in [
-            ("web", "BACKPLANE_LABELS_WEB"),
-            ("my-web-2", "BACKPLANE_LABELS_MY_WEB_2"),
-        ] {
-            assert_eq!(variable_of_type(process_type), expected);
-        }
     }
 }

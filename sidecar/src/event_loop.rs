@@ -12,9 +12,10 @@ use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::io::Errno;
 use rustix::process::{self, Pid, Signal};
 
-use crate::agent_tree::AgentTree;
+use crate::agent::AgentTree;
 use crate::app;
 use crate::checks::Checks;
+use crate::children;
 use crate::config::{Lock, SupervisorConfig};
 use crate::deadlock;
 use crate::definition::Definition;
@@ -212,7 +213,7 @@ impl EventLoop {
         self.checks.forget_health();
         let url = self.config.upstream.url(loopback);
         let values = self.read_values();
-        match self.agent.start(&self.config, &url, &values) {
+        match self.agent.start(&self.config, &url, values) {
             Ok(()) => Event::AgentStarted(loopback),
             Err(error) => Event::AgentExited {
                 exit: Exit::NotStarted(error.to_string()),
@@ -375,10 +376,9 @@ impl EventLoop {
 
     fn check_agent(&mut self) {
         if let Some(exit) = self.agent.exit(&self.config.agent) {
-            let others_live = AgentTree::others_live();
             self.dispatch(Event::AgentExited {
                 exit,
-                others_live,
+                others_live: children::has_living_child(),
                 jitter: Jitter::draw(),
             });
         }

@@ -118,7 +118,7 @@ fn start_supervisor(
     let AppHandle { id, pidfd } = app::open_parent().map_err(|error| Message::AppUnwatchable {
         error: error.to_string(),
     })?;
-    if let Err(error) = pidfd {
+    if let Err(error) = &pidfd {
         let error = error.to_string();
         log.log(Level::Debug, &Message::PidfdUnavailable { error });
     }
@@ -145,8 +145,8 @@ fn start_supervisor(
         .args(config.to_arguments())
         .env_clear()
         .envs(spec.environment.iter())
-        .stdin(stdio(stdin))
-        .stdout(stdio(pidfd.ok()))
+        .stdin(stdin.map_or_else(Stdio::null, Stdio::from))
+        .stdout(pidfd.map_or_else(|_| Stdio::null(), Stdio::from))
         .spawn()
         .map(drop)
         .map_err(|error| Message::SupervisorNotStarted {
@@ -178,10 +178,6 @@ fn take_lock(name: LockName, is_expected: bool, log: Log) -> (Lock, Option<Owned
     }
 }
 
-fn stdio(descriptor: Option<OwnedFd>) -> Stdio {
-    descriptor.map_or_else(Stdio::null, Stdio::from)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -199,18 +195,6 @@ mod tests {
             own_path(None),
         ] {
             assert_eq!(unusable, executable);
-        }
-    }
-
-    #[test]
-    fn layer_is_two_levels_above_the_program() {
-        for (program, expected) in [
-            ("/layers/agent/exec.d/launch", Some("/layers/agent")),
-            ("/app/.agent/exec.d/launch", Some("/app/.agent")),
-            ("/launch", None),
-            ("/", None),
-        ] {
-            assert_eq!(layer_of(Path::new(program)), expected.map(Path::new));
         }
     }
 

@@ -1,7 +1,6 @@
 #![doc = include_str!("../README.md")]
 
 mod agent;
-mod agent_tree;
 mod app;
 mod checks;
 mod children;

@@ -79,18 +79,10 @@ impl<R: Read> Read for Bounded<R> {
 
 #[cfg(test)]
 mod tests {
-    use std::io::{BufReader, Write};
-
-    use flate2::Compression;
-    use flate2::write::GzEncoder;
+    use std::io::BufReader;
 
     use super::*;
-
-    fn member(content: &[u8]) -> Vec<u8> {
-        let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
-        encoder.write_all(content).unwrap();
-        encoder.finish().unwrap()
-    }
+    use crate::archive::tests::gzip as member;
 
     fn gunzip(stream: &[u8], buffer: usize) -> io::Result<Vec<u8>> {
         let mut content = Vec::new();

@@ -87,6 +87,10 @@ mod tests {
         assert_eq!(previous(), Previous::Nothing);
         open().write(Some(&agent_metadata())).unwrap();
         assert_eq!(previous(), Previous::Agent(agent_metadata()));
+        let file = fs_err::File::create(open().metadata_path()).unwrap();
+        file.set_len(1 << 40).unwrap();
+        let reason = format!("{:?}", previous());
+        assert!(reason.contains("is longer than"), "{reason}");
         for _ in 0..2 {
             open().write(None).unwrap();
             assert_eq!(previous(), Previous::Nothing);

@@ -1,13 +1,14 @@
 //! Installations from files of this machine. Those from servers are in the tests over whole builds.
 
 use std::cell::RefCell;
-use std::os::unix::fs::MetadataExt as _;
 
+use harness::release_server::{Answer, ReleaseServer};
 use tempfile::TempDir;
 
 use super::*;
 use crate::archive::file_kind::tests::elf_header;
 use crate::checksum::Checksum;
+use crate::files::tests::mode;
 use crate::release::Source;
 use crate::release::tests::target;
 
@@ -98,13 +99,9 @@ impl Fixture {
     fn assert_failed(&self, cached: &AgentMetadata, expected: &str) {
         let (outcome, notices) = self.run(Previous::Agent(cached.clone()));
         let error = format!("{:?}", outcome.unwrap_err());
-        assert!(error.starts_with(expected), "{error}\n{notices}");
+        assert!(error.contains(expected), "{error}\n{notices}");
         assert_eq!(self.installed().unwrap(), OLD);
     }
-}
-
-fn mode(path: &Path) -> u32 {
-    fs_err::metadata(path).unwrap().mode() & 0o7777
 }
 
 #[test]
@@ -139,7 +136,7 @@ fn other_pin_and_other_source_never_fall_back() {
     let mut fixture = Fixture::new();
     let metadata = fixture.install();
     fixture.pin(NEW);
-    fixture.assert_failed(&metadata, "Checksum {");
+    fixture.assert_failed(&metadata, "found: Script, bytes: 16");
     fixture.unpublish();
     fixture.assert_failed(&metadata, "Fetch {");
     fixture.publish(NEW);
@@ -221,6 +218,33 @@ fn optional_agent_is_skipped_if_it_cannot_be_fetched_but_not_if_it_is_wrong() {
     assert_eq!(outcome.unwrap(), None);
     assert!(notices.contains("AgentSkipped("), "{notices}");
     assert_eq!(fixture.installed(), None);
+}
+
+#[test]
+fn unchanged_version_is_kept_by_a_conditional_request() {
+    let server = ReleaseServer::http([Answer::File(OLD.to_vec())]);
+    let mut fixture = Fixture::new();
+    fixture.release.source = Source::Web(server.url("/").parse().unwrap());
+    let metadata = fixture.install();
+    let kept = fixture.assert_rebuilt(&metadata, "UsingUnchanged");
+    assert_eq!(kept, metadata);
+}
+
+#[test]
+fn download_of_unknown_length_is_installed_only_if_it_is_pinned() {
+    let undelimited = [b"HTTP/1.1 200 OK\r\n\r\n", OLD].concat();
+    let server = ReleaseServer::http([Answer::Raw(undelimited)]);
+    let mut fixture = Fixture::new();
+    let metadata = fixture.install();
+    fixture.release.source = Source::Web(server.url("/").parse().unwrap());
+    fixture.assert_failed(&metadata, "Unproven");
+    fixture.optional = true;
+    let (outcome, notices) = fixture.run(Previous::Nothing);
+    assert_eq!(outcome.unwrap(), None);
+    assert!(notices.contains("AgentSkipped("), "{notices}");
+    fixture.pin(OLD);
+    fixture.install();
+    assert_eq!(fixture.installed().unwrap(), OLD);
 }
 
 #[test]

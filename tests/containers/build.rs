@@ -1,6 +1,5 @@
 //! Builds by pack, and what it keeps between them.
 
-use harness::containers::{Image, test_env};
 use harness::release_server::etag;
 use harness::{archive, assert_logs, sha256};
 
@@ -31,13 +30,13 @@ fn unchanged_release_is_kept_by_a_conditional_request() {
     let image = build.run();
     assert_eq!(conditions(&server), [None]);
 
-    let layer = image.checksum_of_layer("backplane/agent", "agent");
+    let layer = image.checksum_of_layer();
     let rebuilt = image.rebuild();
     assert_logs(ours(&rebuilt.log), "it is unchanged\n- Done (finished in ");
     // The server answers 304 to its own entity tag.
     let tag = etag(&archive(PATIENT_AGENT));
     assert_eq!(conditions(&server), [Some(tag)]);
-    assert_eq!(rebuilt.checksum_of_layer("backplane/agent", "agent"), layer);
+    assert_eq!(rebuilt.checksum_of_layer(), layer);
     assert!(
         rebuilt
             .stdout
@@ -58,37 +57,4 @@ fn lost_image_and_lost_cache_are_first_builds() {
     assert!(ours(&image.log).starts_with(FIRST_INSTALL), "{}", image.log);
     assert_eq!(conditions(&server), [None, None, None]);
     assert_eq!(agent_of(&image), PATIENT_AGENT);
-}
-
-/// The older buildpack has the same id, another installer and another launch program.
-#[test]
-fn image_of_an_older_buildpack_is_rebuilt_with_todays_programs() {
-    let (_server, build) = pinned(PATIENT_AGENT);
-    let old = build
-        .without_buildpacks()
-        .post_buildpack(test_env().older_buildpack())
-        .run();
-    let launch_program = |image: &Image| {
-        let container = image.container().start();
-        container.wait_for_stdout("the app is up\n");
-        let program = "/layers/backplane_agent/agent/exec.d/launch";
-        let (code, sum, stderr) = container.exec(&["sha256sum", program]);
-        assert_eq!(code, Some(0), "{stderr}");
-        sum
-    };
-    let of_old = launch_program(&old);
-
-    let new = old
-        .into_build()
-        .without_buildpacks()
-        .post_buildpack(test_env().buildpack_under_test())
-        .run();
-    let log = ours(&new.log);
-    assert_logs(log, "the installer has changed from 0 to 1\n");
-    assert_logs(
-        log,
-        "Installed backplane, tunnel.toml\n- Done (finished in ",
-    );
-    assert_ne!(launch_program(&new), of_old);
-    assert_eq!(agent_of(&new), PATIENT_AGENT);
 }

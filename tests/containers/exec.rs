@@ -1,4 +1,4 @@
-//! What is run in a container that serves: shells, processes, health checks.
+//! Commands in a container that serves: shells, processes, health checks.
 
 use std::time::Duration;
 
@@ -7,7 +7,8 @@ use harness::{TOKEN, eventually};
 
 use crate::served::{STATUS, Served, image};
 
-/// Each health check is one `docker exec`, once a second: some of them on a busy machine.
+/// Each health check is one `docker exec`, once a second: enough for some of them on a busy
+/// machine.
 const HEALTH_DEADLINE: Duration = Duration::from_secs(40);
 
 #[test]
@@ -34,7 +35,7 @@ fn commands_in_a_running_container_get_no_agent_and_leave_nothing() {
         "{states:?}"
     );
     assert_eq!(served.edge.connected("some=label"), Some(1));
-    served.stop();
+    served.assert_stops();
 }
 
 /// The text and the exit status of each of the container's health checks so far.
@@ -50,7 +51,7 @@ fn health_checks(container: &Container) -> Vec<(i64, String)> {
         .collect()
 }
 
-/// A health check as one would be given to `docker run`.
+/// The options of `docker run` for a health check.
 const HEALTH: [&str; 10] = [
     "--health-cmd",
     STATUS,
@@ -87,15 +88,15 @@ fn status_is_a_health_check() {
         "{stdout}"
     );
 
-    // It tells of the agent, not of the app: this one listens no more.
+    // It reports the agent, not the app, which no longer listens.
     container.kill("USR1");
     container.wait_for_stderr("no longer listens");
     assert_eq!(container.exec(&[STATUS]).0, Some(0));
-    served.stop();
+    served.assert_stops();
 }
 
 #[test]
-fn health_check_tells_waiting_and_unsupervised_apart() {
+fn health_check_distinguishes_waiting_from_unsupervised() {
     for (name, value, status) in [
         // Nothing ever listens there.
         ("BACKPLANE_PROXY_URL", "http://127.0.0.1:9", 1),

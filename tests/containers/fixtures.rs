@@ -30,7 +30,8 @@ pub(crate) fn sample_app() -> App {
     App::new()
         .process("web", "exec ./sample-app")
         .process("worker", "exec ./sample-app worker")
-        // As an app should end that is process 1: the last answer gets out before its agent ends with it.
+        // As an app should end that is process 1: the last answer gets out before its agent ends
+        // with it.
         .process("lingering", "exec ./sample-app --linger 1000")
         .executable("sample-app", program("sample-app"))
         .executable("vendor/backplane", program("backplane"))
@@ -41,7 +42,8 @@ pub(crate) fn sample_build() -> Build {
     Build::new(sample_app()).env("BACKPLANE_AGENT_URL", "vendor/backplane")
 }
 
-/// A server of one archive, and a build from it, over TLS: its certificate is of a private authority, which the app brings along.
+/// A server of one archive, and a build from it, over TLS: its certificate is of a private
+/// authority, which the app brings along.
 pub(crate) fn served(agent: &str) -> (ReleaseServer, Build) {
     let authority = Authority::new();
     let server = ReleaseServer::https(&authority, [file(&archive(agent))]);

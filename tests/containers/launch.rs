@@ -1,4 +1,4 @@
-//! Containers that get no agent, or must not notice it.
+//! Containers without an agent.
 
 use crate::served::{edge, image};
 

@@ -1,7 +1,7 @@
 //! Tier 3: the packaged buildpack in `pack build` and in containers, on a real Docker engine.
 //!
-//! A plain `cargo test` does not run it. `script/test containers` does, and `script/engine run cargo test --test containers NAME` runs
-//! one test.
+//! A plain `cargo test` does not run it. `script/test containers` does, and `script/engine run
+//! cargo test --test containers NAME` runs one test.
 #![expect(
     clippy::unwrap_used,
     reason = "all of this is test code, which clippy only sees of what is inside of a test function"

@@ -1,4 +1,4 @@
-//! The buildpack among others, in all the ways that pack knows to put it there.
+//! The buildpack among others, by pack's options and by `project.toml`.
 
 use harness::containers::{Build, test_env};
 use harness::{App, assert_logs};

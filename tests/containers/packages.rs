@@ -1,13 +1,13 @@
-//! The file that is published, in all the ways that users name it. What is in it is the affair of `tests/packages`.
+//! The published file, behind a builder's order and in an order by hand.
 
 use harness::TOKEN;
-use harness::containers::{Build, Builder, test_env};
+use harness::containers::{Build, test_env};
 
 use crate::fixtures::{ENDPOINT, order, sample_build};
 
-/// Sees that the image of this build has these buildpacks, and serves through the edge until it is stopped.
+/// Asserts that the image of this build has these buildpacks, and serves through the edge.
 #[track_caller]
-fn serves(build: Build, buildpacks: [&str; 2]) {
+fn assert_serves(build: Build, buildpacks: [&str; 2]) {
     let image = build.run();
     assert_eq!(order(&image), buildpacks);
     let edge = test_env().edge(TOKEN);
@@ -22,7 +22,7 @@ fn serves(build: Build, buildpacks: [&str; 2]) {
 #[test]
 fn package_file_serves_behind_the_builders_order() {
     let build = sample_build().without_buildpacks();
-    serves(
+    assert_serves(
         build.post_buildpack(test_env().package_file()),
         ["fixture/processes", "backplane/agent"],
     );
@@ -31,20 +31,10 @@ fn package_file_serves_behind_the_builders_order() {
 #[test]
 fn package_file_serves_in_an_order_by_hand() {
     let build = sample_build().without_buildpacks();
-    serves(
+    assert_serves(
         build
             .buildpack(test_env().package_file())
             .buildpack("fixture/processes@0.1.0"),
         ["backplane/agent", "fixture/processes"],
-    );
-}
-
-#[test]
-fn package_file_serves_from_a_builders_own_order() {
-    let builder = Builder::with(&test_env().package_file(), "backplane/agent");
-    let build = sample_build().without_buildpacks();
-    serves(
-        build.builder(&builder),
-        ["fixture/processes", "backplane/agent"],
     );
 }

@@ -1,4 +1,4 @@
-//! Containers of a pod: all have one network and one port, and mostly each sees its own processes only.
+//! Containers of a pod, with one network and one port. Mostly each sees its own processes only.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -52,7 +52,8 @@ impl Pod {
         }
     }
 
-    /// Waits until this label's agent is the one at the edge, and requests are answered, within the time that is left since a moment.
+    /// Waits until this label's agent is the one at the edge, and requests are answered, within the
+    /// time that is left since a moment.
     #[track_caller]
     fn assert_served_by(&self, label: &str, container: &Container, since: Instant) {
         let left = SOON.saturating_sub(since.elapsed());
@@ -78,7 +79,8 @@ fn wait_for_lock(container: &Container) {
 #[test]
 fn web_is_served_and_the_worker_of_its_pod_stands_by() {
     image();
-    // The worker's supervisor is there first: just so, for longer than apps take to boot, or where each supervisor sees all processes.
+    // The worker's supervisor is there first: just so, for longer than apps take to boot, or where
+    // each supervisor sees all processes.
     let pods = [
         (Duration::ZERO, false),
         (Duration::from_secs(11), false),

@@ -1,4 +1,4 @@
-//! Constant load, while the containers of one release are replaced one by one by containers of the next.
+//! Constant load on containers that are replaced one by one with those of the next release.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -11,10 +11,10 @@ use crate::served::GRACE;
 
 const REPLICAS: usize = 3;
 
-/// How long an app lives on after its last answer, so that the agent can pass on what it has of it.
+/// How long an app lives on after its last answer, so that the agent can send it on.
 const LINGER: Duration = Duration::from_secs(1);
 
-/// Longer than a supervisor takes to see that its app no longer listens, and its agent to end then.
+/// Longer than a supervisor and an agent take to drain after the app no longer listens.
 const LINGER_FOR_DRAINING: Duration = Duration::from_secs(4);
 
 /// The replicas of an app, each in a container of its own.
@@ -30,7 +30,7 @@ struct Deployment {
 
 struct Replica {
     container: Container,
-    /// What its answers say that they are from.
+    /// The name of the release in its answers.
     release: String,
     label: String,
 }
@@ -38,7 +38,7 @@ struct Replica {
 /// The end of a replica.
 #[derive(Debug)]
 struct End {
-    /// The words of the edge for a request that was lost with its agent.
+    /// The edge's answer to a request that was lost with the agent.
     lost: String,
     /// When the edge knew.
     noticed: Instant,
@@ -92,7 +92,8 @@ impl Deployment {
         }
     }
 
-    /// Replaces each container by one of the other release, and returns the ends of those that were replaced.
+    /// Replaces each container by one of the other release, and returns the ends of those that were
+    /// replaced.
     fn replace_all(&mut self, image: usize, load: &Load) -> Vec<End> {
         let mut ends = Vec::new();
         for index in 0..REPLICAS {
@@ -115,11 +116,11 @@ impl Deployment {
 /// Waits until the load has an answer of this release.
 fn wait_for_answer(load: &Load, release: &str) {
     eventually(DEADLINE, format_args!("an answer of {release}"), || {
-        load.has_answer_of_release(release).then_some(())
+        load.records().releases().contains(release).then_some(())
     });
 }
 
-/// Deploys the other release, and with `--soak` this one again and so on, and returns what became of the requests meanwhile.
+/// Deploys the other release, with `--soak` several times in turn; returns all requests and ends.
 fn deploy(drain: &'static str, linger: Duration) -> (Records, Vec<End>) {
     let mut deployment = Deployment::start(drain, linger);
     let mut releases: BTreeSet<String> = BTreeSet::new();
@@ -136,7 +137,7 @@ fn deploy(drain: &'static str, linger: Duration) -> (Records, Vec<End>) {
     releases.extend(names(&deployment));
     let records = load.stop();
 
-    // Every container that there was had its share, and no other ones.
+    // Every container has answered.
     let answering: BTreeSet<String> = records.releases().into_iter().map(str::to_owned).collect();
     assert_eq!(answering, releases);
     // Each replacement takes seconds, and so it is under load.
@@ -150,7 +151,7 @@ fn deploy(drain: &'static str, linger: Duration) -> (Records, Vec<End>) {
     (records, ends)
 }
 
-/// The agent is drained while the app still lives: then not even a request fails that reaches it as the app ends.
+/// The agent is drained while the app still lives, so even a request at the app's end is served.
 #[test]
 fn no_request_fails_while_containers_are_replaced_if_agents_are_drained() {
     let (records, _) = deploy("stop", LINGER_FOR_DRAINING);
@@ -158,12 +159,13 @@ fn no_request_fails_while_containers_are_replaced_if_agents_are_drained() {
     assert!(failed.is_empty(), "{failed:#?}");
 }
 
-/// The agent goes on until the kernel ends it with the app, and with it what it is about to find out: that the app no longer listens.
+/// The kernel ends the agent with the app, while a request may find the port closed.
 #[test]
 fn no_request_fails_that_an_app_has_accepted_while_containers_are_replaced() {
     let (records, ends) = deploy("keep", LINGER);
     for record in records.failed() {
-        // In the second half of what the app lives on it has long closed its port, and accepts nothing.
+        // In the second half of what the app lives on it has long closed its port, and accepts
+        // nothing.
         let was_not_accepted = ends.iter().any(|end| {
             let failure = record.failure.as_deref().unwrap_or_default();
             failure.contains(&end.lost)

@@ -6,7 +6,7 @@ use harness::containers::{Build, test_env};
 use crate::fixtures::sample_build;
 use crate::served::{Served, image};
 
-/// What runs in a container that serves, process 1 first.
+/// Asserts the processes of a container that serves, process 1 first.
 #[track_caller]
 fn assert_app_supervisor_and_agent(served: &Served) {
     let processes = served.container.processes();
@@ -22,16 +22,16 @@ fn assert_app_supervisor_and_agent(served: &Served) {
 fn default_process_serves() {
     let served = Served::start(|run| run);
     assert_app_supervisor_and_agent(&served);
-    // Nobody outside of the container can reach it there.
+    // It cannot be reached from outside of the container.
     assert_eq!(served.container.stdout(), "listening 127.0.0.1:8080\n");
-    served.stop();
+    served.assert_stops();
 }
 
 #[test]
 fn process_serves_by_its_name() {
     let served = Served::start_run(|edge| image().process("web").connect(edge));
     assert_app_supervisor_and_agent(&served);
-    served.stop();
+    served.assert_stops();
 }
 
 #[test]
@@ -51,7 +51,7 @@ fn serves_with_all_of_these_at_once() {
         "64m",
     ];
     let served = Served::start(|run| run.options(options));
-    served.stop();
+    served.assert_stops();
 }
 
 /// The launcher is a program in Go, whose threads count too while it boots the app.
@@ -68,19 +68,20 @@ fn serves_within_limits_of_processes_and_memory() {
     let served = Served::start(|run| run.options(options));
     assert_app_supervisor_and_agent(&served);
     assert_eq!(served.container.inspect("{{.State.OOMKilled}}"), "false");
-    served.stop();
+    served.assert_stops();
 }
 
-/// An app that holds most of the memory, and an agent that wants all of it: the kernel would take the app, if it were not told otherwise.
+/// The app holds most of the memory, and the agent wants all of it. The kernel would kill the app
+/// if the agent had not the higher score.
 #[test]
 fn agent_that_eats_all_memory_is_killed_and_not_the_app() {
     let app = App::new()
         .process(
             "web",
             "exec perl -e '$| = 1; open $zero, q(</dev/zero); read $zero, $held, 40_000_000; print qq(holds it\\n); \
-             open $told, q(>/tmp/held); sleep'",
+             open $held_file, q(>/tmp/held); sleep'",
         )
-        // Not while the app still takes its part: two that grow at once can keep the kernel busy for longer than a test waits.
+        // After the app has its part: two that grow at once can keep the kernel busy for too long.
         .executable(
             "agent",
             "#!/bin/sh\nuntil [ -e /tmp/held ]; do sleep 0.1; done\nexec tail /dev/zero\n",
@@ -94,7 +95,7 @@ fn agent_that_eats_all_memory_is_killed_and_not_the_app() {
         .env("PORT", "8080")
         .options(["--memory", "64m", "--memory-swap", "64m"])
         .start();
-    // Once more than the first time, as the app could be killed in place of any of them.
+    // Several times, as each time the app could be killed instead.
     container.eventually("three kills of the agent", || {
         let lines = container.our_lines();
         let kills = lines
@@ -125,5 +126,5 @@ fn serves_from_an_image_without_a_shell() {
     assert_app_supervisor_and_agent(&served);
     let (code, _, stderr) = served.container.exec(&["/bin/sh", "-c", "true"]);
     assert!(matches!(code, Some(126 | 127)), "{code:?}: {stderr}");
-    served.stop();
+    served.assert_stops();
 }

@@ -1,4 +1,4 @@
-//! Where the token of a container can be seen, and where not.
+//! Secrets of a container.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -28,7 +28,7 @@ fn token_is_where_its_user_has_set_it_only() {
     assert!(!listing.concat().contains(TOKEN), "{listing:#?}");
     // Nothing at all is written into the container.
     assert_eq!(docker(["diff", &container.name]), "");
-    served.stop();
+    served.assert_stops();
 }
 
 #[test]
@@ -58,5 +58,5 @@ fn token_of_a_binding_is_nowhere() {
     assert!(!description.contains(TOKEN), "{description}");
     assert!(!container.stderr().contains(TOKEN));
     assert!(!container.processes().concat().contains(TOKEN));
-    served.stop();
+    served.assert_stops();
 }

@@ -8,7 +8,8 @@ use harness::{Edge, TOKEN};
 
 use crate::fixtures::{ENDPOINT, sample_build};
 
-/// How long an app without requests in flight may take to end: far less than the grace after which it would be killed.
+/// How long an app without requests in flight may take to end: far less than the grace after which
+/// it would be killed.
 const END: Duration = Duration::from_secs(5);
 
 /// Where `backplane-status` is in an image.
@@ -17,13 +18,13 @@ pub(crate) const STATUS: &str = "/layers/backplane_agent/agent/libexec/backplane
 /// How long the engine waits between SIGTERM and SIGKILL, in seconds.
 pub(crate) const GRACE: u32 = 20;
 
-/// The image of the sample app that all tests share; what runs the tests removes it.
+/// The image of the sample app, shared by all tests; `script/engine` removes it.
 pub(crate) fn image() -> &'static Image {
     static IMAGE: OnceLock<Image> = OnceLock::new();
     IMAGE.get_or_init(|| sample_build().run())
 }
 
-/// An edge on the machine itself, with nobody behind it so far.
+/// An edge on the machine itself, without an agent so far.
 pub(crate) fn edge() -> Edge {
     let edge = test_env().edge(TOKEN);
     edge.route(TOKEN, ENDPOINT, "some=label");
@@ -38,13 +39,13 @@ pub(crate) struct Served {
 }
 
 impl Served {
-    /// The default process of the shared image, run as `adjust` says.
+    /// The default process of the shared image, with an adjusted run.
     #[track_caller]
     pub(crate) fn start(adjust: impl FnOnce(Run) -> Run) -> Self {
         Self::start_run(|edge| adjust(image().container().connect(edge)))
     }
 
-    /// A run that leads to this edge.
+    /// A run whose agent connects to this edge.
     #[track_caller]
     pub(crate) fn start_run(run: impl FnOnce(&Edge) -> Run) -> Self {
         let edge = edge();
@@ -55,9 +56,9 @@ impl Served {
         Self { container, edge }
     }
 
-    /// Stops the container: all of it ends well and at once.
+    /// Stops the container, and asserts that it ends with status 0 and soon.
     #[track_caller]
-    pub(crate) fn stop(&self) {
+    pub(crate) fn assert_stops(&self) {
         let start = Instant::now();
         self.container.stop(GRACE);
         let end = start.elapsed();

@@ -69,7 +69,8 @@ const SERVERS: [Server; 6] = [
         ),
         reloads: &["HUP"],
     },
-    // By default its workers accept connections before they have a thread for them, and close those without an answer at a restart.
+    // By default its workers accept connections before they have a thread for them, and close those
+    // without an answer at a restart.
     Server {
         name: "puma",
         command: "exec puma --config puma.rb",
@@ -144,7 +145,8 @@ const SERVERS: [Server; 6] = [
     },
 ];
 
-/// How much longer than without the buildpack a container may take to exit: 3 s, and some for a busy machine.
+/// How much longer than without the buildpack a container may take to exit: 3 s, and some for a
+/// busy machine.
 const LONGER: Duration = Duration::from_secs(4);
 
 /// A build of one app with a process type for each server.
@@ -194,14 +196,14 @@ fn for_each_server(test: impl Fn(&Server) + Sync) {
 /// Sends a signal to the server and waits until only new processes answer.
 fn assert_reloads(container: &Container, load: &Load, signal: &str) {
     let old = container.eventually("answers", || {
-        Some(load.answering()).filter(|answering| !answering.is_empty())
+        Some(load.records().answering()).filter(|answering| !answering.is_empty())
     });
     // Processes that start later have higher PIDs.
     let (_, last_pid, _) = container.exec(&["sh", "-c", "echo $$"]);
     let last_pid: u32 = last_pid.trim_end().parse().unwrap();
     container.kill(signal);
     container.eventually("answers of new processes", || {
-        let answering = load.answering();
+        let answering = load.records().answering();
         answering.iter().any(|pid| *pid > last_pid).then_some(())
     });
     let old: Vec<String> = old.iter().map(|pid| format!("/proc/{pid}")).collect();

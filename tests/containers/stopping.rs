@@ -1,4 +1,4 @@
-//! How containers end, and how they are held and go on.
+//! Ends, pauses and restarts of containers.
 
 use std::io::{BufRead as _, Read as _};
 use std::thread;
@@ -10,7 +10,8 @@ use crate::served::{GRACE, Served, image};
 /// How long the request takes that is in flight when a container is stopped.
 const SLOW: Duration = Duration::from_secs(3);
 
-/// When the kernel has ended a container, its agent's connection is closed for the edge within this time.
+/// When the kernel has ended a container, its agent's connection is closed for the edge within this
+/// time.
 const NOTICED: Duration = Duration::from_secs(2);
 
 /// The app gets SIGTERM alone, and the agent goes on until the app has ended.
@@ -46,7 +47,7 @@ fn killed_container_takes_its_agent_along_and_serves_when_it_is_started_again() 
 
     served.container.docker("start");
     served.edge.wait_for_status(ENDPOINT, 200);
-    served.stop();
+    served.assert_stops();
 }
 
 #[test]
@@ -67,5 +68,5 @@ fn paused_container_answers_with_the_same_agent_when_it_goes_on() {
     assert!(late.starts_with("HTTP/1.1 200 "), "{late}");
     assert_eq!(served.edge.get(ENDPOINT, "/"), 200);
     assert_eq!(served.edge.connected("some=label"), Some(agent));
-    served.stop();
+    served.assert_stops();
 }

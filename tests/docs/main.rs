@@ -1,4 +1,4 @@
-//! What the documents say of the tests is true.
+//! The documents' references to tests and log lines.
 #![expect(
     clippy::unwrap_used,
     reason = "all of this is test code, which clippy only sees of what is inside of a test function"
@@ -56,12 +56,12 @@ fn what_is_promised_is_proved_by_tests_that_exist() {
     ] {
         let document = fs::read_to_string(root.join(document)).unwrap();
         let (_, table) = document.split_once(head).unwrap();
-        every_row_is_proved(table, &tests);
+        assert_every_row_is_proved(table, &tests);
     }
 }
 
 /// The last cell of each row names tests, separated by commas.
-fn every_row_is_proved(table: &str, tests: &BTreeSet<String>) {
+fn assert_every_row_is_proved(table: &str, tests: &BTreeSet<String>) {
     let rows: Vec<&str> = table
         .lines()
         .take_while(|line| line.starts_with('|'))

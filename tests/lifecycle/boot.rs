@@ -56,15 +56,10 @@ fn the_apps_descriptors_and_signals_are_unchanged() {
         let running = image.launch("web").connect(port.number).start();
         running.wait_for_stdout(APPS_OUTPUT);
         let app = running.app();
-        let numbers: Vec<i32> = app
-            .descriptors()
-            .iter()
-            .map(|(number, _)| *number)
-            .collect();
         let status = app.status();
         let supervisors = running.supervisors().len();
         let world = (
-            numbers,
+            app.descriptors(),
             status.sigblk,
             status.sigign,
             status.nonewprivs,

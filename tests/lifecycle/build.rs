@@ -309,6 +309,9 @@ fn launch_program_is_rewritten_at_every_build() {
     let image = build_with_agent(app(), PATIENT_AGENT).run();
     let program = image.agent_layer().join("exec.d/launch");
     let current = fs::read(&program).unwrap();
+    let description = image.layers().join("backplane_agent/agent.toml");
+    let description = fs::read_to_string(description).unwrap();
+    assert!(description.contains("build = false"), "{description}");
     let restored = image.restored();
     fs::write(&program, "#!/bin/sh\n# of an old buildpack\n").unwrap();
     fs::set_permissions(&program, fs::Permissions::from_mode(0o644)).unwrap();

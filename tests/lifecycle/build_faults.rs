@@ -20,7 +20,8 @@ for_each_front_end! {
     memory_does_not_grow_with_the_archive,
 }
 
-/// An agent of this size that does not compress: a script with a comment, different for each number.
+/// An agent of this size that does not compress: a script with a comment, different for each
+/// number.
 fn large_agent(number: u8, kilobytes: usize) -> Vec<u8> {
     let mut agent = b"#!/bin/sh\nexec sleep 1000\n#".to_vec();
     let mut state = [number; 32];
@@ -93,10 +94,10 @@ fn build_after_a_killed_one_is_whole(front_end: FrontEnd) {
 
         program.restore();
         let log = run_to_success(program.command());
-        let installed = fs::read(program.installed()).unwrap();
+        let installed = fs::read(&program.installed).unwrap();
         assert!(installed == new, "after a kill at point {point}:\n{log}");
         assert!(
-            fs::read(program.kept()).unwrap() == new,
+            fs::read(&program.kept).unwrap() == new,
             "after a kill at point {point}, the old agent is kept"
         );
         program.assert_nothing_is_left();
@@ -118,7 +119,8 @@ fn full_disk_stops_the_build_and_keeps_the_cached_agent(front_end: FrontEnd) {
     program.restore();
 
     server.will_answer([file(&new_archive)]);
-    // Files may have a megabyte (2048 times 512 bytes); the signal for more of it is off, so that writing fails instead.
+    // Files may have a megabyte (2048 times 512 bytes); the signal for more of it is off, so that
+    // writing fails instead.
     let limited = [
         "/bin/sh",
         "-c",
@@ -130,7 +132,7 @@ fn full_disk_stops_the_build_and_keeps_the_cached_agent(front_end: FrontEnd) {
     assert!(!status.success(), "{log}");
     assert_logs(&log, "Error: backplane/download/write");
     assert_logs(&log, "free disk space");
-    assert!(fs::read(program.kept()).unwrap() == old);
+    assert!(fs::read(&program.kept).unwrap() == old);
 
     program.restore();
     server.forget_requests();
@@ -153,7 +155,7 @@ fn memory_does_not_grow_with_the_archive(front_end: FrontEnd) {
     let program = BuildProgram::new(front_end);
     pin(&program, &server, &large);
     run_to_success(program.command_under(&limited));
-    assert_eq!(fs::metadata(program.installed()).unwrap().len(), length);
+    assert_eq!(fs::metadata(&program.installed).unwrap().len(), length);
 }
 
 #[test]

@@ -25,7 +25,7 @@ const LIMITED: [&str; 4] = ["/bin/sh", "-c", "ulimit -v 65536; exec \"$@\"", "li
 /// A build of an app with a vendored agent.
 fn program(front_end: FrontEnd) -> BuildProgram {
     let program = BuildProgram::new(front_end);
-    fs::write(program.app().join("agent"), PATIENT_AGENT).unwrap();
+    fs::write(program.app.join("agent"), PATIENT_AGENT).unwrap();
     program.set("BACKPLANE_AGENT_URL", "agent");
     program
 }
@@ -78,7 +78,7 @@ fn anything_in_the_place_of_a_cached_file_is_replaced(front_end: FrontEnd) {
             let outside = test_env().new_directory();
             build(&program);
             program.restore();
-            put_strange(kind, &program.cache().join(place), outside.path());
+            put_strange(kind, &program.cache.join(place), outside.path());
             let log = build(&program);
             let what = format!("{place} as {kind}:\n{log}");
             assert!(log.contains(reason), "{what}");
@@ -90,8 +90,8 @@ fn anything_in_the_place_of_a_cached_file_is_replaced(front_end: FrontEnd) {
             let is_kept = reason.is_empty() && !["agent", "backplane"].contains(place);
             assert_eq!(log.contains("Using the cached agent"), is_kept, "{what}");
             assert_untouched(outside.path(), &what);
-            for agent in [program.installed(), program.kept()] {
-                assert!(fs::symlink_metadata(&agent).unwrap().is_file(), "{what}");
+            for agent in [&program.installed, &program.kept] {
+                assert!(fs::symlink_metadata(agent).unwrap().is_file(), "{what}");
                 assert_eq!(fs::read_to_string(agent).unwrap(), PATIENT_AGENT, "{what}");
             }
             program.assert_nothing_is_left();
@@ -111,7 +111,7 @@ fn huge_record_is_not_read(front_end: FrontEnd) {
     };
     let record = fs::File::options()
         .write(true)
-        .open(program.cache().join(record));
+        .open(program.cache.join(record));
     record.unwrap().set_len(1 << 30).unwrap();
     assert_logs(&build(&program), "is longer than");
 }
@@ -120,10 +120,10 @@ fn modes_depend_neither_on_the_umask_nor_on_the_cache(front_end: FrontEnd) {
     let strict = ["/bin/sh", "-c", "umask 077; exec \"$@\"", "strict"];
     let program = program(front_end);
     // An app may bring read-only files.
-    let script = program.app().join(".profile.d/backplane.sh");
+    let script = program.app.join(".profile.d/backplane.sh");
     fs::create_dir(script.parent().unwrap()).unwrap();
     fs::write(&script, "read-only").unwrap();
-    for path in [&script, &program.app().join("agent")] {
+    for path in [&script, &program.app.join("agent")] {
         fs::set_permissions(path, Permissions::from_mode(0o444)).unwrap();
     }
     for cached in [0o755, 0o644, 0o4755, 0o2711, 0o500] {
@@ -131,7 +131,7 @@ fn modes_depend_neither_on_the_umask_nor_on_the_cache(front_end: FrontEnd) {
         assert!(status.success(), "{log}");
         let (directory, paths): (_, &[&str]) = match front_end {
             FrontEnd::Cnb => (
-                program.cache(),
+                &program.cache,
                 &[
                     "agent",
                     "agent/exec.d",
@@ -145,7 +145,7 @@ fn modes_depend_neither_on_the_umask_nor_on_the_cache(front_end: FrontEnd) {
                 ],
             ),
             FrontEnd::Classic => (
-                program.app(),
+                &program.app,
                 &[
                     ".backplane",
                     ".backplane/exec.d",
@@ -168,8 +168,8 @@ fn modes_depend_neither_on_the_umask_nor_on_the_cache(front_end: FrontEnd) {
         }
         program.restore();
         for (path, mode) in [
-            (program.kept().as_path(), cached),
-            (program.kept().parent().unwrap(), 0o700),
+            (program.kept.as_path(), cached),
+            (program.kept.parent().unwrap(), 0o700),
         ] {
             fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
         }
@@ -184,13 +184,13 @@ fn read_only_cache_stops_the_build_with_advice(front_end: FrontEnd) {
     let (advice, id) = match front_end {
         FrontEnd::Cnb => ("--clear-cache", "restored-layer"),
         FrontEnd::Classic => {
-            fs::remove_dir_all(program.cache().join("backplane")).unwrap();
+            fs::remove_dir_all(program.cache.join("backplane")).unwrap();
             ("heroku builds:cache:purge", "classic/cache")
         }
     };
-    fs::set_permissions(program.cache(), Permissions::from_mode(0o555)).unwrap();
+    fs::set_permissions(&program.cache, Permissions::from_mode(0o555)).unwrap();
     let log = fail(program.command());
-    fs::set_permissions(program.cache(), Permissions::from_mode(0o755)).unwrap();
+    fs::set_permissions(&program.cache, Permissions::from_mode(0o755)).unwrap();
     assert_logs(&log, advice);
     assert_logs(&log, &format!("Error: backplane/{id}"));
     build(&program);
@@ -228,8 +228,8 @@ fn package_of_another_architecture_stops_the_build(front_end: FrontEnd) {
     assert_logs(&log, &format!(" {package}"));
     assert_logs(&log, &format!("linux/{image}"));
     assert_logs(&log, "Error: backplane/package-architecture");
-    for directory in [program.cache(), program.app()] {
-        let names = fs::read_dir(&directory).unwrap();
+    for directory in [&program.cache, &program.app] {
+        let names = fs::read_dir(directory).unwrap();
         let names: Vec<_> = names.map(|entry| entry.unwrap().file_name()).collect();
         assert!(names.iter().all(|name| name == "agent"), "{names:?}");
     }
@@ -253,7 +253,7 @@ fn files_of_an_app_under_our_names_are_replaced_and_never_written_through() {
         for kind in STRANGE {
             let program = program(FrontEnd::Classic);
             let outside = test_env().new_directory();
-            let app = |path: &str| program.app().join(path);
+            let app = |path: &str| program.app.join(path);
             fs::create_dir_all(app(place).parent().unwrap()).unwrap();
             put_strange(kind, &app(place), outside.path());
             let log = build(&program);

@@ -1,4 +1,4 @@
-//! A classic slug on Heroku's dynos: the shell that reads our script, the signals of Cedar, and shells that come later.
+//! A classic slug on Heroku's dynos: start script, signals of Cedar, later shells.
 
 use std::fs;
 use std::io::Read as _;
@@ -8,12 +8,12 @@ use std::process::Command;
 use std::time::Duration;
 
 use harness::lifecycle::{Build, FrontEnd, Image, test_env};
-use harness::{TOKEN, free_port, listen};
+use harness::{TOKEN, listen};
 use rustix::process::Signal;
 
 use crate::fixtures::{
     APPS_STATUS, ENDPOINT, LEFT_AFTER_APP, PATIENT_AGENT, SCRIPT_AGENT, app, build_by,
-    sample_image_by,
+    launch_behind, sample_image_by,
 };
 
 fn slug_with(agent: &str) -> Image {
@@ -42,7 +42,7 @@ const STATE: &str = r#"
     echo the shell goes on
 "#;
 
-/// The shells that may read the script, with options that make them give up early.
+/// The shells that may read the script, with options for an early exit.
 const SHELLS: [&[&str]; 6] = [
     &["bash"],
     &["bash", "-eu"],
@@ -131,11 +131,7 @@ fn sigterm_to_every_process_lets_a_request_in_flight_finish() {
     let image = sample_image_by(FrontEnd::Classic);
     let edge = test_env().edge(TOKEN);
     edge.route(TOKEN, ENDPOINT, "some=label");
-    let launch = image
-        .launch("web")
-        .connect(free_port())
-        .env("BACKPLANE_EDGE", &edge.agents);
-    let mut running = launch.start();
+    let mut running = launch_behind(&edge, &image);
     edge.wait_for_status(ENDPOINT, 200);
 
     let mut answer = edge.open_slow(ENDPOINT, Duration::from_secs(1));

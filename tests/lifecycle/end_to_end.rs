@@ -4,10 +4,10 @@ use std::io::Read as _;
 use std::time::Duration;
 
 use harness::lifecycle::{FrontEnd, test_env};
-use harness::{TOKEN, for_each_front_end, free_port};
+use harness::{TOKEN, for_each_front_end};
 use rustix::process::Signal;
 
-use crate::fixtures::{ENDPOINT, sample_image_by};
+use crate::fixtures::{ENDPOINT, launch_behind, sample_image_by};
 
 for_each_front_end! {
     request_reaches_the_app_and_comes_back_after_a_crash,
@@ -21,11 +21,7 @@ fn request_reaches_the_app_and_comes_back_after_a_crash(front_end: FrontEnd) {
     edge.route(TOKEN, ENDPOINT, "some=label");
     edge.wait_for_status(ENDPOINT, 503);
 
-    let launch = image
-        .launch("web")
-        .connect(free_port())
-        .env("BACKPLANE_EDGE", &edge.agents);
-    let mut running = launch.start();
+    let mut running = launch_behind(&edge, &image);
     edge.wait_for_status(ENDPOINT, 200);
 
     let first = running.wait_for_agent();
@@ -39,16 +35,13 @@ fn request_reaches_the_app_and_comes_back_after_a_crash(front_end: FrontEnd) {
     edge.wait_for_status(ENDPOINT, 503);
 }
 
-/// In a container only the app gets the SIGTERM of a stop, and the agent serves what the app still answers.
+/// In a container only the app gets the SIGTERM of a stop, and the agent serves what the app still
+/// answers.
 fn request_in_flight_is_finished_when_the_app_is_stopped(front_end: FrontEnd) {
     let image = sample_image_by(front_end);
     let edge = test_env().edge(TOKEN);
     edge.route(TOKEN, ENDPOINT, "some=label");
-    let launch = image
-        .launch("web")
-        .connect(free_port())
-        .env("BACKPLANE_EDGE", &edge.agents);
-    let mut running = launch.start();
+    let mut running = launch_behind(&edge, &image);
     edge.wait_for_status(ENDPOINT, 200);
 
     let mut answer = edge.open_slow(ENDPOINT, Duration::from_secs(1));
@@ -65,11 +58,7 @@ fn wrong_token_is_refused_and_the_app_goes_on(front_end: FrontEnd) {
     let image = sample_image_by(front_end);
     let edge = test_env().edge("another-token");
     edge.route("another-token", ENDPOINT, "some=label");
-    let launch = image
-        .launch("web")
-        .connect(free_port())
-        .env("BACKPLANE_EDGE", &edge.agents);
-    let running = launch.start();
+    let running = launch_behind(&edge, &image);
 
     running.wait_for_stderr(
         "The agent has exited 5 times in a row soon after its start. Usually BACKPLANE_TOKEN",

@@ -1,5 +1,4 @@
-//! Launches where the kernel refuses something, as under seccomp filters, in sandboxes and on old
-//! kernels.
+//! Launches where the kernel refuses something: under seccomp, in sandboxes, on old kernels.
 
 use std::net::TcpListener;
 use std::path::Path;

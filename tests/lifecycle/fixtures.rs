@@ -5,7 +5,7 @@ use std::fs;
 use std::time::Duration;
 
 use harness::lifecycle::{Build, FrontEnd, Image, Launch, Running, test_env};
-use harness::{App, DEADLINE, eventually};
+use harness::{App, DEADLINE, Edge, eventually, free_port};
 use rustix::process::Signal;
 
 /// How soon after the end of the app no process of ours is left.
@@ -26,7 +26,8 @@ pub(crate) const PATIENT_AGENT: &str = "#!/bin/sh\nexec sleep 1000\n";
 /// An agent that stays the shell that runs it, so that /proc shows what it was started with.
 pub(crate) const SCRIPT_AGENT: &str = "#!/bin/sh\nwhile :; do sleep 1; done\n";
 
-/// An app whose processes, of many types, report that they are up, wait for the end of stdin, and exit.
+/// An app whose processes, of many types, report that they are up, wait for the end of stdin, and
+/// exit.
 pub(crate) fn app() -> App {
     ["web", "worker", "release", "run", "scheduler", "two-parts"]
         .iter()
@@ -52,17 +53,11 @@ pub(crate) fn image_with_agent(script: &str) -> Image {
 }
 
 /// An image of the stand-in's sample app, with the stand-in's agent.
-pub(crate) fn sample_image() -> Image {
-    sample_image_by(FrontEnd::Cnb)
-}
-
-/// The same by either front end.
 pub(crate) fn sample_image_by(front_end: FrontEnd) -> Image {
     let program = |name| fs::read(test_env().program(name)).unwrap();
     let app = App::new()
         // LISTEN_AFTER makes it an app that boots slowly, by this many milliseconds.
         .process("web", "exec ./sample-app --listen-after ${LISTEN_AFTER:-0}")
-        .process("worker", "exec ./sample-app worker")
         .executable("sample-app", program("sample-app"))
         .executable("vendor/backplane", program("backplane"));
     Build::by(front_end, app)
@@ -70,7 +65,14 @@ pub(crate) fn sample_image_by(front_end: FrontEnd) -> Image {
         .run()
 }
 
-/// Asserts that [`app`] boots, runs, and ends with its own status; returns the lines of our programs.
+/// Launches the web process with an agent that connects to this edge.
+pub(crate) fn launch_behind(edge: &Edge, image: &Image) -> Running {
+    let launch = image.launch("web").connect(free_port());
+    launch.env("BACKPLANE_EDGE", &edge.agents).start()
+}
+
+/// Asserts that [`app`] boots, runs, and ends with its own status; returns the lines of our
+/// programs.
 #[track_caller]
 pub(crate) fn assert_boots(launch: Launch) -> Vec<String> {
     let mut running = launch.start();

@@ -3,11 +3,11 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
-use harness::lifecycle::{Image, Running, test_env};
+use harness::lifecycle::{FrontEnd, Image, Running, test_env};
 use harness::{AgentNumber, Client, DEADLINE, Edge, Record, TOKEN, eventually, free_port, soak_or};
 use rustix::process::Signal;
 
-use crate::fixtures::{ENDPOINT, sample_image};
+use crate::fixtures::{ENDPOINT, sample_image_by};
 
 const CLIENTS: [Client; 8] = [
     Client::Quick,
@@ -69,7 +69,7 @@ impl Replicas {
         let mut replicas = Self {
             all: Vec::new(),
             ended: Vec::new(),
-            image: sample_image(),
+            image: sample_image_by(FrontEnd::Cnb),
             edge,
         };
         for number in 0..count {
@@ -164,7 +164,8 @@ impl Replicas {
 ///
 /// An agent is killed only while another one is connected. Without any agent, the edge answers 503
 /// at once, and no supervisor can be quicker than a kill. Each kill makes the supervisor wait
-/// longer before it starts the next agent, so there are as many replicas as one kill a second takes.
+/// longer before it starts the next agent, so there are as many replicas as one kill a second
+/// takes.
 #[test]
 fn only_what_is_in_flight_at_a_kill_is_lost() {
     let (seconds, count) = soak_or((60, 10), (10, 4));

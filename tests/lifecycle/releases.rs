@@ -1,4 +1,4 @@
-//! Servers that have releases, and builds from those.
+//! Servers with releases, and builds from them.
 
 use std::fs;
 

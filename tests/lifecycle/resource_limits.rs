@@ -1,4 +1,4 @@
-//! Limits that are reached, in exec.d or later.
+//! Limits of processes, files and memory, in exec.d or later.
 
 use std::net::TcpListener;
 use std::time::{Duration, Instant};

@@ -62,6 +62,20 @@ fn original_buildpack_is_followed_without_any_change_to_the_app() {
 }
 
 #[test]
+fn agent_is_where_the_original_had_it() {
+    let image = build(app(), "#!/bin/sh\necho \"asked for $*\"\n").run();
+    let slug = image.agent_layer().join("..");
+    let output = Command::new(slug.join("bin/backplane"))
+        .args(["route", "myendpoint.com"])
+        .output()
+        .unwrap();
+    assert_eq!(
+        String::from_utf8(output.stdout).unwrap(),
+        "asked for route myendpoint.com\n"
+    );
+}
+
+#[test]
 fn other_buildpacks_scripts_are_read_too() {
     // Before ours and after it, in the order of their names; one leaves the strictest shell behind.
     let app = app()
@@ -81,14 +95,8 @@ fn other_buildpacks_scripts_are_read_too() {
     });
 }
 
-#[test]
-fn default_process_of_a_languages_buildpack_stays() {
-    let app = App::new().file("default-web.sh", "echo the app is up; read -r _\n");
-    let image = build(app, PATIENT_AGENT).run();
-    web(&image, |running| assert_eq!(running.agents().len(), 1));
-}
-
-/// The same programs make the same bytes, wherever and whenever.
+/// The same programs make the same bytes, wherever and whenever. There is no `bin/release`, which
+/// would replace the default processes of a language's buildpack.
 #[test]
 fn archive_has_no_trace_of_its_maker() {
     let archive = fs::read(test_env().classic_archive()).unwrap();

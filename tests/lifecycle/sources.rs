@@ -14,7 +14,7 @@ use crate::releases::{CACHED_AGENT_KEPT, installed, served};
 for_each_front_end! {
     faulty_source_does_not_stop_a_rebuild,
     faulty_source_stops_a_first_build_with_advice,
-    short_fault_is_retried,
+    short_fault_is_retried_and_a_redirect_followed,
     download_of_unknown_length_has_to_prove_its_end,
     server_of_an_unknown_authority_is_refused_with_advice,
     redirect_to_an_unencrypted_server_stops_the_build,
@@ -83,17 +83,23 @@ fn faulty_source_stops_a_first_build_with_advice(front_end: FrontEnd) {
     }
 }
 
-fn short_fault_is_retried(front_end: FrontEnd) {
+fn short_fault_is_retried_and_a_redirect_followed(front_end: FrontEnd) {
     let content = archive(PATIENT_AGENT);
     let (server, build) = served(front_end, &content);
     server.will_answer([
         Answer::status(503).header("Retry-After", "0"),
         Answer::cut(&content),
+        // Not encoded, as some servers send it.
+        Answer::redirect("/ä b.tgz?signature=s3cret"),
         file(&content),
     ]);
     let image = build.run();
     assert_logs(&image.log, "status 503");
-    assert_eq!(server.take_requests().len(), 3);
+    assert!(!image.log.contains("s3cret"), "{}", image.log);
+    let requests = server.take_requests();
+    assert_eq!(requests.len(), 4);
+    let line = "GET /%C3%A4%20b.tgz?signature=s3cret HTTP/1.1";
+    assert_eq!(requests[3].line, line);
     assert_eq!(installed(&image), PATIENT_AGENT);
 }
 

@@ -143,7 +143,7 @@ fn agent_goes_on_while_the_app_is_stopped_by_ctrl_z() {
     eventually(DEADLINE, "the stop of the app", || {
         (session.app.stat().state == 'T').then_some(())
     });
-    // Longer than the supervisor takes to look for the app twice.
+    // Longer than the supervisor's interval of two probes.
     never_within(Duration::from_millis(2_500), "the agent's end", || {
         !session.agent.is_alive() || session.agent.stat().state == 'T'
     });

@@ -1,6 +1,7 @@
-//! What `script/package` makes: the directory of the buildpack, and the file that is published.
+//! The results of `script/package`: the directory of the buildpack, and the published file.
 //!
-//! A plain `cargo test` does not run them. `script/test packages` does, for every architecture that it can package for.
+//! A plain `cargo test` does not run these tests. `script/test packages` does, for each
+//! architecture that it can package for.
 #![expect(
     clippy::unwrap_used,
     reason = "all of this is test code, which clippy only sees of what is inside of a test function"
@@ -93,10 +94,10 @@ impl Package {
         }
     }
 
-    /// Sees that of these files the programs, and no others, are ELF files, that each is for this architecture, and that each runs on an image
-    /// that has nothing: without a loader, without a library.
+    /// Asserts that of these files the programs alone are ELF files, that each is for this
+    /// architecture, and that each runs without a loader and without a library.
     #[track_caller]
-    fn check_programs(&self, files: &Files) {
+    fn assert_programs(&self, files: &Files) {
         let mut programs = Vec::new();
         for (path, content) in files {
             let Content::File { bytes, executable } = content else {
@@ -152,7 +153,7 @@ fn files_below(directory: &Path) -> Files {
     files
 }
 
-/// All files in an archive, but for directories.
+/// All files in an archive, without directories.
 fn files_in(archive: impl Read) -> Files {
     let mut files = Files::new();
     for entry in tar::Archive::new(archive).entries().unwrap() {
@@ -208,12 +209,11 @@ impl Layout {
 #[test]
 fn programs_of_a_package_are_static_and_of_its_architecture() {
     for package in packages() {
-        package.check_programs(&files_below(&package.directory));
+        package.assert_programs(&files_below(&package.directory));
     }
 }
 
-/// Of the right programs for one architecture, and of nothing else: pack writes a second image with this one's programs for each further
-/// target, unless it is told not to.
+/// pack would write a second image with the same programs for each further target.
 #[test]
 fn file_of_a_package_has_what_the_package_has_for_its_architecture_alone() {
     for package in packages() {
@@ -236,8 +236,8 @@ fn file_of_a_package_has_what_the_package_has_for_its_architecture_alone() {
             .into_iter()
             .map(|(path, content)| (path.strip_prefix(&directory).unwrap().to_owned(), content))
             .collect();
-        package.check_programs(&files);
-        // Not assert_eq: nobody wants to read programs.
+        package.assert_programs(&files);
+        // Not assert_eq, which would print the programs.
         assert!(
             files == files_below(&package.directory),
             "{:?}",

@@ -5,7 +5,7 @@ use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 
-/// What a developer hands to `pack build`.
+/// The app of a `pack build`.
 #[derive(Debug, Clone, Default)]
 pub struct App {
     processes: BTreeMap<String, String>,

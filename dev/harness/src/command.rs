@@ -1,11 +1,12 @@
-//! Commands of the test program itself: bounded in time, with all their output at hand when they fail.
+//! Commands of the test program itself, bounded in time.
 
 use std::io::Read;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-/// Runs `command` to its end and gives its exit status and what it wrote, stdout and stderr in the order of their writing.
+/// Runs `command` to its end, and returns its exit status and its output, stdout and stderr in the
+/// order of their writing.
 ///
 /// # Panics
 ///
@@ -26,7 +27,7 @@ pub fn run(command: &mut Command, deadline: Duration) -> (ExitStatus, String) {
     (status, output.join().unwrap())
 }
 
-/// Runs `command` to its end and gives its exit status, and what it wrote to stdout and to stderr.
+/// Runs `command` to its end, and returns its exit status, stdout and stderr.
 ///
 /// # Panics
 ///

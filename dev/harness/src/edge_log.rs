@@ -1,38 +1,30 @@
-//! What the edge says of its agents, and when it said it.
+//! The edge's log of its agents, with the time of each line.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-/// The number that the edge gives an agent's connection; it counts up.
+/// The edge's number of an agent's connection; it counts up.
 pub type AgentNumber = u64;
 
 /// The lines of an edge's log so far, each with the moment at which it was read.
 #[derive(Clone, Default)]
 pub(super) struct EdgeLog(Arc<Mutex<Vec<(Instant, String)>>>);
 
-/// What a line says.
-#[derive(Debug, PartialEq)]
-enum Word<'a> {
-    Connected(AgentNumber, &'a str),
-    Gone(AgentNumber),
-}
-
 impl EdgeLog {
     pub(super) fn add(&self, line: String) {
         self.lines().push((Instant::now(), line));
     }
 
-    /// The last connected agent that has this label and is not gone.
+    /// The last agent with this label that has connected and is not gone.
     pub(super) fn connected(&self, label: &str) -> Option<AgentNumber> {
-        let lines = self.lines();
         let mut connected = None;
-        for (_, line) in lines.iter() {
-            match word(line) {
-                Some(Word::Connected(agent, labels)) if labels.split(',').any(|l| l == label) => {
+        for (_, line) in self.lines().iter() {
+            match parse(line) {
+                Some((agent, Some(labels))) if labels.split(',').any(|other| other == label) => {
                     connected = Some(agent);
                 }
-                Some(Word::Gone(agent)) if connected == Some(agent) => connected = None,
+                Some((agent, None)) if connected == Some(agent) => connected = None,
                 _ => {}
             }
         }
@@ -41,10 +33,11 @@ impl EdgeLog {
 
     /// When this agent was gone for the edge.
     pub(super) fn gone(&self, agent: AgentNumber) -> Option<Instant> {
-        self.lines()
+        let lines = self.lines();
+        let gone = lines
             .iter()
-            .find(|(_, line)| word(line) == Some(Word::Gone(agent)))
-            .map(|(at, _)| *at)
+            .find(|(_, line)| parse(line) == Some((agent, None)));
+        gone.map(|(at, _)| *at)
     }
 
     fn lines(&self) -> MutexGuard<'_, Vec<(Instant, String)>> {
@@ -60,13 +53,12 @@ impl fmt::Display for EdgeLog {
     }
 }
 
-fn word(line: &str) -> Option<Word<'_>> {
-    let (agent, rest) = line
-        .strip_prefix("backplane-edge: agent ")?
-        .split_once(' ')?;
-    let agent = agent.parse().ok()?;
-    match rest.split_once(" with the labels ") {
-        Some((_, labels)) => Some(Word::Connected(agent, labels)),
-        None => rest.starts_with("is gone").then_some(Word::Gone(agent)),
-    }
+/// The agent of a line, and its labels if it has connected; without them it is gone.
+fn parse(line: &str) -> Option<(AgentNumber, Option<&str>)> {
+    let rest = line.strip_prefix("backplane-edge: agent ")?;
+    let (agent, rest) = rest.split_once(' ')?;
+    let labels = rest
+        .split_once(" with the labels ")
+        .map(|(_, labels)| labels);
+    (labels.is_some() || rest.starts_with("is gone")).then_some((agent.parse().ok()?, labels))
 }

@@ -1,9 +1,10 @@
-//! The harness of the tests and benchmarks: the platforms that build and launch apps, and what apps talk to.
+//! The harness of the tests and benchmarks: platforms for apps, and servers around apps.
 //!
-//! - [`lifecycle`] builds and launches by the real CNB lifecycle, and by a stand-in for Heroku's classic API: plain directories and
-//!   processes, no container.
+//! - [`lifecycle`] builds and launches by the real CNB lifecycle, and by a stand-in for Heroku's
+//!   classic API: plain directories and processes, no container.
 //! - [`containers`] does it by the real pack and a Docker engine.
-//! - [`release_server`] serves agents and misbehaves on demand. [`Edge`] is the edge of the stand-in, [`FrpServer`] another tunnel's server.
+//! - [`release_server`] serves agents and misbehaves on demand. [`Edge`] is the edge of the
+//!   stand-in, [`FrpServer`] another tunnel's server.
 //!
 //! All of it panics where a test has to fail.
 
@@ -14,6 +15,7 @@ pub mod containers;
 mod edge;
 mod edge_log;
 mod frp;
+mod http;
 pub mod lifecycle;
 mod load;
 mod make;
@@ -21,6 +23,7 @@ mod port;
 mod process;
 mod programs;
 pub mod release_server;
+mod server_process;
 mod soak;
 mod strange;
 mod terminal;
@@ -31,7 +34,7 @@ pub use app::App;
 pub use edge::Edge;
 pub use edge_log::AgentNumber;
 pub use frp::{DOMAIN, FrpServer};
-pub use load::{Client, Load, Record, Records, app_of};
+pub use load::{Client, Load, Record, Records};
 pub use make::make;
 pub use port::{ReservedPort, free_port, listen};
 pub use process::{MARK, Process, zombies_of};
@@ -40,9 +43,10 @@ pub use strange::{STRANGE, assert_untouched, put_strange};
 pub use terminal::{Key, Terminal};
 pub use waiting::{DEADLINE, eventually, never_within};
 
+use std::fs;
 use std::path::Path;
 
-/// The token that launches with an agent have, unlike anything else that an image or a process could show.
+/// The token of launches with an agent, unlike any other text of an image or a process.
 pub const TOKEN: &str = "token-f3a9c1d7";
 
 /// The architecture of this machine, by its name in the CNB specification.
@@ -52,7 +56,7 @@ pub const ARCHITECTURE: &str = if cfg!(target_arch = "aarch64") {
     "amd64"
 };
 
-/// What an app has for variables beside ours, and what none of our programs may trip over or hand on.
+/// Variables of an app beside ours, which our programs must neither mind nor forward.
 const HOSTILE_AT_LAUNCH: [(&str, &str); 4] = [
     ("DATABASE_URL", "postgres://user:secret@db/app"),
     ("RUST_BACKTRACE", "full"),
@@ -60,7 +64,7 @@ const HOSTILE_AT_LAUNCH: [(&str, &str); 4] = [
     ("LANG", "xx_YY.invalid"),
 ];
 
-/// What a build has for variables by default: it has to bear them.
+/// Variables of each build by default, which it must not mind.
 const HOSTILE_AT_BUILD: [(&str, &str); 9] = [
     // The lifecycle puts it in front of the PATH of the build.
     ("PATH", "/invalid"),
@@ -69,7 +73,7 @@ const HOSTILE_AT_BUILD: [(&str, &str); 9] = [
     ("TMPDIR", "/invalid"),
     ("RUST_BACKTRACE", "full"),
     ("RUST_LOG", "trace"),
-    // The app's, and nothing of the build's business.
+    // The app's, which the build does not need.
     ("DATABASE_URL", "postgres://user:secret@db/app"),
     ("BACKPLANE_TOKEN", "token-at-build"),
     ("BACKPLANE_LABELS", "label=at-build"),
@@ -79,6 +83,10 @@ const HOSTILE_AT_BUILD: [(&str, &str); 9] = [
 fn root() -> &'static Path {
     const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
     Path::new(ROOT)
+}
+
+fn read_toml(path: &Path) -> toml::Table {
+    toml::from_str(&fs::read_to_string(path).unwrap()).unwrap()
 }
 
 /// The lines of a log that our programs wrote at launch.

@@ -1,4 +1,4 @@
-//! Constant load on an endpoint, and what became of each request.
+//! Constant load on an endpoint, and records of all requests.
 
 use std::collections::BTreeSet;
 use std::io::{self, Read as _, Write as _};
@@ -11,19 +11,20 @@ use std::time::{Duration, Instant};
 
 use crate::DEADLINE;
 
-/// What a client asks for, one request after the other.
+/// A client's requests, one after the other.
 #[derive(Debug, Clone, Copy)]
 pub enum Client {
-    /// What is answered at once, with a short pause in between.
+    /// Requests that are answered at once, with a short pause in between.
     Quick,
-    /// What takes this many milliseconds to answer.
+    /// Requests whose answers take this many milliseconds.
     Slow(u32),
-    /// The page of a server other than the sample app: the PID of the process that answers, in a line.
+    /// The page of a server other than the sample app: the PID of the process that answers, in a
+    /// line.
     Page,
 }
 
 impl Client {
-    /// Some that are always done soon, and one whose requests outlast most of what is done to an app meanwhile.
+    /// Quick ones, and one whose requests outlast most of what happens to an app meanwhile.
     pub const MIX: [Self; 8] = [
         Self::Quick,
         Self::Quick,
@@ -36,15 +37,16 @@ impl Client {
     ];
 }
 
-/// How long a client that is not slow pauses between two requests: some load, and no race of all clients for the processor.
+/// How long a client that is not slow pauses between two requests: some load, and no race of all
+/// clients for the processor.
 const PAUSE: Duration = Duration::from_millis(10);
 
-/// What became of a request.
+/// The result of a request.
 #[derive(Debug)]
 pub struct Record {
     /// Before the client connected.
     pub sent: Instant,
-    /// After the client had all of the answer, or knew that it would not.
+    /// After the whole answer, or its failure.
     pub answered: Instant,
     /// The process of the app that answered, if the answer's header came that far.
     pub app: Option<u32>,
@@ -52,7 +54,7 @@ pub struct Record {
     pub release: Option<String>,
     /// Whether anything of an answer came.
     pub has_begun: bool,
-    /// The request and what came instead of a whole answer of the app.
+    /// The request, and what came instead of a whole answer.
     pub failure: Option<String>,
 }
 
@@ -64,7 +66,7 @@ pub struct Load {
 }
 
 impl Load {
-    /// Puts these clients to work on `endpoint` at the edge that listens on `address`.
+    /// Starts these clients on `endpoint` at the edge that listens on `address`.
     pub(super) fn start(address: &str, endpoint: &'static str, clients: &[Client]) -> Self {
         let stopping = Arc::new(AtomicBool::new(false));
         let ids = Arc::new(AtomicU64::new(1));
@@ -94,17 +96,12 @@ impl Load {
         }
     }
 
-    /// The processes that gave whole answers so far.
-    pub fn answering(&self) -> BTreeSet<u32> {
-        lock(&self.records).answering()
+    /// The requests so far.
+    pub fn records(&self) -> MutexGuard<'_, Records> {
+        lock(&self.records)
     }
 
-    /// Whether this release of the app has given a whole answer.
-    pub fn has_answer_of_release(&self, release: &str) -> bool {
-        lock(&self.records).releases().contains(release)
-    }
-
-    /// Has the clients finish what they have begun, and tells what became of all their requests.
+    /// Lets the clients finish their requests, and returns the records of all requests.
     pub fn stop(mut self) -> Records {
         self.end();
         mem::take(&mut lock(&self.records))
@@ -148,7 +145,8 @@ impl Client {
         let is_whole = head.starts_with("HTTP/1.1 200 ")
             && match self {
                 Client::Quick => body.starts_with(&format!("GET {path}\n")),
-                // The last line, and the end of a body that comes in pieces (RFC 9112, section 7.1).
+                // The last line, and the end of a body that comes in pieces (RFC 9112, section
+                // 7.1).
                 Client::Slow(_) => body.contains("10/10\n") && body.ends_with("\r\n0\r\n\r\n"),
                 Client::Page => app.is_some(),
             };
@@ -163,7 +161,8 @@ impl Client {
     }
 }
 
-/// Sends a request over a connection of its own and reads until its end; what came before an error counts too.
+/// Sends a request over a connection of its own and reads until its end; what came before an error
+/// counts too.
 fn exchange(address: &str, endpoint: &str, path: &str) -> (Vec<u8>, io::Result<()>) {
     let mut answer = Vec::new();
     let ended = TcpStream::connect(address).and_then(|mut stream| {
@@ -178,7 +177,7 @@ fn exchange(address: &str, endpoint: &str, path: &str) -> (Vec<u8>, io::Result<(
 }
 
 /// The process of the sample app that wrote this header.
-pub fn app_of(head: &str) -> Option<u32> {
+fn app_of(head: &str) -> Option<u32> {
     let (_, process) = server(head)?.split_once("(process ")?;
     process.strip_suffix(')')?.parse().ok()
 }
@@ -189,17 +188,21 @@ fn release_of(head: &str) -> Option<String> {
     Some(product.strip_prefix("sample-app/")?.to_owned())
 }
 
-/// What is behind all that a header may have passed.
+/// The `server` field of a header.
 fn server(head: &str) -> Option<&str> {
     let mut fields = head.lines();
     fields.find_map(|line| line.strip_prefix("server: ").map(str::trim_end))
 }
 
-/// What became of all requests.
+/// The results of all requests.
 #[derive(Default)]
 pub struct Records(Vec<Record>);
 
 impl Records {
+    fn answered(&self) -> impl Iterator<Item = &Record> {
+        self.0.iter().filter(|record| record.failure.is_none())
+    }
+
     pub fn sent(&self) -> usize {
         self.0.len()
     }
@@ -208,17 +211,14 @@ impl Records {
         self.0.iter().filter(|record| record.failure.is_some())
     }
 
-    /// The processes that gave whole answers.
+    /// The processes with whole answers.
     pub fn answering(&self) -> BTreeSet<u32> {
-        let answers = self.0.iter().filter(|record| record.failure.is_none());
-        answers.filter_map(|record| record.app).collect()
+        self.answered().filter_map(|record| record.app).collect()
     }
 
-    /// The releases that gave whole answers.
+    /// The releases with whole answers.
     pub fn releases(&self) -> BTreeSet<&str> {
-        let answers = self.0.iter().filter(|record| record.failure.is_none());
-        answers
-            .filter_map(|record| record.release.as_deref())
-            .collect()
+        let releases = self.answered().map(|record| record.release.as_deref());
+        releases.flatten().collect()
     }
 }

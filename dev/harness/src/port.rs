@@ -9,7 +9,7 @@ use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, getsockname, soc
 
 /// A port of 127.0.0.1 that is taken, but on which nothing listens yet.
 ///
-/// Nobody else gets the port in between, and as far as the kernel's list of listeners goes the test itself can be the app.
+/// No other process gets the port in between, and the test itself can listen on it as the app.
 #[derive(Debug)]
 pub struct ReservedPort {
     socket: OwnedFd,
@@ -44,8 +44,9 @@ pub fn listen() -> (TcpListener, u16) {
 
 /// A port for an app that listens by itself.
 ///
-/// It is outside of the range that the kernel takes ports from for everybody else (ip(7), `ip_local_port_range`: 32768 and up), and
-/// within this test program nobody else gets it; another program is asked for by trying.
+/// It is outside of the range from which the kernel chooses ports (ip(7), `ip_local_port_range`:
+/// 32768 and up). Within this test program it is returned once; a bind shows that no other program
+/// has it.
 pub fn free_port() -> u16 {
     const FIRST: u16 = 20_000;
     const COUNT: u16 = 10_000;

@@ -1,23 +1,25 @@
-//! What /proc tells of the processes of a test. See proc(5) for the files.
+//! The processes of a test, by /proc; see proc(5) for the files.
 
 use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
-use std::os::unix::ffi::OsStrExt as _;
 use std::path::PathBuf;
 use std::thread;
 use std::time::Duration;
 
-use procfs::process::{FDTarget, Stat, Status, all_processes};
+use procfs::process::{Stat, Status, all_processes};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
-/// The variable by which the processes of one launch are told from all others. Agents get it too, since its name is one of ours.
+/// The variable that marks the processes of one launch. Agents get it, too, as its name is one of
+/// ours.
 pub const MARK: &str = "BACKPLANE_TEST_MARK";
 
-/// A live process, by an open directory of /proc: it cannot become another one that has its number by chance.
+/// A live process, by an open directory of /proc: it cannot become another one that has its number
+/// by chance.
 #[derive(Debug)]
 pub struct Process(procfs::process::Process);
 
-/// All live processes that were started in the launch with this mark: they, or a process that started them, had it in their environment.
+/// All live processes that were started in the launch with this mark: they, or a process that
+/// started them, had it in their environment.
 pub(super) fn processes_marked(mark: &OsStr) -> Vec<Process> {
     all_processes()
         .expect("/proc is readable")
@@ -40,7 +42,8 @@ pub fn zombies_of(parent: u32) -> Vec<u32> {
 impl Process {
     fn is_marked(&self, mark: &OsStr) -> bool {
         let is_own = self.0.uid().ok() == Some(nix::unistd::geteuid().as_raw());
-        // In the middle of an execve(2) a process shows no environment at all, for less than a millisecond.
+        // In the middle of an execve(2) a process shows no environment at all, for less than a
+        // millisecond.
         for _ in 0..5 {
             let environment = self.environment();
             if !environment.is_empty() || !is_own || !self.is_alive() {
@@ -55,6 +58,10 @@ impl Process {
 
     pub fn id(&self) -> u32 {
         self.0.pid().unsigned_abs()
+    }
+
+    pub(super) fn pid(&self) -> i32 {
+        self.0.pid()
     }
 
     /// Whether it still runs: a zombie does not.
@@ -96,8 +103,8 @@ impl Process {
 
     /// What it was started with; nothing once it is gone.
     pub fn arguments(&self) -> Vec<String> {
-        // In the middle of an execve(2) a process shows its new program already, and no arguments yet, for less than a millisecond
-        // of the processor's time, which it may have to wait for.
+        // In the middle of an execve(2) a process shows its new program already, and no arguments
+        // yet, for less than a millisecond of the processor's time, which it may have to wait for.
         for _ in 0..500 {
             let arguments = self.0.cmdline().unwrap_or_default();
             if !arguments.is_empty() || !self.is_alive() {
@@ -117,38 +124,16 @@ impl Process {
         self.0.cwd().expect("the process is there")
     }
 
-    /// Its open descriptors by their number.
-    pub fn descriptors(&self) -> Vec<(i32, FDTarget)> {
-        let mut descriptors: Vec<_> = self
-            .0
-            .fd()
-            .expect("the process is there")
-            .map(|descriptor| descriptor.expect("the process is there"))
-            .map(|descriptor| (descriptor.fd, descriptor.target))
-            .collect();
-        descriptors.sort_by_key(|(number, _)| *number);
-        descriptors
+    /// The numbers of its open descriptors.
+    pub fn descriptors(&self) -> Vec<i32> {
+        let descriptors = self.0.fd().expect("the process is there");
+        let numbers = descriptors.map(|descriptor| descriptor.expect("the process is there").fd);
+        let mut numbers: Vec<i32> = numbers.collect();
+        numbers.sort_unstable();
+        numbers
     }
 
     pub fn oom_score_adjustment(&self) -> i16 {
         self.0.oom_score_adj().expect("the process is there")
-    }
-
-    /// Whether any file of /proc that other users' tools read (`ps`, `top`) shows `text`.
-    pub fn shows_in_listings(&self, text: &str) -> bool {
-        let status = self.status();
-        self.arguments()
-            .iter()
-            .any(|argument| argument.contains(text))
-            || status.name.contains(text)
-    }
-
-    pub fn environment_has(&self, text: &str) -> bool {
-        self.environment().values().any(|value| {
-            value
-                .as_bytes()
-                .windows(text.len())
-                .any(|window| window == text.as_bytes())
-        })
     }
 }

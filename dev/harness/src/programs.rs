@@ -1,4 +1,4 @@
-//! The programs that tests run beside an app: the stand-in's, those of `dev/deny`, and what `dev/tools` pins.
+//! The programs that tests run beside an app: of the stand-in, `dev/deny` and `dev/tools`.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -6,12 +6,12 @@ use std::process::Command;
 
 use crate::process::MARK;
 
-/// The directories that they are in, and how their processes are marked.
+/// Their directories, and the mark of their processes.
 #[derive(Clone)]
 pub(crate) struct Programs {
-    /// The first of them that has a program is the one that is run.
+    /// The first directory that has a program counts.
     pub(crate) directories: Vec<PathBuf>,
-    /// What the marks of all processes begin with.
+    /// The beginning of the marks of all processes.
     pub(crate) mark: PathBuf,
 }
 
@@ -28,7 +28,7 @@ impl Programs {
             .unwrap_or_else(|| panic!("{name} is missing; run script/bootstrap"))
     }
 
-    /// A run of a program, which the reaper ends if nobody else does.
+    /// A run of a program, which the reaper ends at the latest.
     pub(crate) fn command(&self, name: &str) -> Command {
         let mut command = Command::new(self.path(name));
         command.env(MARK, self.mark(name));

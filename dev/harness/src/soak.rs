@@ -1,4 +1,4 @@
-//! Whether tests that can be long are to be: `script/test --soak` asks for it.
+//! The length of tests that can be long.
 
 use std::env;
 

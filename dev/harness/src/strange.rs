@@ -1,4 +1,4 @@
-//! What may be found in the place of a file or directory of ours.
+//! Strange things in the place of a file or directory of ours.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt as _, symlink};
@@ -8,7 +8,7 @@ use std::process::Command;
 
 use rustix::fs::{CWD, FileType, Mode, mknodat};
 
-/// None of it is one that a build can use.
+/// Kinds of things that a build cannot use.
 pub const STRANGE: [&str; 12] = [
     "fifo",
     "socket",
@@ -24,7 +24,8 @@ pub const STRANGE: [&str; 12] = [
     "loop",
 ];
 
-/// Puts one of [`STRANGE`] in the place of what is `at`. Links lead to the directory `outside`, and to the file `theirs` in it.
+/// Puts one of [`STRANGE`] in the place of what is `at`. Links lead to the directory `outside`, and
+/// to the file `theirs` in it.
 pub fn put_strange(kind: &str, at: &Path, outside: &Path) {
     let theirs = outside.join("theirs");
     fs::create_dir_all(outside).unwrap();
@@ -64,7 +65,7 @@ pub fn put_strange(kind: &str, at: &Path, outside: &Path) {
     }
 }
 
-/// Sees that nothing was changed where the links have led.
+/// Asserts that nothing was changed at the target of the links.
 #[track_caller]
 pub fn assert_untouched(outside: &Path, what: &str) {
     let theirs = outside.join("theirs");

@@ -1,11 +1,12 @@
-//! A terminal, as an emulator or sshd has it: a pty(7) whose master the test holds.
+//! A terminal, as of an emulator or sshd: a pty(7) whose master the test holds.
 
 use std::os::fd::OwnedFd;
 
 use rustix::fs::{Mode, OFlags, open};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 
-/// The terminal. It closes when this is dropped: the kernel then sends SIGHUP to the shell and to the job in the foreground.
+/// The terminal. It closes when this is dropped: the kernel then sends SIGHUP to the shell and to
+/// the job in the foreground.
 pub struct Terminal {
     master: OwnedFd,
 }
@@ -22,7 +23,7 @@ pub enum Key {
 }
 
 impl Terminal {
-    /// Opens a terminal, and gives it with the end that programs use.
+    /// Opens a terminal, and returns it with the end for programs.
     pub(super) fn open() -> (Self, OwnedFd) {
         let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
         let master = openpt(flags).unwrap();

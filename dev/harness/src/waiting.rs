@@ -1,13 +1,13 @@
-//! Waiting for what is to happen, and watching what is not.
+//! Waiting for events, and for their absence.
 
 use std::fmt::Display;
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// How long anything may take that should be done at once: far longer than it takes on a slow and busy machine.
+/// A deadline for anything that should be done at once, even on a slow and busy machine.
 pub const DEADLINE: Duration = Duration::from_secs(20);
 
-/// Asks `question` until it has an answer, and gives that.
+/// Asks `question` until it has an answer, and returns it.
 ///
 /// # Panics
 ///
@@ -31,9 +31,9 @@ pub fn eventually<T>(
     }
 }
 
-/// Watches for the whole of `window` that `event` does not happen.
+/// Asserts that `event` does not happen in the whole of `window`.
 ///
-/// The window is part of what is tested (within it, a broken program would have shown itself), not a guess at how long something takes.
+/// A broken program would have shown itself within the window.
 ///
 /// # Panics
 ///

@@ -1,4 +1,4 @@
-//! The agent: it dials the edge, and passes the requests that come back over that connection to the app.
+//! The agent, which dials the edge and forwards its requests to the app.
 
 mod forward;
 mod target;
@@ -29,13 +29,13 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 pub struct EdgeAddress(pub String);
 
 impl EdgeAddress {
-    /// Connects with these labels and serves the edge's requests, until `stop` ends: then it asks the edge to send no more, and
-    /// the requests in flight are finished.
+    /// Connects with these labels and serves the edge's requests, until `stop` ends: then it asks
+    /// the edge to send no more, and the requests in flight are finished.
     ///
     /// # Errors
     ///
-    /// If the edge cannot be reached, refuses this agent, or is gone again. The agent does not dial anew: that is its supervisor's
-    /// part.
+    /// If the edge cannot be reached, refuses this agent, or is gone again. The agent does not dial
+    /// anew: that is its supervisor's part.
     pub async fn connect(
         &self,
         token: String,
@@ -62,8 +62,9 @@ impl EdgeAddress {
                 .initial_connection_window_size(wire::CONNECTION_WINDOW)
                 .keep_alive_interval(wire::PING_INTERVAL)
                 .keep_alive_timeout(wire::PING_TIMEOUT)
-                // Both limits guard a public server against hostile clients; here the one client is the edge, which
-                // passes on that its own clients hang up, or that they send more to an app that has refused them.
+                // Both limits guard a public server against hostile clients; here the one client is
+                // the edge, which passes on that its own clients hang up, or that they send more to
+                // an app that has refused them.
                 .max_pending_accept_reset_streams(wire::MAX_STREAMS as usize)
                 .max_local_error_reset_streams(None)
                 .serve_connection(TokioIo::new(connection), App::new(target))
@@ -110,8 +111,8 @@ impl EdgeAddress {
         }
     }
 
-    /// Dials, sends the hello, and returns the answer with the connection, which may hold bytes that came right behind the
-    /// answer.
+    /// Dials, sends the hello, and returns the answer with the connection, which may hold bytes
+    /// that came right behind the answer.
     async fn dial(&self, hello: &Hello) -> Result<(Answer, BufReader<TcpStream>)> {
         let edge = &self.0;
         let what = |what| format!("{what} the edge at {edge} (BACKPLANE_EDGE)");

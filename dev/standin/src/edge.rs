@@ -1,4 +1,4 @@
-//! The edge: it takes requests from the public and has agents answer them.
+//! The edge, which takes requests from the public and has agents answer them.
 
 mod agents;
 mod public;
@@ -26,7 +26,8 @@ pub struct Edge {
 }
 
 impl Edge {
-    /// Binds both listeners. The tokens are known from the start, besides those that the edge makes when it is asked to.
+    /// Binds both listeners. The tokens are known from the start, besides those that the edge makes
+    /// when it is asked to.
     ///
     /// # Errors
     ///
@@ -57,7 +58,8 @@ struct SharedRegistry(Arc<Mutex<Registry>>);
 impl SharedRegistry {
     /// The registry, for as long as the guard lives: not over an await.
     fn lock(&self) -> MutexGuard<'_, Registry> {
-        // Each change of the registry is a single step, so that it is whole even after a panic in between.
+        // Each change of the registry is a single step, so that it is whole even after a panic in
+        // between.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

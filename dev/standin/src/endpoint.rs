@@ -3,8 +3,8 @@
 use anyhow::{Context as _, Result, bail};
 use hyper::http::uri::Authority;
 
-/// Reads a host such as `myendpoint.test`, as a `Host` header may hold it (RFC 9110, section 7.2): a port is ignored, and so are
-/// upper case and a final dot.
+/// Reads a host such as `myendpoint.test`, as a `Host` header may hold it (RFC 9110, section 7.2):
+/// a port is ignored, and so are upper case and a final dot.
 ///
 /// # Errors
 ///

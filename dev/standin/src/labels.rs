@@ -8,14 +8,14 @@ use std::str::FromStr;
 
 /// At least one `key=value` pair, written with commas between the pairs.
 ///
-/// An agent carries labels; a route has a *selector*, which is written the same way. Pairs are a set: their order
-/// does not matter, and an agent may carry two values for one key.
+/// An agent carries labels; a route has a *selector*, which is written the same way. Pairs are a
+/// set: their order does not matter, and an agent may carry two values for one key.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Labels(BTreeSet<String>);
 
 impl Labels {
-    /// Whether an agent with these labels serves a route with this selector: each pair of the selector is one of the
-    /// labels.
+    /// Whether an agent with these labels serves a route with this selector: each pair of the
+    /// selector is one of the labels.
     pub(crate) fn satisfy(&self, selector: &Labels) -> bool {
         selector.0.is_subset(&self.0)
     }

@@ -7,8 +7,8 @@ use std::process::ExitCode;
 
 /// Writes `program: message` as one line to stderr.
 ///
-/// The line is written at once, so that lines of several programs on one stderr do not mix. A closed stderr is no
-/// reason to stop serving, so an error is ignored.
+/// The line is written at once, so that lines of several programs on one stderr do not mix. A
+/// closed stderr is no reason to stop serving, so an error is ignored.
 pub fn line(program: &str, message: impl Display) {
     let line = format!("{program}: {message}\n");
     let _ = std::io::stderr().write_all(line.as_bytes());

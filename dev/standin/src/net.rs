@@ -8,8 +8,9 @@ use std::net::SocketAddr;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 
-/// How long to wait after a failed accept. The usual failure is that this process has too many files open, which lasts
-/// until one of them is closed; without a delay the loop would spin until then.
+/// How long to wait after a failed accept. The usual failure is that this process has too many
+/// files open, which lasts until one of them is closed; without a delay the loop would spin until
+/// then.
 const ACCEPT_DELAY: Duration = Duration::from_millis(100);
 
 /// Binds a listener, and names the address in the error.
@@ -18,7 +19,8 @@ pub(crate) async fn bind(address: SocketAddr) -> Result<TcpListener> {
     listener.with_context(|| format!("cannot listen on {address}"))
 }
 
-/// Waits for the next connection; a failure is logged, never returned. Can be dropped without losing a connection.
+/// Waits for the next connection; a failure is logged, never returned. Can be dropped without
+/// losing a connection.
 pub(crate) async fn accept(listener: &TcpListener, program: &str) -> (TcpStream, SocketAddr) {
     loop {
         match listener.accept().await {
@@ -34,14 +36,17 @@ pub(crate) async fn accept(listener: &TcpListener, program: &str) -> (TcpStream,
     }
 }
 
-/// Has small writes sent at once rather than collected: a streamed chunk must not wait for the next one.
+/// Has small writes sent at once rather than collected: a streamed chunk must not wait for the next
+/// one.
 pub(crate) fn send_at_once(stream: &TcpStream) {
-    // It fails only on a connection that is already broken, which the first read or write will report.
+    // It fails only on a connection that is already broken, which the first read or write will
+    // report.
     let _ = stream.set_nodelay(true);
 }
 
-/// Has the kernel drop each packet that asks this listener for a new connection, by a filter of classic BPF:
-/// <https://docs.kernel.org/networking/filter.html>. Connections that are being made are not disturbed.
+/// Has the kernel drop each packet that asks this listener for a new connection, by a filter of
+/// classic BPF: <https://docs.kernel.org/networking/filter.html>. Connections that are being made
+/// are not disturbed.
 ///
 /// # Errors
 ///

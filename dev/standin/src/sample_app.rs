@@ -29,11 +29,12 @@ pub const PROGRAM: &str = "sample-app";
 /// How many pieces `/slow` answers in.
 const SLOW_CHUNKS: u32 = 10;
 
-/// How long a client may take to send the header of its request: a connection without a request delays the end this
-/// long.
+/// How long a client may take to send the header of its request: a connection without a request
+/// delays the end this long.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How long a connection takes to be made that a client has begun to make: on one machine, far less.
+/// How long a connection takes to be made that a client has begun to make: on one machine, far
+/// less.
 const HANDSHAKE: Duration = Duration::from_millis(20);
 
 /// How often the worker prints that it works.
@@ -54,7 +55,8 @@ pub struct WebConfig {
     pub server: HeaderValue,
 }
 
-/// The `server` header of this process and this release of the app: `sample-app/RELEASE (process PID)`.
+/// The `server` header of this process and this release of the app: `sample-app/RELEASE (process
+/// PID)`.
 ///
 /// # Errors
 ///
@@ -64,8 +66,9 @@ pub fn server(release: Option<&str>) -> Result<HeaderValue, InvalidHeaderValue> 
     HeaderValue::try_from(format!("{PROGRAM}{release} (process {})", process::id()))
 }
 
-/// Serves requests until SIGTERM or SIGINT, and then those in flight. SIGUSR1 makes it stop listening, SIGUSR2 listen
-/// again. Each time that it listens it prints `listening ADDRESS` to stdout.
+/// Serves requests until SIGTERM or SIGINT, and then those in flight. SIGUSR1 makes it stop
+/// listening, SIGUSR2 listen again. Each time that it listens it prints `listening ADDRESS` to
+/// stdout.
 ///
 /// # Errors
 ///
@@ -149,14 +152,16 @@ async fn accept(listener: Option<&TcpListener>) -> TcpStream {
     }
 }
 
-/// Accepts all clients that have connected before the listener is closed, because closing it would reset them: so no client loses a
-/// request that this process could have answered. Later clients are ignored, and refused when the listener is closed.
+/// Accepts all clients that have connected before the listener is closed, because closing it would
+/// reset them: so no client loses a request that this process could have answered. Later clients
+/// are ignored, and refused when the listener is closed.
 async fn close_listener(
     listener: TcpListener,
     server: &HeaderValue,
     requests: &mut JoinSet<()>,
 ) -> io::Result<()> {
-    // Without it, a client that connects just before the end would be reset: rare, and as with most apps.
+    // Without it, a client that connects just before the end would be reset: rare, and as with most
+    // apps.
     let _best_effort = net::ignore_newcomers(&listener);
     let mut handshakes = pin!(sleep(HANDSHAKE));
     loop {
@@ -175,7 +180,8 @@ async fn close_listener(
     Ok(())
 }
 
-/// Serves one connection, which carries one request: so no client sends another one just when the app ends.
+/// Serves one connection, which carries one request: so no client sends another one just when the
+/// app ends.
 async fn serve(stream: TcpStream, server: HeaderValue) {
     let service = service_fn(|request| ready(Ok::<_, Infallible>(answer(request, &server))));
     // An error is the client's, and is in the answer if there could be one.

@@ -5,8 +5,8 @@ use tokio::signal::unix::{SignalKind, signal};
 
 /// Returns a future that ends with the name of the signal when SIGTERM or SIGINT arrives.
 ///
-/// The signals are caught from this call on, not only once the future is polled: call it before anything that must
-/// not be cut off.
+/// The signals are caught from this call on, not only once the future is polled: call it before
+/// anything that must not be cut off.
 ///
 /// # Errors
 ///

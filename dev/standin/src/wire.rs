@@ -1,10 +1,11 @@
 //! The protocol between agent and edge. **It is not Backplane's wire protocol.**
 //!
-//! A client of the edge's agent listener writes one line of JSON, a [`Hello`], and reads one line of JSON, an
-//! [`Answer`]. That ends the conversation, except after an accepted `connect`: then the roles reverse, the edge
-//! speaks HTTP/2 as the client and the agent as the server (prior knowledge, RFC 9113 section 3.3). A request that
-//! the agent could not give to its app, so that no byte of it got there, is reset with `REFUSED_STREAM`, which means
-//! just that (RFC 9113 section 8.7).
+//! A client of the edge's agent listener writes one line of JSON, a [`Hello`], and reads one line
+//! of JSON, an [`Answer`]. That ends the conversation, except after an accepted `connect`: then the
+//! roles reverse, the edge speaks HTTP/2 as the client and the agent as the server (prior
+//! knowledge, RFC 9113 section 3.3). A request that the agent could not give to its app, so that no
+//! byte of it got there, is reset with `REFUSED_STREAM`, which means just that (RFC 9113 section
+//! 8.7).
 
 use crate::labels::Labels;
 use anyhow::{Context as _, Result, bail, ensure};
@@ -22,19 +23,20 @@ const MAX_LINE: u64 = 16 * 1024;
 /// How long a line may take.
 const LINE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How many bytes of one body may be on their way unread. Small, so that a body streams and is not collected; the
-/// HTTP/2 default (RFC 9113 section 6.9.2).
+/// How many bytes of one body may be on their way unread. Small, so that a body streams and is not
+/// collected; the HTTP/2 default (RFC 9113 section 6.9.2).
 pub(crate) const STREAM_WINDOW: u32 = 65_535;
 
 /// How many requests one connection carries at once; more wait their turn.
 pub(crate) const MAX_STREAMS: u32 = 1_000;
 
-/// How many bytes of all bodies together may be on their way unread: enough for all of them, so that a body that
-/// is not read never holds up another.
+/// How many bytes of all bodies together may be on their way unread: enough for all of them, so
+/// that a body that is not read never holds up another.
 pub(crate) const CONNECTION_WINDOW: u32 = STREAM_WINDOW * MAX_STREAMS;
 
-/// How long the HTTP/2 connection may be silent before a ping is sent, to find out whether the other end is still there. Slow
-/// enough for a machine that is busy compiling, and for a container that is paused for a moment.
+/// How long the HTTP/2 connection may be silent before a ping is sent, to find out whether the
+/// other end is still there. Slow enough for a machine that is busy compiling, and for a container
+/// that is paused for a moment.
 pub(crate) const PING_INTERVAL: Duration = Duration::from_secs(5);
 
 /// How long the answer to a ping may take before the connection counts as lost.
@@ -46,7 +48,7 @@ pub(crate) const PING_TIMEOUT: Duration = Duration::from_secs(10);
 pub(crate) enum Hello {
     /// An agent offers to serve requests.
     Connect { token: String, labels: Labels },
-    /// A route is to be stored, in place of any older one for that endpoint.
+    /// Stores a route, in place of an older one for that endpoint.
     Route {
         token: String,
         endpoint: String,
@@ -96,8 +98,8 @@ pub(crate) async fn write(
     Ok(writer.write_all(&line).await?)
 }
 
-/// Removes what is meant for the next hop alone: what `Connection` names, `Connection` itself, and the fields that
-/// RFC 9110, section 7.6.1, lists because not every sender names them.
+/// Removes what is meant for the next hop alone: what `Connection` names, `Connection` itself, and
+/// the fields that RFC 9110, section 7.6.1, lists because not every sender names them.
 pub(crate) fn remove_hop_by_hop(headers: &mut HeaderMap) {
     const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
     const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");

@@ -51,6 +51,14 @@ fn agent_is_started_clean() {
         .set("MINE", "yes")
         .set("TZ", "UTC");
     let directory = layer.path().display().to_string();
+    // Its token comes from a service binding.
+    let binding = layer.path().join("bindings/network");
+    fs::create_dir_all(&binding).unwrap();
+    fs::write(binding.join("type"), "backplane\n").unwrap();
+    fs::write(binding.join("token"), "sesame\n").unwrap();
+    layer
+        .set("BACKPLANE_TOKEN", "")
+        .set("SERVICE_BINDING_ROOT", &format!("{directory}/bindings"));
     layer.prelude = format!("cd '{directory}'; umask 077; exec 9</dev/null");
     let app = layer.launch();
     let agent = app.agent(1);

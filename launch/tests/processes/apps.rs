@@ -94,7 +94,8 @@ fn stubborn_agent_and_its_children_are_killed() {
         echo \"pid $$\" >>\"$0.notes\"
         while :; do sleep 1000; done\n";
     let (_listener, port) = listen("127.0.0.1");
-    let layer = Layer::new(stubborn, port);
+    let mut layer = Layer::new(stubborn, port);
+    layer.set("BACKPLANE_STOP_TIMEOUT", "2");
     let mut app = layer.launch();
     app.agent(1);
     eventually("four children are there", || {

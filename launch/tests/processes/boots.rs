@@ -10,11 +10,13 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 #[test]
-fn app_keeps_its_environment_and_its_standard_output() {
+fn app_keeps_its_environment_descriptors_and_signals() {
     let (_listener, port) = listen("127.0.0.1");
     let noisy = PATIENT_AGENT.replace("exec sleep", "echo noise\nexec sleep");
+    let script = r#"sh -c 'env | sort; ls /proc/self/fd; cat /proc/self/oom_score_adj
+        grep -E "^(SigBlk|SigIgn|SigCgt|NoNewPrivs)" /proc/self/status; cat >/dev/null'"#;
     let layer = Layer::new(&noisy, port);
-    let app = layer.launch_app("sh -c 'env | sort; cat >/dev/null'");
+    let app = layer.launch_app(script);
     app.agent(1);
     app.log_has("\nnoise\n");
     app.finish();
@@ -22,11 +24,13 @@ fn app_keeps_its_environment_and_its_standard_output() {
 
     let mut without_agent = Layer::new(PATIENT_AGENT, port);
     without_agent.set("BACKPLANE_DISABLED", "1");
-    let app = without_agent.launch_app("sh -c 'env | sort; cat >/dev/null'");
+    let app = without_agent.launch_app(script);
     app.finish();
     let without_agent = without_agent.output().replace("BACKPLANE_DISABLED=1\n", "");
     assert_eq!(output, without_agent);
-    assert!(output.contains("DATABASE_URL="), "{output}");
+    for part in ["DATABASE_URL=", "\n2\n", "SigBlk:"] {
+        assert!(output.contains(part), "{output}");
+    }
 }
 
 #[test]

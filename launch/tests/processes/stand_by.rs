@@ -79,7 +79,8 @@ fn process_that_stands_by_has_an_agent_soon_after_the_holders_end() {
         (&stubborn, false, "TERM"),
     ] {
         let (_listener, port) = listen("127.0.0.1");
-        let layers = [Layer::new(agent, port), layer_of("web", port)];
+        let mut layers = [Layer::new(agent, port), layer_of("web", port)];
+        layers[0].set("BACKPLANE_STOP_TIMEOUT", "2");
         let holder = layers[0].launch();
         let first = holder.agent(1);
         let other = layers[1].launch();

@@ -42,7 +42,7 @@ fn status_follows_the_agent() {
     assert_eq!(
         json[start..],
         format!(
-            "\"restarts\":0,\"last_exit\":null,\"next_try_seconds\":null,\"target\":\"port {port}\",\"agent_pid\":{agent},\
+            "\"restarts\":0,\"last_exit\":null,\"health\":null,\"next_try_seconds\":null,\"target\":\"port {port}\",\"agent_pid\":{agent},\
              \"supervisor_pid\":{supervisor},\"process_type\":\"web\",\"labels\":\"app=shop\",\
              \"agent_sha256\":\"{checksum}\"}}\n"
         )

@@ -529,8 +529,7 @@ impl StateMachine {
         match self.state {
             State::Stopping { .. } | State::Killed { .. } => {
                 self.state = State::Finished;
-                let delay = None;
-                let notice = Notice::AgentExited { exit, delay };
+                let notice = Notice::AgentExited { exit, delay: None };
                 actions.push(Action::Log(Level::Debug, notice));
                 actions.push(Action::Finish);
             }
@@ -554,11 +553,8 @@ impl StateMachine {
     /// The agent was the last one.
     fn end(&mut self, exit: Exit) -> Vec<Action> {
         self.state = State::Ended;
-        let delay = None;
-        vec![Action::Log(
-            Level::Info,
-            Notice::AgentExited { exit, delay },
-        )]
+        let notice = Notice::AgentExited { exit, delay: None };
+        vec![Action::Log(Level::Info, notice)]
     }
 
     fn agent_drained(&mut self, exit: Exit, now: Moment) -> Vec<Action> {

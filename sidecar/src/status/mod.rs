@@ -6,6 +6,8 @@ pub(crate) mod clients;
 
 use std::fmt::{self, Display, Formatter, Write as _};
 
+use rustix::process::Pid;
+
 use crate::log;
 use crate::state_machine::{AgentState, AgentStatus, Health};
 
@@ -26,7 +28,7 @@ pub(crate) struct Report<'a> {
     /// Without credentials.
     pub(crate) upstream: String,
     pub(crate) info: &'a [(String, Option<String>)],
-    pub(crate) agent_pid: Option<u32>,
+    pub(crate) agent_pid: Option<Pid>,
 }
 
 /// The name of each state in JSON, which stays as it is, and the words for people.
@@ -77,7 +79,10 @@ impl Report<'_> {
             ("health", text(self.agent.health.map(health_word))),
             ("next_try_seconds", number(self.agent.next_try_seconds)),
             ("target", text(Some(&self.upstream))),
-            ("agent_pid", number(self.agent_pid.map(u64::from))),
+            (
+                "agent_pid",
+                self.agent_pid.map_or_else(null, |pid| pid.to_string()),
+            ),
             ("supervisor_pid", std::process::id().to_string()),
         ];
         let info = self.info.iter();

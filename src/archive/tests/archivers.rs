@@ -26,7 +26,7 @@ fn zeros(blocks: usize) -> Vec<u8> {
 
 fn data(seed: u8) -> Vec<u8> {
     (0..4096_u32)
-        .map(|place| seed | u8::try_from(1 + place % 97).unwrap())
+        .map(|index| seed | u8::try_from(1 + index % 97).unwrap())
         .collect()
 }
 

@@ -6,7 +6,6 @@ mod random;
 mod refused;
 
 use std::io::Write as _;
-use std::os::unix::fs::MetadataExt;
 
 use elf::abi::{EM_AARCH64, EM_X86_64};
 use flate2::Compression;
@@ -16,6 +15,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::archive::file_kind::tests::elf_header;
+use crate::files::tests::mode;
 use crate::release::tests::target;
 
 const SCRIPT: &[u8] = b"#!/bin/sh\nexec tunnel\n";
@@ -59,7 +59,11 @@ fn file(path: &str, mode: u32, content: &[u8]) -> Vec<u8> {
 }
 
 fn agent() -> Vec<u8> {
-    file("backplane", 0o755, SCRIPT)
+    agent_at("backplane")
+}
+
+fn agent_at(path: &str) -> Vec<u8> {
+    file(path, 0o755, SCRIPT)
 }
 
 fn link(kind: u8, path: &str, target: &str) -> Vec<u8> {
@@ -81,7 +85,7 @@ fn archive(entries: &[Vec<u8>]) -> Vec<u8> {
     [entries.concat(), vec![0; 1024]].concat()
 }
 
-fn gzip(content: &[u8]) -> Vec<u8> {
+pub(super) fn gzip(content: &[u8]) -> Vec<u8> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
     encoder.write_all(content).unwrap();
     encoder.finish().unwrap()
@@ -161,8 +165,8 @@ impl Attempt {
             .unwrap()
             .map(|entry| {
                 let entry = entry.unwrap();
-                let mode = entry.metadata().unwrap().mode() & 0o7777;
-                (entry.file_name().into_string().unwrap(), mode)
+                let name = entry.file_name().into_string().unwrap();
+                (name, mode(&entry.path()))
             })
             .collect();
         let checksum = |name: &String| Checksum::of_bytes(&self.read(name));
@@ -172,6 +176,21 @@ impl Attempt {
             .collect();
         assert_eq!(files, self.unpacked().files);
         installed.into_iter().collect()
+    }
+}
+
+/// Each download must be refused with an error whose debug form starts with this text.
+#[track_caller]
+fn assert_refused<const N: usize>(downloads: [(Vec<u8>, &str); N]) {
+    assert_refused_within(&Limits::default(), downloads);
+}
+
+#[track_caller]
+fn assert_refused_within<const N: usize>(limits: &Limits, downloads: [(Vec<u8>, &str); N]) {
+    for (index, (download, expected)) in downloads.into_iter().enumerate() {
+        let outcome = Attempt::with(&download, limits, true).outcome;
+        let error = format!("{:?}", outcome.unwrap_err());
+        assert!(error.starts_with(expected), "{index}, {expected}: {error}");
     }
 }
 
@@ -194,20 +213,14 @@ fn agent_alone_is_installed_from_every_form_of_a_download() {
         // GNU tar needs no mark at the end, if the file's end is known.
         agent(),
         [agent(), vec![0; 512]].concat(),
-        archive(&[
-            empty(b'5', "backplane/"),
-            file("backplane/backplane", 0o755, SCRIPT),
-        ]),
+        archive(&[empty(b'5', "backplane/"), agent_at("backplane/backplane")]),
         // A link is not followed by a later file.
-        archive(&[
-            link(b'2', "into", "/tmp"),
-            file("into/backplane", 0o755, SCRIPT),
-        ]),
+        archive(&[link(b'2', "into", "/tmp"), agent_at("into/backplane")]),
         archive(&[agent(), file("other/backplane-status", 0o644, b"x")]),
         // Only a program of the agent's name is the agent.
         archive(&[
             file("completions/backplane", 0o644, script_of_a_shell),
-            file("bin/backplane", 0o755, SCRIPT),
+            agent_at("bin/backplane"),
             file("share/man/backplane", 0o644, b".TH BACKPLANE 1\n"),
         ]),
     ] {
@@ -270,9 +283,8 @@ fn gzip_files_are_unwrapped() {
             download = gzip(&download);
             assert_eq!(Attempt::new(&download).content("backplane"), SCRIPT);
         }
-        let error = Attempt::new(&gzip(&download)).outcome.unwrap_err();
         let expected = "NotAnAgent { found: Gzip, is_zipped: true }";
-        assert_eq!(format!("{error:?}"), expected);
+        assert_refused([(gzip(&download), expected)]);
     }
     let (first, second) = SCRIPT.split_at(10);
     let members = [gzip(first), gzip(second), vec![0; 512]].concat();

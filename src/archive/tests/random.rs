@@ -142,7 +142,7 @@ fn download() -> impl Strategy<Value = Vec<u8>> {
     parts.prop_map(|(has_agent, entries, zipped, damage, cut)| {
         let mut bytes = Vec::new();
         if has_agent {
-            bytes.extend(file("dist/backplane", 0o755, SCRIPT));
+            bytes.extend(agent_at("dist/backplane"));
         }
         bytes.extend(entries.iter().flat_map(RandomEntry::bytes));
         bytes.resize(bytes.len() + 1024, 0);

@@ -2,52 +2,36 @@
 
 use super::*;
 
-/// Each download must be refused with an error whose debug form starts as given.
-#[track_caller]
-fn assert_refused<const N: usize>(limits: &Limits, downloads: [(Vec<u8>, &str); N]) {
-    for (download, expected) in downloads {
-        let outcome = Attempt::with(&download, limits, true).outcome;
-        let error = format!("{:?}", outcome.unwrap_err());
-        assert!(error.starts_with(expected), "{expected}: {error}");
-    }
-}
-
 #[test]
 fn archive_without_exactly_one_agent_is_refused() {
     let is_link = r#"AgentIsLink { path: "bin/backplane", target: "other" }"#;
-    assert_refused(
-        &Limits::default(),
-        [
-            (
-                archive(&[file("bin/frpc", 0o755, SCRIPT)]),
-                r#"NoAgent { names: ["bin/frpc"] }"#,
-            ),
-            (
-                archive(&[empty(b'5', "backplane/")]),
-                "NoAgent { names: [] }",
-            ),
-            (archive(&[link(b'2', "bin/backplane", "other")]), is_link),
-            (archive(&[link(b'1', "bin/backplane", "other")]), is_link),
-            (
-                archive(&[agent(), file("./backplane", 0o755, SCRIPT)]),
-                r#"SeveralAgents { paths: ["backplane", "backplane"] }"#,
-            ),
-            (
-                archive(&[
-                    file("a/backplane", 0o755, SCRIPT),
-                    file("b/backplane", 0o755, SCRIPT),
-                ]),
-                r#"SeveralAgents { paths: ["a/backplane", "b/backplane"] }"#,
-            ),
-            (
-                archive(&[
-                    file("a/backplane", 0o755, b"no program"),
-                    file("b/backplane", 0o755, b"no program"),
-                ]),
-                "SeveralAgents",
-            ),
-        ],
-    );
+    assert_refused([
+        (
+            archive(&[file("bin/frpc", 0o755, SCRIPT)]),
+            r#"NoAgent { names: ["bin/frpc"] }"#,
+        ),
+        (
+            archive(&[empty(b'5', "backplane/")]),
+            "NoAgent { names: [] }",
+        ),
+        (archive(&[link(b'2', "bin/backplane", "other")]), is_link),
+        (archive(&[link(b'1', "bin/backplane", "other")]), is_link),
+        (
+            archive(&[agent(), agent_at("./backplane")]),
+            r#"SeveralAgents { paths: ["backplane", "backplane"] }"#,
+        ),
+        (
+            archive(&[agent_at("a/backplane"), agent_at("b/backplane")]),
+            r#"SeveralAgents { paths: ["a/backplane", "b/backplane"] }"#,
+        ),
+        (
+            archive(&[
+                file("a/backplane", 0o755, b"no program"),
+                file("b/backplane", 0o755, b"no program"),
+            ]),
+            "SeveralAgents",
+        ),
+    ]);
 }
 
 #[test]
@@ -57,36 +41,33 @@ fn file_that_cannot_be_installed_is_named() {
     let beside = |path: &str, content: &[u8]| archive(&[agent(), file(path, 0o644, content)]);
     let mut twice = vec![file("same", 0o644, b"y"); 2];
     twice.push(agent());
-    assert_refused(
-        &Limits::default(),
-        [
-            (
-                beside("backplane-status", b"x"),
-                r#"ReservedName("backplane-status")"#,
-            ),
-            (
-                beside("a\x1b[31mb", b"x"),
-                r#"UnusableName("a\u{1b}[31mb")"#,
-            ),
-            (archive(&twice), r#"RepeatedName("same")"#),
-            (
-                foreign.clone(),
-                r#"WrongArchitecture { name: "backplane", machine: 183,"#,
-            ),
-            (
-                beside("tunnel", &foreign),
-                r#"WrongArchitecture { name: "tunnel", machine: 183,"#,
-            ),
-            (half.to_vec(), r#"IncompleteProgram("backplane")"#),
-            (gzip(half), r#"IncompleteProgram("backplane")"#),
-            (beside("tunnel", half), r#"IncompleteProgram("tunnel")"#),
-            (
-                elf_header(EM_X86_64)[..40].to_vec(),
-                r#"IncompleteProgram("backplane")"#,
-            ),
-            (beside("tunnel", LFS_POINTER), r#"LfsPointer("tunnel")"#),
-        ],
-    );
+    assert_refused([
+        (
+            beside("backplane-status", b"x"),
+            r#"ReservedName("backplane-status")"#,
+        ),
+        (
+            beside("a\x1b[31mb", b"x"),
+            r#"UnusableName("a\u{1b}[31mb")"#,
+        ),
+        (archive(&twice), r#"RepeatedName("same")"#),
+        (
+            foreign.clone(),
+            r#"WrongArchitecture { name: "backplane", machine: 183,"#,
+        ),
+        (
+            beside("tunnel", &foreign),
+            r#"WrongArchitecture { name: "tunnel", machine: 183,"#,
+        ),
+        (half.to_vec(), r#"IncompleteProgram("backplane")"#),
+        (gzip(half), r#"IncompleteProgram("backplane")"#),
+        (beside("tunnel", half), r#"IncompleteProgram("tunnel")"#),
+        (
+            elf_header(EM_X86_64)[..40].to_vec(),
+            r#"IncompleteProgram("backplane")"#,
+        ),
+        (beside("tunnel", LFS_POINTER), r#"LfsPointer("tunnel")"#),
+    ]);
 }
 
 const LFS_POINTER: &[u8] =
@@ -110,10 +91,7 @@ fn download_that_is_no_program_is_named_by_its_kind() {
             gzip(content),
             archive(&[file("backplane", 0o755, content)]),
         ];
-        assert_refused(
-            &Limits::default(),
-            downloads.map(|download| (download, expected)),
-        );
+        assert_refused(downloads.map(|download| (download, expected)));
     }
     let mach_o = b"\xcf\xfa\xed\xfe\x07\x00\x00\x01\x03\x00\x00\x00";
     for content in [&b"429"[..], b"", b"PK\x03\x04", mach_o] {
@@ -121,14 +99,11 @@ fn download_that_is_no_program_is_named_by_its_kind() {
         let [plain, zipped] = [false, true]
             .map(|is_zipped| format!("{:?}", ArchiveError::NotAnAgent { found, is_zipped }));
         let agent = format!("{:?}", ArchiveError::NotExecutable(found));
-        assert_refused(
-            &Limits::default(),
-            [
-                (content.to_vec(), &plain),
-                (gzip(content), &zipped),
-                (archive(&[file("backplane", 0o755, content)]), &agent),
-            ],
-        );
+        assert_refused([
+            (content.to_vec(), &plain),
+            (gzip(content), &zipped),
+            (archive(&[file("backplane", 0o755, content)]), &agent),
+        ]);
     }
 }
 
@@ -149,11 +124,11 @@ fn every_truncation_is_noticed() {
         assert_eq!(Attempt::new(whole).content("backplane"), content);
         for length in (512..end).step_by(997).chain([end - 1]) {
             let cut = whole[..length].to_vec();
-            assert_refused(&Limits::default(), [(cut, "Damaged(EndsEarly)")]);
+            assert_refused([(cut, "Damaged(EndsEarly)")]);
         }
     }
     let corrupted = [&zipped[..zipped.len() - 8], &[0; 8]].concat();
-    assert_refused(&Limits::default(), [(corrupted, "Damaged(Compression)")]);
+    assert_refused([(corrupted, "Damaged(Compression)")]);
 }
 
 #[test]
@@ -167,7 +142,7 @@ fn unpacked_size_is_limited_everywhere() {
     let attempt = Attempt::with(&archive(&hard_links), &small(), true);
     assert_eq!(attempt.installed().len(), 3);
     hard_links.push(link(b'1', "2", "backplane"));
-    assert_refused(
+    assert_refused_within(
         &small(),
         [
             (archive(&[file("backplane", 0o755, &bomb)]), "TooLarge"),
@@ -195,7 +170,7 @@ fn number_of_entries_is_limited() {
     assert_eq!(attempt.content("backplane"), SCRIPT);
     entries.push(file("b", 0o644, b""));
     let expected = "TooManyEntries { limit: 2 }";
-    assert_refused(&limits, [(archive(&entries), expected)]);
+    assert_refused_within(&limits, [(archive(&entries), expected)]);
 }
 
 #[test]
@@ -207,18 +182,15 @@ fn memory_for_paths_and_extensions_is_bounded() {
         let path = format!("{number:04}/{}", "n".repeat(4_000));
         [long_name(b'L', path.as_bytes()), file("short", 0o644, b"")]
     });
-    assert_refused(
-        &Limits::default(),
-        [
-            (long_name(b'L', &endless), "PathTooLong"),
-            (long_name(b'x', &endless), "PathTooLong"),
-            (
-                archive(&[dialects::pax(b'x', &[("path", &long)]), agent()]),
-                "PathTooLong",
-            ),
-            // For one entry, and for all of them.
-            (offsets.repeat(20), "PathTooLong"),
-            (archive(&names.collect::<Vec<_>>()), "PathTooLong"),
-        ],
-    );
+    assert_refused([
+        (long_name(b'L', &endless), "PathTooLong"),
+        (long_name(b'x', &endless), "PathTooLong"),
+        (
+            archive(&[dialects::pax(b'x', &[("path", &long)]), agent()]),
+            "PathTooLong",
+        ),
+        // For one entry, and for all of them.
+        (offsets.repeat(20), "PathTooLong"),
+        (archive(&names.collect::<Vec<_>>()), "PathTooLong"),
+    ]);
 }

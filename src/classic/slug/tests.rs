@@ -1,9 +1,10 @@
-use std::os::unix::fs::{MetadataExt, symlink};
+use std::os::unix::fs::symlink;
 
 use tempfile::TempDir;
 
 use super::*;
 use crate::files::set_mode;
+use crate::files::tests::mode;
 use crate::metadata::tests::agent_metadata;
 
 const AGENT_FILE: &[u8] = b"#!/bin/sh\n# agent\n";
@@ -64,7 +65,7 @@ fn all_files_are_there_with_their_modes() {
     // Twice, as if the buildpack were in the list twice.
     for _ in 0..2 {
         fixture.put(Some(&fixture.metadata));
-        for (path, mode) in [
+        for (path, expected) in [
             (".backplane", 0o755),
             (".backplane/exec.d", 0o755),
             (".backplane/exec.d/launch", 0o755),
@@ -73,8 +74,7 @@ fn all_files_are_there_with_their_modes() {
             (".backplane/agent.sha256", 0o644),
             (".profile.d/backplane.sh", 0o644),
         ] {
-            let metadata = fs_err::metadata(fixture.app(path)).unwrap();
-            assert_eq!(metadata.mode() & 0o7777, mode, "{path}");
+            assert_eq!(mode(&fixture.app(path)), expected, "{path}");
         }
         assert_eq!(fixture.read(".backplane/exec.d/launch"), b"launch program");
         assert_eq!(fixture.read("bin/backplane"), AGENT_FILE);

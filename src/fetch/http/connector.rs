@@ -1,4 +1,4 @@
-//! Connections through a proxy, whose errors are told apart from those of the server.
+//! Connections through a proxy, whose errors differ from those of the server.
 
 use std::fmt;
 use std::io::{Read, Write};

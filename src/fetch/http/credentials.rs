@@ -5,16 +5,6 @@ use base64::prelude::BASE64_STANDARD;
 use percent_encoding::percent_decode_str;
 use url::Url;
 
-/// The URL for the request line and for the library's errors, without what travels in a header.
-pub(super) fn without_secrets(url: &Url) -> Url {
-    let mut bare = url.clone();
-    // The setters fail only for URLs without a host, which have no user info either.
-    let _ = bare.set_username("");
-    let _ = bare.set_password(None);
-    bare.set_fragment(None);
-    bare
-}
-
 /// The credentials of a server or a proxy ([RFC
 /// 7617](https://www.rfc-editor.org/rfc/rfc7617.html)).
 pub(super) fn basic_credentials(url: &Url) -> Option<String> {
@@ -32,12 +22,13 @@ pub(super) fn basic_credentials(url: &Url) -> Option<String> {
 mod tests {
     use super::*;
     use crate::fetch::http::tests::basic;
+    use crate::redact::without_user_info;
 
     #[test]
     fn credentials_move_from_the_url_to_a_header() {
         let url = Url::parse("https://us%40er:p%3Ass@host/path?key=1").unwrap();
-        assert_eq!(without_secrets(&url).as_str(), "https://host/path?key=1");
+        assert_eq!(without_user_info(&url).as_str(), "https://host/path?key=1");
         assert_eq!(basic_credentials(&url), Some(basic("us@er:p:ss")));
-        assert_eq!(basic_credentials(&without_secrets(&url)), None);
+        assert_eq!(basic_credentials(&without_user_info(&url)), None);
     }
 }

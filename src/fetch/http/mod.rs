@@ -24,7 +24,7 @@ use ureq::{Agent, Body};
 use url::Url;
 
 use self::connector::{ProxyConnector, SystemResolver, USER_AGENT};
-use self::credentials::{basic_credentials, without_secrets};
+use self::credentials::basic_credentials;
 pub(crate) use self::error::{
     AuthorityProblem, HttpError, Phase, ProtocolProblem, ProxyName, ProxyProblem, TlsProblem,
 };
@@ -35,6 +35,7 @@ use super::event::{Event, OnEvent};
 use super::store;
 use crate::limits::Limits;
 use crate::network::Network;
+use crate::redact::without_user_info;
 
 /// Fetches `url` into the file `into`, and retries if that can help. Returns `None` if the server
 /// still has the version of the `known` validators.
@@ -68,9 +69,6 @@ struct Client<'a> {
     deadline: Instant,
     authorities: OnceCell<Arc<Vec<Certificate<'static>>>>,
 }
-
-/// A response, and the proxy that may have sent it instead of the server.
-type Exchange = (Response<Body>, Option<ProxyName>);
 
 impl Client<'_> {
     fn fetch(&self, mut known: Validators) -> Result<Option<Download>, FetchError> {
@@ -122,8 +120,13 @@ impl Client<'_> {
         Err(HttpError::TooManyRedirects { limit }.into())
     }
 
-    /// Sends one request.
-    fn request(&self, url: &Url, known: &Validators) -> Result<Exchange, HttpError> {
+    /// Sends one request. Returns the response, and the proxy that may have sent it instead of the
+    /// server.
+    fn request(
+        &self,
+        url: &Url,
+        known: &Validators,
+    ) -> Result<(Response<Body>, Option<ProxyName>), HttpError> {
         let proxy = proxy::choose(url, self.network)?;
         let name = proxy.as_ref().map(|proxy| proxy.name.clone());
         // An HTTP proxy receives requests for http URLs, and may respond to them itself.
@@ -135,7 +138,8 @@ impl Client<'_> {
             _ => (None, None),
         };
         let agent = self.agent(url, proxy)?;
-        let mut request = agent.get(without_secrets(url).as_str());
+        // User info travels in a header.
+        let mut request = agent.get(without_user_info(url).as_str());
         for (name, value) in [
             (header::AUTHORIZATION, basic_credentials(url)),
             (header::PROXY_AUTHORIZATION, credentials),

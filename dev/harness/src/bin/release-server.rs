@@ -1,4 +1,4 @@
-//! The release server of `script/demo`: it serves the files of a directory on a free port of 127.0.0.1.
+//! The release server of `script/demo`, for the files of a directory.
 //!
 //! It prints `listening HOST:PORT`, and logs each request.
 

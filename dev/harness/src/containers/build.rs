@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
-use super::builder::Builder;
 use super::docker::{docker, try_docker};
 use super::image::Image;
 use super::test_env::test_env;
@@ -19,12 +18,12 @@ use crate::command;
 /// How long one build may take, with all retries of a download.
 const BUILD_DEADLINE: Duration = Duration::from_mins(5);
 
-/// A build that is to be: of an app, by `pack build`.
+/// A build of an app by `pack build` before its run.
 ///
-/// By default the buildpack under test comes behind the builder's own order, and the variables are hostile: a build has to bear them.
+/// By default the buildpack under test comes behind the builder's own order, and the variables are
+/// hostile; a build must not mind.
 pub struct Build {
     app: App,
-    builder: String,
     variables: BTreeMap<String, String>,
     buildpacks: Vec<(&'static str, OsString)>,
     arguments: Vec<OsString>,
@@ -32,7 +31,7 @@ pub struct Build {
     directory: TempDir,
 }
 
-/// What a build makes on the engine, removed when this is dropped.
+/// The image and caches of a build on the engine, removed when this is dropped.
 pub(super) struct Names {
     pub(super) image: String,
     caches: [String; 2],
@@ -43,7 +42,6 @@ impl Build {
         let name = test_env().new_name();
         Self {
             app,
-            builder: test_env().builder.clone(),
             variables: HOSTILE_AT_BUILD
                 .map(|(name, value)| (name.to_owned(), value.to_owned()))
                 .into(),
@@ -64,19 +62,20 @@ impl Build {
         self
     }
 
-    /// Sets no variable at all: what the app's `project.toml` sets is all there is.
+    /// Sets no variable: only those of the app's `project.toml` are left.
     pub fn without_env(mut self) -> Self {
         self.variables.clear();
         self
     }
 
-    /// Names no buildpack at all: what the app's `project.toml` lists is all there is.
+    /// Names no buildpack: only those of the app's `project.toml` are left.
     pub fn without_buildpacks(mut self) -> Self {
         self.buildpacks.clear();
         self
     }
 
-    /// One more buildpack in place of the builder's own order: its directory, or the id of one that the builder has.
+    /// One more buildpack in place of the builder's own order: its directory, or the id of one that
+    /// the builder has.
     pub fn buildpack(mut self, buildpack: impl Into<OsString>) -> Self {
         self.buildpacks.push(("--buildpack", buildpack.into()));
         self
@@ -91,12 +90,6 @@ impl Build {
     /// One more buildpack behind the builder's own order.
     pub fn post_buildpack(mut self, buildpack: impl Into<OsString>) -> Self {
         self.buildpacks.push(("--post-buildpack", buildpack.into()));
-        self
-    }
-
-    /// Takes another builder than that of the workshop.
-    pub fn builder(mut self, builder: &Builder) -> Self {
-        builder.name.clone_into(&mut self.builder);
         self
     }
 
@@ -126,26 +119,18 @@ impl Build {
     #[track_caller]
     pub fn run(self) -> Image {
         let previous = self.image_id();
-        let (succeeds, stdout, log) = self.attempt();
-        assert!(succeeds, "the build failed:\n{stdout}\n{log}");
+        let (stdout, log) = self.build();
         let id = self.image_id().expect("it was built");
         if let Some(previous) = previous.filter(|previous| *previous != id) {
             // Without a name by now; a container may still use it.
             let _ = try_docker(["image", "rm", &previous]);
         }
-        Image::new(self, id, stdout, log)
-    }
-
-    /// Runs a build that is to fail, and gives what is left: the log, and a build that can be run again.
-    ///
-    /// # Panics
-    ///
-    /// When it does not fail.
-    #[track_caller]
-    pub fn run_to_failure(self) -> (String, Self) {
-        let (succeeds, stdout, log) = self.attempt();
-        assert!(!succeeds, "the build did not fail:\n{stdout}\n{log}");
-        (log, self)
+        Image {
+            build: self,
+            id,
+            stdout,
+            log,
+        }
     }
 
     fn image_id(&self) -> Option<String> {
@@ -155,13 +140,13 @@ impl Build {
     }
 
     #[track_caller]
-    fn attempt(&self) -> (bool, String, String) {
+    fn build(&self) -> (String, String) {
         let app: PathBuf = self.directory.path().join("app");
         self.app.write_to(&app);
         let mut pack = Command::new("pack");
         pack.args(["build", &self.names.image, "--no-color"])
-            .args(["--builder", &self.builder, "--trust-builder"])
-            // Else each build would want a lifecycle image of its own.
+            .args(["--builder", &test_env().builder, "--trust-builder"])
+            // Otherwise each build would need a lifecycle image of its own.
             .arg("--trust-extra-buildpacks")
             .args(["--pull-policy", "never"])
             // So that a build reaches the servers of its test on 127.0.0.1.
@@ -179,7 +164,8 @@ impl Build {
         }
         pack.args(&self.arguments);
         let (status, stdout, stderr) = command::run_apart(&mut pack, BUILD_DEADLINE);
-        (status.success(), stdout, stderr)
+        assert!(status.success(), "the build failed:\n{stdout}\n{stderr}");
+        (stdout, stderr)
     }
 }
 

@@ -10,19 +10,19 @@ use super::test_env::test_env;
 use crate::edge::Edge;
 use crate::{DEADLINE, HOSTILE_AT_LAUNCH, TOKEN, eventually, our_lines};
 
-/// Where an app in a container listens: on 127.0.0.1 there, so it is free.
+/// The port of an app in a container, where it is free.
 const PORT: u16 = 8080;
 
 /// How a container reaches the machine that it runs on.
 const HOST: &str = "host.docker.internal";
 
-/// A `docker run` that is to be, with variables that an app has beside ours, and that none of our programs may trip over or hand on.
+/// A `docker run` before its start, with variables of an app that our programs must not mind.
 pub struct Run {
     image: String,
     options: Vec<OsString>,
     variables: BTreeMap<String, String>,
     command: Vec<OsString>,
-    /// Whose network it is to use, in place of one of its own.
+    /// The container whose network it uses, instead of one of its own.
     network_of: Option<String>,
 }
 
@@ -30,7 +30,7 @@ impl Image {
     /// A run of the image as it is: its default process.
     pub fn container(&self) -> Run {
         Run {
-            image: self.id().to_owned(),
+            image: self.id.clone(),
             options: Vec::new(),
             variables: HOSTILE_AT_LAUNCH
                 .into_iter()
@@ -60,19 +60,19 @@ impl Run {
         self
     }
 
-    /// Puts it into the network of another container, as Kubernetes does it with all containers of a pod.
+    /// Puts it into the network of another container, like the containers of a Kubernetes pod.
     pub fn in_network_of(mut self, other: &Container) -> Self {
         self.network_of = Some(other.name.clone());
         self
     }
 
-    /// Says what the entrypoint is to run.
+    /// Sets the command for the entrypoint.
     pub fn command(mut self, words: impl IntoIterator<Item = impl Into<OsString>>) -> Self {
         self.command = words.into_iter().map(Into::into).collect();
         self
     }
 
-    /// Sets all that makes an agent run and connect: a token, the label `some=label`, a port for the app, and the edge.
+    /// Sets what an agent needs: a token, the label `some=label`, a port for the app, and the edge.
     pub fn connect(self, edge: &Edge) -> Self {
         let (_, port) = edge.agents.rsplit_once(':').expect("HOST:PORT");
         self.env("BACKPLANE_TOKEN", TOKEN)
@@ -116,17 +116,17 @@ pub struct Container {
 }
 
 impl Container {
-    /// What its processes wrote to stdout so far.
+    /// The stdout of its processes so far.
     pub fn stdout(&self) -> String {
         self.logs().0
     }
 
-    /// What its processes wrote to stderr so far.
+    /// The stderr of its processes so far.
     pub fn stderr(&self) -> String {
         self.logs().1
     }
 
-    /// The lines that our programs wrote so far.
+    /// The lines of our programs so far.
     pub fn our_lines(&self) -> Vec<String> {
         our_lines(&self.stderr())
     }
@@ -151,7 +151,7 @@ impl Container {
         });
     }
 
-    /// Asks `question` until it has an answer; a failure shows what there is to see of this container.
+    /// Asks `question` until it has an answer; a failure shows the processes and the logs.
     #[track_caller]
     pub fn eventually<T>(&self, what: &str, question: impl FnMut() -> Option<T>) -> T {
         let what = fmt::from_fn(|f| {
@@ -165,19 +165,19 @@ impl Container {
         eventually(DEADLINE, what, question)
     }
 
-    /// Runs a command in the container by `docker exec`, and gives its exit code, stdout and stderr.
+    /// Runs a command by `docker exec`, and returns its exit code, stdout and stderr.
     #[track_caller]
     pub fn exec(&self, words: &[&str]) -> (Option<i32>, String, String) {
         try_docker(["exec", &self.name].iter().chain(words))
     }
 
-    /// What `docker inspect` tells, by one of its formats.
+    /// The output of `docker inspect` in this format.
     #[track_caller]
     pub fn inspect(&self, format: &str) -> String {
         docker(["container", "inspect", "--format", format, &self.name])
     }
 
-    /// The command lines of all that runs in it, process 1 first.
+    /// The command lines of its processes, process 1 first.
     #[track_caller]
     pub fn processes(&self) -> Vec<String> {
         let listing = docker(["top", &self.name, "-o", "pid,args"]);
@@ -192,7 +192,7 @@ impl Container {
         .collect()
     }
 
-    /// The states of all that runs in it, as ps(1) tells them: `Z` for a zombie.
+    /// The states of its processes, as in ps(1): `Z` for a zombie.
     #[track_caller]
     pub fn states(&self) -> Vec<String> {
         let listing = docker(["top", &self.name, "-o", "pid,stat"]);
@@ -219,7 +219,7 @@ impl Container {
         docker(["kill", "--signal", signal, &self.name]);
     }
 
-    /// Waits for its end, and gives its exit code.
+    /// Waits for its end, and returns its exit code.
     #[track_caller]
     pub fn wait(&self) -> i32 {
         self.eventually("the container's end", || {

@@ -10,7 +10,7 @@ use crate::command;
 /// How long any one command may take: `docker save` of a big image on a busy machine.
 const DEADLINE: Duration = Duration::from_mins(2);
 
-/// Runs a command of docker and gives what it wrote to stdout, without the line's end.
+/// Runs a command of docker, and returns its stdout without the last newline.
 ///
 /// # Panics
 ///
@@ -24,7 +24,7 @@ pub fn docker(arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> String 
     stdout.trim_end().to_owned()
 }
 
-/// Runs a command of docker that may fail, and gives its exit code, what it wrote to stdout, and what it wrote to stderr.
+/// Runs a command of docker that may fail, and returns its exit code, stdout and stderr.
 #[track_caller]
 pub(super) fn try_docker(
     arguments: impl IntoIterator<Item = impl AsRef<OsStr>>,
@@ -34,7 +34,7 @@ pub(super) fn try_docker(
     (status.code(), stdout, stderr)
 }
 
-/// The address of the machine for containers: where to listen for them.
+/// The address of the machine for containers.
 pub(super) fn gateway() -> String {
     let network = docker([
         "network",
@@ -49,7 +49,7 @@ pub(super) fn gateway() -> String {
     if !gateway.is_empty() {
         return gateway.to_owned();
     }
-    // Docker 20.10 does not tell it of a network that it has just made; it is the first address then.
+    // Docker 20.10 leaves it out for a new network. Then it is the first address.
     let (address, _) = subnet.split_once('/').expect("a subnet has a length");
     let address: Ipv4Addr = address.parse().expect("it is an IPv4 network");
     Ipv4Addr::from_bits(address.to_bits() + 1).to_string()

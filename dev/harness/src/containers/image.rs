@@ -1,7 +1,7 @@
-//! What a build has made.
+//! Images of successful builds.
 
 use std::collections::BTreeMap;
-use std::fs::File;
+use std::fs;
 use std::process::Command;
 use std::time::Duration;
 
@@ -17,75 +17,53 @@ const DEADLINE: Duration = Duration::from_mins(2);
 
 /// A successful build, and its image.
 pub struct Image {
-    build: Build,
-    id: String,
-    /// What the lifecycle wrote.
+    pub(super) build: Build,
+    /// Its id on the engine.
+    pub id: String,
+    /// The output of the lifecycle.
     pub stdout: String,
-    /// What the buildpack under test and the observers wrote. The order between both streams is lost on the way out of the container.
+    /// The output of the buildpack under test and the observers. The order between both streams is
+    /// lost on the way out of the container.
     pub log: String,
 }
 
 impl Image {
-    pub(super) fn new(build: Build, id: String, stdout: String, log: String) -> Self {
-        Self {
-            build,
-            id,
-            stdout,
-            log,
-        }
-    }
-
-    /// What the engine knows it by.
-    pub fn id(&self) -> &str {
-        &self.id
-    }
-
-    /// What its maker named it.
-    pub fn name(&self) -> &str {
-        &self.build.names.image
-    }
-
     pub fn labels(&self) -> BTreeMap<String, String> {
         let format = ["image", "inspect", "--format", "{{json .Config.Labels}}"];
-        serde_json::from_str(&docker(format.into_iter().chain([self.id()]))).unwrap()
+        serde_json::from_str(&docker(format.into_iter().chain([&*self.id]))).unwrap()
     }
 
-    /// The checksum of one layer's uncompressed archive, by the ids of its buildpack and the layer.
-    pub fn checksum_of_layer(&self, buildpack: &str, layer: &str) -> String {
+    /// The checksum of our layer's uncompressed archive.
+    pub fn checksum_of_layer(&self) -> String {
         let metadata: serde_json::Value =
             serde_json::from_str(&self.labels()["io.buildpacks.lifecycle.metadata"]).unwrap();
-        let buildpacks = metadata["buildpacks"].as_array().unwrap();
-        let buildpack = buildpacks.iter().find(|found| found["key"] == buildpack);
-        let layer = &buildpack.expect("it took part")["layers"][layer];
+        let mut buildpacks = metadata["buildpacks"].as_array().unwrap().iter();
+        let ours = buildpacks.find(|buildpack| buildpack["key"] == "backplane/agent");
+        let layer = &ours.expect("it took part")["layers"]["agent"];
         layer["sha"].as_str().expect("it is there").to_owned()
     }
 
-    /// All of the image in one archive, as `docker save` writes it: its configuration, and every layer uncompressed.
-    pub fn archive(&self) -> (TempDir, File) {
+    /// The whole image, as of `docker save`: its configuration, and every layer uncompressed.
+    pub fn archive(&self) -> Vec<u8> {
         let directory = test_env().new_directory();
         let path = directory.path().join("image.tar");
-        docker([
-            "save".as_ref(),
-            "--output".as_ref(),
-            path.as_os_str(),
-            self.name().as_ref(),
-        ]);
-        let file = File::open(&path).unwrap();
-        (directory, file)
+        let file = path.to_str().expect("its path is plain");
+        docker(["save", "--output", file, &self.id]);
+        fs::read(path).unwrap()
     }
 
-    /// A directory with what `pack sbom download` gives.
+    /// A directory with the result of `pack sbom download`.
     pub fn bills_of_materials(&self) -> TempDir {
         let directory = test_env().new_directory();
         let mut pack = Command::new("pack");
-        pack.args(["sbom", "download", self.name(), "--output-dir"])
+        pack.args(["sbom", "download", &self.build.names.image, "--output-dir"])
             .arg(directory.path());
         let (status, output) = command::run(&mut pack, DEADLINE);
         assert!(status.success(), "{output}");
         directory
     }
 
-    /// Builds once more, with what the engine has kept.
+    /// Builds once more, with the engine's caches.
     #[track_caller]
     pub fn rebuild(self) -> Self {
         self.build.run()

@@ -1,21 +1,18 @@
 //! Builds by the real pack, and containers on a Docker engine.
 //!
-//! An [`App`](crate::App) is built into an [`Image`] by the real pack ([`Build`]), and an image is run in a [`Container`] ([`Run`]).
-//! `script/engine run` provides the engine and the builder, and removes what the tests leave, even after they were killed. So a handle
-//! that is dropped removes what it stands for only to keep the engine small.
+//! An [`App`](crate::App) is built into an [`Image`] by the real pack ([`Build`]), and an image is
+//! run in a [`Container`] ([`Run`]). `script/engine run` provides the engine and the builder, and
+//! removes what the tests leave, even after they were killed. So a handle that is dropped removes
+//! what it stands for only to keep the engine small.
 
 mod build;
-mod builder;
 mod container;
 mod docker;
 mod image;
-mod network;
 mod test_env;
 
 pub use build::Build;
-pub use builder::Builder;
 pub use container::{Container, Run};
 pub use docker::docker;
 pub use image::Image;
-pub use network::Network;
 pub use test_env::{TestEnv, test_env};

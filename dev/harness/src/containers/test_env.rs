@@ -1,9 +1,8 @@
-//! What all tests of a run share: the engine, the builder, the programs under test, and a directory for everything that the tests make.
+//! The environment that all tests of a run share: engine, builder, programs, and a directory.
 
 use std::env;
 use std::fs;
-use std::os::unix::fs::{PermissionsExt as _, symlink};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -11,13 +10,12 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use tempfile::TempDir;
 
 use super::docker::gateway;
-use crate::make::make;
+use crate::make::{copy, make};
 use crate::programs::Programs;
 use crate::{ARCHITECTURE, Edge, root};
 
-/// The variables by which `script/engine run` tells what there is; see its help.
+/// The variables of `script/engine run`; see its help.
 const BUILDER: &str = "BACKPLANE_TEST_BUILDER";
-const BUILDER_CONFIG: &str = "BACKPLANE_TEST_BUILDER_CONFIG";
 const DIRECTORY: &str = "BACKPLANE_TEST_DIRECTORY";
 const PREFIX: &str = "BACKPLANE_TEST_PREFIX";
 const RUN_IMAGE_WITHOUT_SHELL: &str = "BACKPLANE_TEST_RUN_IMAGE_WITHOUT_SHELL";
@@ -25,16 +23,14 @@ const RUN_IMAGE_WITH_SERVERS: &str = "BACKPLANE_TEST_RUN_IMAGE_WITH_SERVERS";
 
 pub struct TestEnv {
     programs: Programs,
-    /// What `script/package` made.
+    /// The results of `script/package`.
     packages: PathBuf,
     directory: PathBuf,
     prefix: String,
     gateway: String,
     /// The builder's image. Its order has one group, of the fixture `processes` alone.
     pub builder: String,
-    /// The file that pack made it of.
-    pub(super) builder_config: PathBuf,
-    /// A run image without a single program beside what an app brings.
+    /// A run image without a single program.
     pub run_image_without_shell: String,
     /// A run image with servers that apps run with, from the distribution's packages.
     pub run_image_with_servers: String,
@@ -65,7 +61,7 @@ impl TestEnv {
         self.packages.join("backplane_agent")
     }
 
-    /// The buildpack under test in the file that is published.
+    /// The published file of the buildpack under test.
     pub fn package_file(&self) -> PathBuf {
         static FILE: OnceLock<Result<(), String>> = OnceLock::new();
         let made =
@@ -81,46 +77,20 @@ impl TestEnv {
     pub fn observer(&self, name: &str) -> PathBuf {
         let (fixture, directory) = (fixture("observer"), self.new_directory_to_keep().join(name));
         let descriptor = fs::read_to_string(fixture.join("buildpack.toml")).unwrap();
-        copy(&fixture, &directory);
+        copy(&fixture, &directory).unwrap();
         let descriptor = descriptor.replace("fixture/observer", &format!("fixture/{name}"));
         fs::write(directory.join("buildpack.toml"), descriptor).unwrap();
         directory
     }
 
-    /// The buildpack under test as an older version of it would be: its installer has another number, and its launch program is another one.
-    pub fn older_buildpack(&self) -> PathBuf {
-        let directory = self.new_directory_to_keep().join("older");
-        copy(&self.buildpack_under_test(), &directory);
-        let build = directory.join("bin/build");
-        fs::rename(&build, directory.join("bin/todays")).unwrap();
-        fs::remove_file(directory.join("bin/detect")).unwrap();
-        symlink("todays", directory.join("bin/detect")).unwrap();
-        // The program knows its role by its name.
-        let script = r#"#!/bin/bash
-            set -euo pipefail
-            (exec -a build "${0%/*}/todays" "$@")
-            record=$(<"$CNB_LAYERS_DIR/agent.toml")
-            echo "${record/installer = \"1\"/installer = \"0\"}" >"$CNB_LAYERS_DIR/agent.toml"
-            printf '#!/bin/sh\n' >"$CNB_LAYERS_DIR/agent/exec.d/launch"
-        "#;
-        fs::write(&build, script).unwrap();
-        fs::set_permissions(&build, fs::Permissions::from_mode(0o755)).unwrap();
-        directory
-    }
-
-    /// The address of the machine itself, where what listens can be reached from containers.
-    pub fn gateway(&self) -> &str {
-        &self.gateway
-    }
-
-    /// A name for something on the engine. All that has such a name is removed at the end.
+    /// A name for something on the engine, which is removed at the end.
     pub(super) fn new_name(&self) -> String {
         static NUMBER: AtomicU32 = AtomicU32::new(1);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         format!("{}-{}-{number}", self.prefix, std::process::id())
     }
 
-    /// The label of containers to be removed at the end.
+    /// The label of containers that are removed at the end.
     pub(super) fn label(&self) -> &str {
         &self.prefix
     }
@@ -154,7 +124,6 @@ impl TestEnv {
             directory,
             prefix: variable(PREFIX)?,
             builder: variable(BUILDER)?,
-            builder_config: variable(BUILDER_CONFIG)?.into(),
             run_image_without_shell: variable(RUN_IMAGE_WITHOUT_SHELL)?,
             run_image_with_servers: variable(RUN_IMAGE_WITH_SERVERS)?,
             gateway: gateway(),
@@ -165,15 +134,4 @@ impl TestEnv {
 /// A buildpack of `tests/fixtures`.
 fn fixture(name: &str) -> PathBuf {
     root().join("tests/fixtures/buildpacks").join(name)
-}
-
-/// Copies a directory to a place where there is none yet.
-fn copy(from: &Path, to: &Path) {
-    fs::create_dir_all(to.parent().expect("it is below the test environment")).unwrap();
-    make(
-        Command::new("cp")
-            .args(["--recursive", "--no-dereference", "--preserve=mode,links"])
-            .args([from, to]),
-    )
-    .unwrap();
 }

@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
-use std::fmt::Write as _;
 use std::fs::{self, Permissions};
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::PermissionsExt as _;
@@ -14,10 +13,11 @@ use tempfile::TempDir;
 
 use super::front_end::FrontEnd;
 use super::heroku::Heroku;
-use super::test_env::{Buildpack, test_env};
+use super::test_env::{BUILDPACK, test_env};
 use crate::app::App;
 use crate::command;
-use crate::{ARCHITECTURE, DEADLINE, HOSTILE_AT_BUILD};
+use crate::make::copy;
+use crate::{ARCHITECTURE, DEADLINE, HOSTILE_AT_BUILD, read_toml};
 
 /// How long one build may take, with all retries of a download.
 const BUILD_DEADLINE: Duration = Duration::from_mins(2);
@@ -26,12 +26,13 @@ const BUILD_DEADLINE: Duration = Duration::from_mins(2);
 const EM_X86_64: u16 = 62;
 const EM_AARCH64: u16 = 183;
 
-/// The escaped id of the buildpack under test: the name of its directory of layers.
-const BUILDPACK: &str = "backplane_agent";
+/// The directory of the layers of the buildpack under test.
+const LAYERS: &str = "backplane_agent";
 
-/// A build that is to be: of an app, with variables as of `pack build --env` or `heroku config:set`.
+/// A build of an app before its run, with variables as of `pack build --env` or `heroku
+/// config:set`.
 ///
-/// The variables start out hostile: a build has to bear them.
+/// The variables are hostile at first, and a build must not mind.
 pub struct Build {
     pub(super) front_end: FrontEnd,
     app: App,
@@ -75,8 +76,8 @@ impl Build {
         self
     }
 
-    /// Builds for a run image of this architecture, by its name in the CNB specification: `amd64`, `arm64`. Heroku's classic apps have
-    /// no choice.
+    /// Builds for a run image of this architecture, by its name in the CNB specification: `amd64`,
+    /// `arm64`. Heroku's classic apps have no choice.
     pub fn architecture(mut self, architecture: &str) -> Self {
         architecture.clone_into(&mut self.architecture);
         self
@@ -97,20 +98,16 @@ impl Build {
         self.directory.path().join("layers")
     }
 
-    /// The layer that the buildpack under test makes; in a slug, the directory with the same layout.
+    /// The layer that the buildpack under test makes; in a slug, the directory with the same
+    /// layout.
     pub fn agent_layer(&self) -> PathBuf {
         match self.front_end {
-            FrontEnd::Cnb => self.layers().join(BUILDPACK).join("agent"),
+            FrontEnd::Cnb => self.layers().join(LAYERS).join("agent"),
             FrontEnd::Classic => self.heroku().slug().join(".backplane"),
         }
     }
 
-    /// What the lifecycle keeps of the layer between two builds, its metadata with it.
-    pub fn agent_layer_toml(&self) -> PathBuf {
-        self.layers().join(BUILDPACK).join("agent.toml")
-    }
-
-    /// The directory of the agent that the next build starts with: the layer itself, or what Heroku keeps beside the slug.
+    /// The agent of the next build's cache: the layer itself, or a directory of Heroku's cache.
     pub fn kept_agent(&self) -> PathBuf {
         match self.front_end {
             FrontEnd::Cnb => self.agent_layer(),
@@ -118,10 +115,10 @@ impl Build {
         }
     }
 
-    /// The file in which the next build finds what is recorded of that agent.
+    /// The record of that agent.
     pub fn kept_record(&self) -> PathBuf {
         match self.front_end {
-            FrontEnd::Cnb => self.agent_layer_toml(),
+            FrontEnd::Cnb => self.layers().join(LAYERS).join("agent.toml"),
             FrontEnd::Classic => self.kept_agent().join("agent.toml"),
         }
     }
@@ -157,7 +154,7 @@ impl Build {
         Image { build: self, log }
     }
 
-    /// Runs a build that is to fail, and gives what is left: the log, and a build that can be run again.
+    /// Runs a build that has to fail, and returns the log and the build, which can run again.
     ///
     /// # Panics
     ///
@@ -209,7 +206,8 @@ impl Build {
         command::run(&mut command, BUILD_DEADLINE)
     }
 
-    /// The buildpacks of the architecture that is built for. Only the launch program is, which nobody runs here.
+    /// The buildpacks for the architecture. Only the launch program differs, which does not run
+    /// here.
     fn buildpacks(&self) -> PathBuf {
         let machine = match self.architecture.as_str() {
             own if own == ARCHITECTURE => return test_env().buildpacks(),
@@ -219,9 +217,9 @@ impl Build {
         };
         let buildpacks = self.directory.path().join("buildpacks");
         if !buildpacks.exists() {
-            let launch = test_env()
-                .copy_buildpacks(&buildpacks)
-                .join(".libcnb-cargo/additional-bin/launch");
+            copy(&test_env().buildpacks(), &buildpacks).unwrap();
+            let package = buildpacks.join(BUILDPACK);
+            let launch = package.join(".libcnb-cargo/additional-bin/launch");
             let mut program = fs::read(&launch).unwrap();
             program[18..20].copy_from_slice(&machine.to_le_bytes());
             fs::write(launch, program).unwrap();
@@ -229,26 +227,17 @@ impl Build {
         buildpacks
     }
 
-    /// Writes what the platform hands to the lifecycle: variables, the order of buildpacks, and what the analyzer found out.
+    /// Writes the platform's part: variables, the order of buildpacks, and the analyzer's result.
     fn write_platform(&self) {
         let variables = self.directory.path().join("platform/env");
-        if variables.exists() {
-            fs::remove_dir_all(&variables).unwrap();
-        }
-        fs::create_dir(&variables).unwrap();
-        for (name, value) in &self.variables {
-            fs::write(variables.join(name), value.as_bytes()).unwrap();
-        }
+        write_variables(&variables, &self.variables);
 
-        let mut order = "[[order]]\n".to_owned();
-        for Buildpack { id, version } in test_env().order() {
-            if self.with_backplane || id.replace('/', "_") != BUILDPACK {
-                write!(
-                    order,
-                    "[[order.group]]\nid = \"{id}\"\nversion = \"{version}\"\n"
-                )
-                .unwrap();
-            }
+        let group = |id: &str, version: &str| {
+            format!("[[order.group]]\nid = \"{id}\"\nversion = \"{version}\"\n")
+        };
+        let mut order = format!("[[order]]\n{}", group("fixture/processes", "0.1.0"));
+        if self.with_backplane {
+            order += &group("backplane/agent", env!("CARGO_PKG_VERSION"));
         }
         fs::write(self.directory.path().join("order.toml"), order).unwrap();
 
@@ -261,10 +250,24 @@ impl Build {
     }
 }
 
-/// A successful build: the directories that an exporter would make an image of, or the slug.
+/// Makes a directory with a file for each variable, as platforms do.
+pub(super) fn write_variables<'a>(
+    directory: &Path,
+    variables: impl IntoIterator<Item = (&'a OsString, &'a OsString)>,
+) {
+    if directory.exists() {
+        fs::remove_dir_all(directory).unwrap();
+    }
+    fs::create_dir(directory).unwrap();
+    for (name, value) in variables {
+        fs::write(directory.join(name), value.as_bytes()).unwrap();
+    }
+}
+
+/// A successful build: the directories of an exporter's image, or the slug.
 pub struct Image {
     pub(super) build: Build,
-    /// What the build wrote, as a user sees it.
+    /// The log of the build, as a user sees it.
     pub log: String,
 }
 
@@ -277,10 +280,6 @@ impl Image {
         self.build.agent_layer()
     }
 
-    pub fn agent_layer_toml(&self) -> PathBuf {
-        self.build.agent_layer_toml()
-    }
-
     pub fn written(&self) -> Vec<PathBuf> {
         self.build.written()
     }
@@ -290,7 +289,7 @@ impl Image {
         self.build.app_directory()
     }
 
-    /// Where the installed agent came from, as it is written down: in a label of the image, or beside what is kept for the next slug.
+    /// The recorded source of the agent: in a label of the image, or in Heroku's cache.
     pub fn recorded_source(&self) -> Option<String> {
         match self.build.front_end {
             FrontEnd::Cnb => self.labels().remove("io.backplane.agent.source"),
@@ -302,7 +301,7 @@ impl Image {
         }
     }
 
-    /// The checksum of the installed agent's download, as it is written down: in a label of the image, or in the slug.
+    /// The recorded checksum of the agent's download: in a label of the image, or in the slug.
     pub fn recorded_checksum(&self) -> Option<String> {
         match self.build.front_end {
             FrontEnd::Cnb => self.labels().remove("io.backplane.agent.sha256"),
@@ -328,7 +327,7 @@ impl Image {
             .collect()
     }
 
-    /// What `backplane-status` says in a process of the image that has this port.
+    /// The exit status and output of `backplane-status` for an app on this port.
     #[track_caller]
     pub fn status(&self, port: u16) -> (ExitStatus, String) {
         let mut program = Command::new(self.agent_layer().join("libexec/backplane-status"));
@@ -336,11 +335,11 @@ impl Image {
         command::run(&mut program, DEADLINE)
     }
 
-    /// Lets a script go before the exec.d program, which is then `"$2"`, to be run by the name of `"$1"`: for what the launcher, a program
-    /// of many threads, would not survive.
+    /// Puts a script before the exec.d program, which is then `"$2"`, to be run by the name of
+    /// `"$1"`: for limits that the launcher, a program of many threads, would not survive.
     pub fn before_exec_d(&self, script: &str) {
         let program = self.agent_layer().join("exec.d/launch");
-        // The name's end is by which the harness knows our processes.
+        // The harness knows our processes by the end of this path.
         let moved = self.agent_layer().join("moved/exec.d/launch");
         fs::create_dir_all(moved.parent().unwrap()).unwrap();
         fs::rename(&program, &moved).unwrap();
@@ -352,17 +351,17 @@ impl Image {
         fs::set_permissions(&program, Permissions::from_mode(0o755)).unwrap();
     }
 
-    /// Builds once more, with what a platform would have kept.
+    /// Builds once more, with the cache of a platform.
     #[track_caller]
     pub fn rebuild(self) -> Self {
         self.restored().run()
     }
 
-    /// The next build of the app, before it runs: in its directory of layers is what the restorer puts there. Heroku's cache is as it was.
+    /// The next build of the app, with the layers that the restorer would have put there. Heroku's
+    /// cache stays as it is.
     ///
-    /// That is, for each layer with `cache = true`, the layer and its metadata without its types; all else is gone. The metadata comes
-    /// out of a label of the previous image, which is JSON, and so without whole numbers. See the
-    /// specification, "Phase #2: Analysis" and "Layer Types":
+    /// That is, for each layer with `cache = true`, the layer and its metadata without its types;
+    /// all else is gone. See the specification, "Phase #2: Analysis" and "Layer Types":
     /// <https://github.com/buildpacks/spec/blob/buildpack/v0.10/buildpack.md#layer-types>.
     pub fn restored(self) -> Build {
         if self.build.front_end == FrontEnd::Classic {
@@ -382,64 +381,31 @@ impl Image {
     }
 }
 
-/// Keeps the cached ones of a buildpack's layers.
+/// Keeps the cached ones of a buildpack's layers: their directories, descriptions and SBOMs.
 fn restore_layers(directory: &Path) {
-    let paths: Vec<PathBuf> = fs::read_dir(directory)
-        .unwrap()
-        .map(|entry| entry.unwrap().path())
-        .collect();
-    // A layer is the directory NAME, its descriptor NAME.toml, and NAME.sbom.EXTENSION.
+    let paths = || {
+        let entries = fs::read_dir(directory).unwrap();
+        entries.map(|entry| entry.unwrap().path())
+    };
+    // `NAME`, `NAME.toml` or `NAME.sbom.EXTENSION`.
     let layer_of = |path: &Path| {
-        path.file_name()
-            .unwrap()
-            .to_str()
-            .unwrap()
-            .split('.')
-            .next()
-            .unwrap()
-            .to_owned()
+        let name = path.file_name().unwrap().to_str().unwrap();
+        name.split('.').next().unwrap().to_owned()
     };
     let mut cached = BTreeSet::new();
-    for path in &paths {
-        if path
-            .extension()
-            .is_some_and(|extension| extension == "toml")
-        {
-            let mut descriptor = read_toml(path);
-            let types = descriptor.remove("types");
-            if types.is_some_and(|types| {
-                types.get("cache").and_then(toml::Value::as_bool) == Some(true)
-            }) {
-                make_numbers_fractional(&mut descriptor);
-                fs::write(path, toml::to_string(&descriptor).unwrap()).unwrap();
-                cached.insert(layer_of(path));
-            }
+    for path in paths().filter(|path| path.extension().is_some_and(|it| it == "toml")) {
+        let mut description = read_toml(&path);
+        let types = description.remove("types");
+        if types.is_some_and(|types| types.get("cache") == Some(&true.into())) {
+            fs::write(&path, description.to_string()).unwrap();
+            cached.insert(layer_of(&path));
         }
     }
-    for path in paths
-        .iter()
-        .filter(|path| !cached.contains(&layer_of(path)))
-    {
+    for path in paths().filter(|path| !cached.contains(&layer_of(path))) {
         if path.is_dir() {
             fs::remove_dir_all(path).unwrap();
         } else {
             fs::remove_file(path).unwrap();
         }
     }
-}
-
-fn make_numbers_fractional(table: &mut toml::Table) {
-    for (_, value) in table.iter_mut() {
-        match value {
-            toml::Value::Table(table) => make_numbers_fractional(table),
-            toml::Value::Integer(number) => {
-                *value = toml::Value::Float(f64::from(i32::try_from(*number).unwrap()));
-            }
-            _ => {}
-        }
-    }
-}
-
-fn read_toml(path: &Path) -> toml::Table {
-    toml::from_str(&fs::read_to_string(path).unwrap()).unwrap()
 }

@@ -1,4 +1,4 @@
-//! The build program alone, without the lifecycle around it: to kill it, to starve it, to run it often.
+//! The build program alone, without the lifecycle.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -16,66 +16,48 @@ use crate::command;
 /// How long one run may take.
 const DEADLINE: Duration = Duration::from_mins(1);
 
-/// A directory of layers or a cache, an app, and the program that builds the one for the other.
+/// An app, a directory of layers or a cache, and the program that builds.
 pub struct BuildProgram {
     front_end: FrontEnd,
     directory: TempDir,
+    /// The app's directory during a build.
+    pub app: PathBuf,
+    /// The directory of layers, or Heroku's cache.
+    pub cache: PathBuf,
+    /// The agent's file at launch.
+    pub installed: PathBuf,
+    /// The agent's file in the cache of the next build.
+    pub kept: PathBuf,
 }
 
 impl BuildProgram {
     pub fn new(front_end: FrontEnd) -> Self {
         let directory = test_env().new_directory();
+        let path = |name: &str| directory.path().join(name);
         for name in ["layers", "app", "platform/env", "an app", "a cache"] {
-            fs::create_dir_all(directory.path().join(name)).unwrap();
+            fs::create_dir_all(path(name)).unwrap();
         }
-        fs::write(directory.path().join("plan.toml"), "").unwrap();
+        fs::write(path("plan.toml"), "").unwrap();
+        let (app, cache, installed, kept) = match front_end {
+            FrontEnd::Cnb => ("app", "layers", "layers/agent", "layers/agent"),
+            FrontEnd::Classic => (
+                "an app",
+                "a cache",
+                "an app/.backplane",
+                "a cache/backplane",
+            ),
+        };
         Self {
             front_end,
+            app: path(app),
+            cache: path(cache),
+            installed: path(installed).join("libexec/backplane"),
+            kept: path(kept).join("libexec/backplane"),
             directory,
         }
     }
 
-    /// The agent's file in what is to be run.
-    pub fn installed(&self) -> PathBuf {
-        self.directory.path().join(match self.front_end {
-            FrontEnd::Cnb => "layers/agent/libexec/backplane",
-            FrontEnd::Classic => "an app/.backplane/libexec/backplane",
-        })
-    }
-
-    /// The agent's file in what the next build starts with.
-    pub fn kept(&self) -> PathBuf {
-        match self.front_end {
-            FrontEnd::Cnb => self.installed(),
-            FrontEnd::Classic => self
-                .directory
-                .path()
-                .join("a cache/backplane/libexec/backplane"),
-        }
-    }
-
-    /// The app's directory during a build.
-    pub fn app(&self) -> PathBuf {
-        self.directory.path().join(match self.front_end {
-            FrontEnd::Cnb => "app",
-            FrontEnd::Classic => "an app",
-        })
-    }
-
-    /// What is kept for the next build, and all that is ours beside it: the directory of layers, or Heroku's cache.
-    pub fn cache(&self) -> PathBuf {
-        self.directory.path().join(match self.front_end {
-            FrontEnd::Cnb => "layers",
-            FrontEnd::Classic => "a cache",
-        })
-    }
-
-    /// Where a build finds what the user has set: a file for each variable.
-    pub fn variables(&self) -> PathBuf {
-        self.directory.path().join("platform/env")
-    }
-
-    /// Sees that a build has left nothing but what belongs there.
+    /// Asserts that a build has left no other files in its cache.
     #[track_caller]
     pub fn assert_nothing_is_left(&self) {
         let (directory, allowed): (_, &[&str]) = match self.front_end {
@@ -95,7 +77,7 @@ impl BuildProgram {
         }
     }
 
-    /// Makes what a build has left what the next one finds: what the restorer does to the layer's description.
+    /// Removes the types from the layer's description, as the restorer does.
     pub fn restore(&self) {
         let description = self.directory.path().join("layers/agent.toml");
         if let Ok(text) = fs::read_to_string(&description)
@@ -106,13 +88,14 @@ impl BuildProgram {
         }
     }
 
-    /// Sets a variable for the builds to come, as a user does.
+    /// Sets a variable for the next builds, as a user does.
     pub fn set(&self, name: &str, value: &str) {
-        fs::write(self.variables().join(name), value).unwrap();
+        fs::write(self.directory.path().join("platform/env").join(name), value).unwrap();
     }
 
     /// A run as the lifecycle starts it
-    /// (<https://github.com/buildpacks/spec/blob/buildpack/v0.10/buildpack.md#build>), with no other variables than its own.
+    /// (<https://github.com/buildpacks/spec/blob/buildpack/v0.10/buildpack.md#build>), with no
+    /// other variables than its own.
     pub fn command(&self) -> Command {
         self.command_under(&[])
     }
@@ -158,7 +141,7 @@ impl BuildProgram {
         command
     }
 
-    /// Runs such a command to its end, and gives its status and all that it wrote.
+    /// Runs such a command to its end, and returns its status and output.
     #[track_caller]
     pub fn run(mut command: Command) -> (ExitStatus, String) {
         command::run(&mut command, DEADLINE)

@@ -1,4 +1,4 @@
-//! The two ways to add the buildpack to an app, which are one to all tests of what both promise.
+//! The two ways to add the buildpack to an app.
 
 /// How an app is built and started.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -10,7 +10,7 @@ pub enum FrontEnd {
 }
 
 impl FrontEnd {
-    /// The labels of an agent that would have these anywhere else: on a dyno there is one more.
+    /// The labels of an agent that has these elsewhere: on a dyno there is one more.
     pub fn labels(self, labels: &str) -> String {
         const OF_DYNOS: &str = ",heroku=true";
         match self {
@@ -20,7 +20,8 @@ impl FrontEnd {
     }
 }
 
-/// Makes each of these functions, which take a [`FrontEnd`], a test for each front end: `cnb::NAME` and `classic::NAME`.
+/// Makes each of these functions, which take a [`FrontEnd`], a test for each front end: `cnb::NAME`
+/// and `classic::NAME`.
 #[macro_export]
 macro_rules! for_each_front_end {
     (mod $module:ident by $front_end:ident: $($name:ident),+) => {

@@ -1,22 +1,23 @@
-//! Heroku's part for classic buildpacks, after its documentation: a build dyno that compiles, and dynos that run the slug.
+//! Heroku's part for classic buildpacks: a build dyno that compiles, and dynos that run the slug.
 //!
-//! <https://devcenter.heroku.com/articles/buildpack-api> and <https://devcenter.heroku.com/articles/dynos>.
+//! <https://devcenter.heroku.com/articles/buildpack-api> and
+//! <https://devcenter.heroku.com/articles/dynos>.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs;
-use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
 use std::time::Duration;
 
-use super::build::Image;
+use super::build::{Image, write_variables};
 use super::launch::Launch;
 use super::test_env::test_env;
 use crate::app::App;
 use crate::command;
 
-/// How a dyno starts: the shell reads what buildpacks have left in `.profile.d`, and becomes the process.
+/// How a dyno starts: the shell reads what buildpacks have left in `.profile.d`, and becomes the
+/// process.
 const DYNO_START: &str = r#"
     cd "$HOME"
     for script in .profile.d/*.sh; do
@@ -25,10 +26,7 @@ const DYNO_START: &str = r#"
     exec bash -c "$1"
 "#;
 
-/// What a language's buildpack before ours says in its `bin/release`: the command of an app without a Procfile.
-const LANGUAGE_RELEASE: &str = "---\ndefault_process_types:\n  web: bash default-web.sh\n";
-
-/// What counts at a build as the build dyno's, and not as a config var.
+/// The variables of a build that are the build dyno's, and no config vars.
 const OF_BUILD_DYNO: [&str; 8] = [
     "ALL_PROXY",
     "HTTPS_PROXY",
@@ -40,7 +38,8 @@ const OF_BUILD_DYNO: [&str; 8] = [
     "https_proxy",
 ];
 
-/// The directories of one app on Heroku, below one directory of the test's. Those that no variable or URL names have a space in their names.
+/// The directories of one app on Heroku, below a directory of the test. If no variable or URL names
+/// them, their names have a space.
 pub(super) struct Heroku<'a> {
     pub(super) directory: &'a Path,
 }
@@ -56,7 +55,7 @@ impl Heroku<'_> {
         self.directory.join("build cache")
     }
 
-    /// Where the app is at run time: elsewhere than where it was built.
+    /// The app at run time: in another place than at its build.
     pub(super) fn slug(&self) -> PathBuf {
         self.directory.join("a dyno/app")
     }
@@ -64,11 +63,6 @@ impl Heroku<'_> {
     /// `ENV_DIR`.
     fn config_vars(&self) -> PathBuf {
         self.directory.join("config vars")
-    }
-
-    /// What the last `bin/release` has said.
-    fn release(&self) -> PathBuf {
-        self.directory.join("release.yml")
     }
 
     /// Builds the slug from the app; a failed build leaves the one before.
@@ -79,17 +73,13 @@ impl Heroku<'_> {
         deadline: Duration,
     ) -> (ExitStatus, String) {
         app.write_to(&self.build_directory());
-        let processes = self.build_directory().join("processes");
-        if fs::metadata(&processes).unwrap().len() == 0 {
-            fs::remove_file(processes).unwrap();
-        } else {
-            fs::rename(processes, self.build_directory().join("Procfile")).unwrap();
-        }
+        let file = |name: &str| self.build_directory().join(name);
+        fs::rename(file("processes"), file("Procfile")).unwrap();
         fs::create_dir_all(self.cache()).unwrap();
         let (process_variables, config_vars): (Vec<_>, Vec<_>) = variables
             .iter()
             .partition(|(name, _)| OF_BUILD_DYNO.iter().any(|ours| name == ours));
-        self.write_config_vars(&config_vars);
+        write_variables(&self.config_vars(), config_vars);
 
         let call = |program: &str, arguments: &[&Path]| {
             let program = test_env().classic_buildpack().join("bin").join(program);
@@ -102,7 +92,7 @@ impl Heroku<'_> {
                 .env("HOME", "/app")
                 .env("STACK", "heroku-24")
                 .env("DYNO", "run.1")
-                // Of the build dyno, and none of the app's config vars: nothing of these may count.
+                // Of the build dyno, and so without effect.
                 .env("BACKPLANE_AGENT_URL", "of-the-build-dyno")
                 .env("BACKPLANE_AGENT_SHA256", "of-the-build-dyno")
                 .env("BACKPLANE_AGENT_SHA", "of-the-build-dyno")
@@ -114,28 +104,9 @@ impl Heroku<'_> {
         assert!(detected.success() && name == "Backplane\n", "{name}");
         let (compiled, log) = call("compile", &[&app, &self.cache(), &self.config_vars()]);
         if compiled.success() {
-            // The last buildpack in the list that has one decides.
-            let release = test_env().classic_buildpack().join("bin/release");
-            let release = if release.exists() {
-                call("release", &[&app]).1
-            } else {
-                LANGUAGE_RELEASE.to_owned()
-            };
-            fs::write(self.release(), release).unwrap();
             self.make_slug();
         }
         (compiled, log)
-    }
-
-    fn write_config_vars(&self, variables: &[(&OsString, &OsString)]) {
-        let directory = self.config_vars();
-        if directory.exists() {
-            fs::remove_dir_all(&directory).unwrap();
-        }
-        fs::create_dir(&directory).unwrap();
-        for (name, value) in variables {
-            fs::write(directory.join(name), value.as_bytes()).unwrap();
-        }
     }
 
     fn make_slug(&self) {
@@ -146,26 +117,14 @@ impl Heroku<'_> {
         fs::rename(self.build_directory(), self.slug()).unwrap();
     }
 
-    /// The command of a process type: that of the slug's Procfile, or the default one of its buildpacks.
+    /// The command of a process type in the slug's Procfile.
     pub(super) fn command_of(&self, process_type: &str) -> String {
-        let procfile = self.slug().join("Procfile");
-        let processes = fs::read_to_string(if procfile.exists() {
-            procfile
-        } else {
-            self.release()
-        })
-        .unwrap();
-        processes
-            .lines()
-            .find_map(|line| {
-                Some(
-                    line.trim_start()
-                        .strip_prefix(process_type)?
-                        .strip_prefix(": ")?
-                        .to_owned(),
-                )
-            })
-            .unwrap_or_else(|| panic!("no process {process_type} in {processes:?}"))
+        let processes = fs::read_to_string(self.slug().join("Procfile")).unwrap();
+        let mut processes = processes.lines().filter_map(|line| line.split_once(": "));
+        let (_, command) = processes
+            .find(|(name, _)| *name == process_type)
+            .expect("the app has this process type");
+        command.to_owned()
     }
 }
 

@@ -21,9 +21,9 @@ use crate::process::{MARK, Process, processes_marked};
 use crate::terminal::Terminal;
 use crate::{DEADLINE, HOSTILE_AT_LAUNCH, TOKEN, eventually, our_lines};
 
-/// A launch that is to be.
+/// A launch before its start.
 ///
-/// Apps under test end when their stdin does: so none outlives a test program that was killed.
+/// Apps under test end when their stdin does, so none outlives a test program that was killed.
 pub struct Launch {
     program: PathBuf,
     name: OsString,
@@ -33,17 +33,17 @@ pub struct Launch {
     in_own_group: bool,
 }
 
-/// What becomes the launcher.
+/// The program that becomes the launcher.
 enum Starter {
     None,
     /// A shell in a terminal, of which the launcher is the job in the foreground.
     Terminal {
         /// The terminal, as the shell opens it.
         slave: OwnedFd,
-        /// What stands before the launcher's command.
+        /// Words before the launcher's command.
         prefix: &'static str,
     },
-    /// A program that does something to itself, and then runs what follows these words: its name and program.
+    /// A program that sets something up and then runs the name and program after these words.
     Under {
         words: Vec<OsString>,
     },
@@ -53,7 +53,7 @@ impl Image {
     /// A launch of a process type: as by its link in `/cnb/process`, or on a dyno of that type.
     pub fn launch(&self, process_type: &str) -> Launch {
         match self.build.front_end {
-            FrontEnd::Cnb => self.launch_as(&format!("/cnb/process/{process_type}")),
+            FrontEnd::Cnb => self.launch_with(process_type, &[]),
             FrontEnd::Classic => {
                 let command = self.build.heroku().command_of(process_type);
                 self.launch_on_dyno(&format!("{process_type}.1"), &command)
@@ -61,35 +61,27 @@ impl Image {
         }
     }
 
-    /// A launch of a command for once: as by `docker run IMAGE -- sh -c COMMAND`, or by `heroku run COMMAND`.
+    /// A launch of a process type with other arguments, as by `docker run IMAGE ARGUMENT…` for the
+    /// default process.
+    pub fn launch_with(&self, process_type: &str, arguments: &[&str]) -> Launch {
+        self.launcher(&format!("/cnb/process/{process_type}"), arguments)
+    }
+
+    /// A launch of a one-off command, as by `docker run IMAGE -- sh -c COMMAND`, or by `heroku run
+    /// COMMAND`.
     pub fn launch_once(&self, command: &str) -> Launch {
         match self.build.front_end {
-            FrontEnd::Cnb => self.launch_command(&["--", "sh", "-c", command]),
+            FrontEnd::Cnb => self.launcher("/cnb/lifecycle/launcher", &["--", "sh", "-c", command]),
             FrontEnd::Classic => self.launch_on_dyno("run.1234", command),
         }
     }
 
-    /// A launch of a command, as by `docker run IMAGE launcher COMMAND`; after `--` it is run without a shell.
-    pub fn launch_command(&self, arguments: &[&str]) -> Launch {
-        let mut launch = self.launch_as("/cnb/lifecycle/launcher");
-        launch.arguments = arguments.iter().map(Into::into).collect();
-        launch
-    }
-
-    /// A launch of a process type with other arguments, as by `docker run IMAGE ARGUMENT…` for the default process.
-    pub fn launch_with(&self, process_type: &str, arguments: &[&str]) -> Launch {
-        let mut launch = self.launch_as(&format!("/cnb/process/{process_type}"));
-        launch.arguments = arguments.iter().map(Into::into).collect();
-        launch
-    }
-
-    /// A launch of the launcher by this name: its argv\[0\].
-    pub fn launch_as(&self, name: &str) -> Launch {
-        assert_eq!(self.build.front_end, FrontEnd::Cnb);
+    /// A launch of the launcher by this name, its argv\[0\].
+    fn launcher(&self, name: &str, arguments: &[&str]) -> Launch {
         Launch::of(
             test_env().lifecycle("launcher"),
             name.into(),
-            Vec::new(),
+            arguments.iter().map(Into::into).collect(),
             [
                 ("CNB_PLATFORM_API", "0.12".into()),
                 ("CNB_LAYERS_DIR", self.layers().into()),
@@ -105,7 +97,7 @@ impl Image {
 }
 
 impl Launch {
-    /// A launch of a program, by a name and with variables that its platform gives it.
+    /// A launch of a program, by a name and with the variables of its platform.
     pub(super) fn of<const N: usize>(
         program: PathBuf,
         name: OsString,
@@ -131,12 +123,7 @@ impl Launch {
         self
     }
 
-    pub fn without_env(mut self, name: impl Into<OsString>) -> Self {
-        self.variables.remove(&name.into());
-        self
-    }
-
-    /// Sets all that makes an agent run: a token, labels, and the port that the app is to listen on.
+    /// Sets what an agent needs: a token, labels, and the port that the app listens on.
     pub fn connect(self, port: u16) -> Self {
         self.env("BACKPLANE_TOKEN", TOKEN)
             .env("BACKPLANE_LABELS", "some=label")
@@ -163,12 +150,13 @@ impl Launch {
         self
     }
 
-    /// Starts it as the job in the foreground of a terminal's shell, behind words such as `nohup`. Its pid is another one than the
-    /// shell's, which [`Running::id`] gives.
+    /// Starts it as the job in the foreground of a terminal's shell, behind words such as `nohup`.
+    /// [`Running::id`] is the pid of the shell.
     pub fn start_in_terminal(mut self, prefix: &'static str) -> (Running, Terminal) {
         let (terminal, slave) = Terminal::open();
         self.starter = Starter::Terminal { slave, prefix };
-        // The leader of a group could not lead a session: setsid would start another process for that.
+        // The leader of a group could not lead a session: setsid would start another process for
+        // that.
         self.in_own_group = false;
         (self.start(), terminal)
     }
@@ -196,12 +184,13 @@ impl Launch {
             Starter::Terminal { slave, prefix } => {
                 stdin = slave.into();
                 let mut shell = Command::new("env");
-                // Interactive, as only then bash puts its job into the terminal's foreground. A user stays at a shell with a stopped job.
+                // Interactive, as only then bash puts its job into the terminal's foreground. It
+                // stays while it has a stopped job, as for a user.
                 let script = format!(
                     r#"{prefix} bash -c 'exec -a "$1" "$2" "${{@:3}}"' bash "$@"
                     while [[ -n $(jobs) ]]; do read -r _ || exit; done"#
                 );
-                // What was started with `&` ignores SIGINT, and so would the app: then no key could reach it.
+                // A shell started with `&` ignores SIGINT, and so would the app.
                 shell.args(["--default-signal", "setsid"]);
                 shell.args(["--ctty", "bash", "--norc", "-ic", &script, "bash"]);
                 shell.arg(&self.name).arg(&self.program);
@@ -234,7 +223,7 @@ impl Launch {
     }
 }
 
-/// A launched app, with all that was started beside it. All of it is killed when this is dropped.
+/// A launched app with its supervisor and agent. All of it is killed when this is dropped.
 pub struct Running {
     child: Child,
     stdin: Option<ChildStdin>,
@@ -249,17 +238,17 @@ impl Running {
         self.child.id()
     }
 
-    /// What the app wrote so far.
+    /// The app's output so far.
     pub fn stdout(&self) -> Vec<u8> {
         self.output.stdout()
     }
 
-    /// What the app and all that runs beside it wrote so far.
+    /// The standard error of the app, the supervisor and the agent so far.
     pub fn stderr(&self) -> String {
         String::from_utf8_lossy(&self.output.stderr()).into_owned()
     }
 
-    /// The lines that our programs wrote so far.
+    /// The lines of our programs so far.
     pub fn our_lines(&self) -> Vec<String> {
         our_lines(&self.stderr())
     }
@@ -282,7 +271,7 @@ impl Running {
         });
     }
 
-    /// Asks `question` until it has an answer; a failure shows what there is to see of this launch.
+    /// Asks `question` until it has an answer; a failure shows the processes and the log.
     #[track_caller]
     fn eventually<T>(&self, what: &str, question: impl FnMut() -> Option<T>) -> T {
         let what = fmt::from_fn(|f| {
@@ -310,38 +299,29 @@ impl Running {
     }
 
     pub fn supervisors(&self) -> Vec<Process> {
-        let mut processes = self.processes();
-        processes.retain(|process| {
-            let role = process.arguments().into_iter().nth(1);
-            process.executable().ends_with("exec.d/launch") && role.as_deref() == Some("supervise")
+        let mut supervisors = self.processes();
+        supervisors.retain(|process| {
+            let arguments = process.arguments();
+            is_ours(process) && arguments.get(1).is_some_and(|role| role == "supervise")
         });
         // A child that a supervisor has just made looks like it until its execve(2).
-        let all: Vec<Option<i32>> = processes
-            .iter()
-            .map(|process| i32::try_from(process.id()).ok())
-            .collect();
-        processes.retain(|process| {
+        let pids: Vec<i32> = supervisors.iter().map(Process::pid).collect();
+        supervisors.retain(|process| {
             let parent = process.parent();
-            parent.is_none() || !all.contains(&parent)
+            parent.is_none_or(|parent| !pids.contains(&parent))
         });
-        processes
+        supervisors
     }
 
     /// The live agents: the children of the supervisor that are past the trampoline.
     pub fn agents(&self) -> Vec<Process> {
-        let supervisors: Vec<i32> = self
-            .supervisors()
-            .iter()
-            .map(|supervisor| supervisor.stat().pid)
-            .collect();
-        let mut processes = self.processes();
-        processes.retain(|process| {
-            process
-                .parent()
-                .is_some_and(|parent| supervisors.contains(&parent))
-                && !process.executable().ends_with("exec.d/launch")
+        let supervisors: Vec<i32> = self.supervisors().iter().map(Process::pid).collect();
+        let mut agents = self.processes();
+        agents.retain(|process| {
+            let parent = process.parent();
+            parent.is_some_and(|parent| supervisors.contains(&parent)) && !is_ours(process)
         });
-        processes
+        agents
     }
 
     #[track_caller]
@@ -364,7 +344,7 @@ impl Running {
         })
     }
 
-    /// Lets an app that waits for the end of its stdin go on.
+    /// Ends an app that waits for the end of its stdin.
     pub fn close_stdin(&mut self) {
         self.stdin = None;
     }
@@ -389,7 +369,7 @@ impl Running {
         })
     }
 
-    /// Waits until no process of this launch is left, and gives the time that it took. All that was written has been read then.
+    /// Waits until no process of this launch is left and all output is read; returns the time.
     #[track_caller]
     pub fn wait_for_nothing_left(&self) -> Duration {
         let start = Instant::now();
@@ -404,10 +384,15 @@ impl Running {
     }
 }
 
+/// Whether a process executes our launch program.
+fn is_ours(process: &Process) -> bool {
+    process.executable().ends_with("exec.d/launch")
+}
+
 impl Drop for Running {
     fn drop(&mut self) {
         let start = Instant::now();
-        // Again and again, as one may be starting another at this moment.
+        // Repeatedly, as one may be starting another at this moment.
         loop {
             let left = self.processes();
             if left.is_empty() || start.elapsed() > DEADLINE {

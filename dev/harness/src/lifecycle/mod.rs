@@ -1,9 +1,10 @@
 //! Builds and launches by the real CNB lifecycle, or by a stand-in for Heroku's classic API.
 //!
-//! An [`App`](crate::App) is built into an [`Image`] by the real detector and builder ([`Build`]), and an image is launched by the real
-//! launcher ([`Launch`], [`Running`]): plain directories and processes, no container. For a classic buildpack, [`FrontEnd::Classic`] plays
-//! Heroku's part. All of it runs as an ordinary user, below one directory in `/tmp` that is removed when the test program ends,
-//! however it ends.
+//! An [`App`](crate::App) is built into an [`Image`] by the real detector and builder ([`Build`]),
+//! and an image is launched by the real launcher ([`Launch`], [`Running`]): plain directories and
+//! processes, no container. For a classic buildpack, [`FrontEnd::Classic`] plays Heroku's part. All
+//! of it runs as an ordinary user, below one directory in `/tmp` that is removed when the test
+//! program ends, however it ends.
 
 mod build;
 mod build_program;

@@ -1,4 +1,4 @@
-//! What a launch writes, read as it comes.
+//! The output of a launch.
 
 use std::io::{PipeReader, Read as _};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -9,8 +9,7 @@ use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 
 /// Both streams of a launch, up to their ends.
 ///
-/// What was written to stderr before something was written to stdout is seen before it: whoever has seen the app's word on
-/// stdout has all of stderr up to there.
+/// A text on stdout is never seen without the text that was written to stderr before it.
 pub(super) struct Output {
     streams: Arc<Mutex<Streams>>,
     reader: JoinHandle<()>,
@@ -23,10 +22,10 @@ struct Streams {
 }
 
 impl Output {
-    /// Reads both pipes until nobody is left who could write to them.
+    /// Reads both pipes until their last writer is gone.
     pub(super) fn of(mut stdout: PipeReader, mut stderr: PipeReader) -> Self {
         for pipe in [&stdout, &stderr] {
-            // Of the reading end only: for who writes, nothing changes.
+            // Of the reading end only: nothing changes for the writers.
             fcntl_setfl(pipe, fcntl_getfl(pipe).unwrap() | OFlags::NONBLOCK).unwrap();
         }
         let streams = Arc::new(Mutex::new(Streams::default()));
@@ -55,7 +54,7 @@ impl Output {
         lock(&self.streams).stderr.clone()
     }
 
-    /// Whether all has been read that will ever be written.
+    /// Whether both pipes have ended.
     pub(super) fn is_complete(&self) -> bool {
         self.reader.is_finished()
     }
@@ -71,12 +70,13 @@ fn wait_for_any(stdout: &PipeReader, stdout_ended: bool, stderr: &PipeReader, st
         .filter(|(_, ended)| !ended)
         .map(|(pipe, _)| PollFd::new(pipe, PollFlags::IN))
         .collect();
-    // EINTR: then there is nothing to read, and the next turn waits again.
+    // After EINTR there is nothing to read, and the next turn waits again.
     let _ = poll(&mut pipes, None);
 }
 
-/// Reads until there is nothing for now, and gives whether there will never be anything again.
+/// Reads what is there, and returns whether the pipe has ended.
 fn read_what_is_there(pipe: &mut PipeReader, sink: &mut Vec<u8>) -> bool {
-    // Ends with Ok at the end of the pipe, with WouldBlock before it; what was read until then is kept.
+    // Ends with Ok at the end of the pipe, with WouldBlock before it; what was read until then is
+    // kept.
     pipe.read_to_end(sink).is_ok()
 }

@@ -1,4 +1,4 @@
-//! What all tests of a run share: the programs under test, the CNB tools, and a directory for everything that the tests make.
+//! The environment that all tests of a run share: programs, CNB tools, and a directory.
 
 use std::env;
 use std::fs;
@@ -12,15 +12,15 @@ use nix::unistd::{Gid, Uid, chown, geteuid, setgroups, setresgid, setresuid};
 use tempfile::TempDir;
 
 use crate::frp::agent_archive;
-use crate::make::make;
+use crate::make::{copy, make};
 use crate::process::MARK;
 use crate::programs::Programs;
 use crate::{Edge, FrpServer, root};
 
-/// The user that the tests run as where they are started by root: nobody, or whoever has that number.
+/// The user of the tests if root starts them: nobody, on most machines.
 const ORDINARY_ID: u32 = 65534;
 
-/// The programs of this repository that tests run beside an app: of the stand-in, `as-process-1` and `deny`.
+/// The programs of this repository that tests run beside an app.
 const PROGRAMS: [&str; 5] = [
     "as-process-1",
     "backplane",
@@ -29,8 +29,11 @@ const PROGRAMS: [&str; 5] = [
     "sample-app",
 ];
 
-/// What dev/tools pins beside the lifecycle, and tests run beside an app.
+/// The programs of dev/tools that tests run beside an app.
 const TOOLS: [&str; 2] = ["frpc", "frps"];
+
+/// The directory of the buildpack under test among all buildpacks, `ID/VERSION`.
+pub(super) const BUILDPACK: &str = concat!("backplane_agent/", env!("CARGO_PKG_VERSION"));
 
 /// The archive of the classic buildpack, as `script/package classic` makes it for this machine.
 const CLASSIC_ARCHIVE: &str = if cfg!(target_arch = "aarch64") {
@@ -39,19 +42,19 @@ const CLASSIC_ARCHIVE: &str = if cfg!(target_arch = "aarch64") {
     "backplane-buildpack-classic.tgz"
 };
 
-/// The directory below which everything is, readable by every user.
+/// A directory with everything that tests need, readable by every user.
 pub struct TestEnv {
     directory: PathBuf,
     pub(super) programs: Programs,
-    order: Vec<Buildpack>,
-    /// The reaper cleans up when this is closed: when the test program ends, by whatever means.
+    /// The reaper cleans up when this is closed, at any end of the test program.
     _reaper: ChildStdin,
 }
 
 /// The test environment of this run, made by the first test that asks for it.
 ///
-/// Where root runs the tests, the whole test program turns into an ordinary user here: the lifecycle refuses root, and users' apps are
-/// not root either. So nothing can be written to the source tree from then on, snapshots of failed tests included.
+/// If root runs the tests, the whole test program turns into an ordinary user here: the lifecycle
+/// refuses root, and users' apps are not root either. So nothing can be written to the source tree
+/// from then on, snapshots of failed tests included.
 pub fn test_env() -> &'static TestEnv {
     static TEST_ENV: OnceLock<Result<TestEnv, String>> = OnceLock::new();
     match TEST_ENV.get_or_init(TestEnv::set_up) {
@@ -66,27 +69,14 @@ impl TestEnv {
         self.directory.join("lifecycle").join(program)
     }
 
-    /// All buildpacks that there are, as the lifecycle wants them: `ID/VERSION/`.
+    /// All buildpacks in the layout of the lifecycle: `ID/VERSION/`.
     pub(super) fn buildpacks(&self) -> PathBuf {
         self.directory.join("buildpacks")
     }
 
     /// The directory of the buildpack under test.
     pub(super) fn buildpack_under_test(&self) -> PathBuf {
-        self.buildpack_under_test_in(&self.buildpacks())
-    }
-
-    /// Copies them all to a directory of a test's own, and gives that of the buildpack under test.
-    pub(super) fn copy_buildpacks(&self, to: &Path) -> PathBuf {
-        copy(&self.buildpacks(), to).expect("the directory is the test's own");
-        self.buildpack_under_test_in(to)
-    }
-
-    fn buildpack_under_test_in(&self, buildpacks: &Path) -> PathBuf {
-        let buildpack = self.order.last().expect("it is the last of the order");
-        buildpacks
-            .join(buildpack.id.replace('/', "_"))
-            .join(&buildpack.version)
+        self.buildpacks().join(BUILDPACK)
     }
 
     /// The directory that the archive of the classic buildpack was unpacked into.
@@ -97,11 +87,6 @@ impl TestEnv {
     /// That archive.
     pub fn classic_archive(&self) -> PathBuf {
         self.directory.join("classic.tgz")
-    }
-
-    /// The buildpacks in the order of a builder that has them all.
-    pub(super) fn order(&self) -> &[Buildpack] {
-        &self.order
     }
 
     /// One of [`PROGRAMS`] or [`TOOLS`].
@@ -116,10 +101,10 @@ impl TestEnv {
 
     /// Starts a server of frp that takes agents with this token.
     pub fn frp_server(&self, token: &str) -> FrpServer {
-        FrpServer::start(&self.programs, "127.0.0.1", token)
+        FrpServer::start(&self.programs, token)
     }
 
-    /// The archive of frp's agent that the README shows how to make.
+    /// The archive of frp's agent, made as in the README.
     pub fn frp_agent(&self) -> &'static [u8] {
         agent_archive(&self.programs)
     }
@@ -149,26 +134,24 @@ impl TestEnv {
             .tempdir_in("/tmp")
             .map_err(|error| format!("unable to make a directory in /tmp: {error}"))?
             .keep();
-        let mut test_env = Self {
+        let test_env = Self {
             _reaper: start_reaper(&directory),
             programs: Programs {
                 directories: vec![directory.join("programs")],
                 mark: directory.clone(),
             },
             directory,
-            order: Vec::new(),
         };
 
         copy(&tools, &test_env.directory.join("lifecycle"))?;
-        for source in [
-            "tests/fixtures/buildpacks/processes",
-            "target/package/backplane_agent",
+        for (source, name) in [
+            (
+                "tests/fixtures/buildpacks/processes",
+                "fixture_processes/0.1.0",
+            ),
+            ("target/package/backplane_agent", BUILDPACK),
         ] {
-            let source = root.join(source);
-            let buildpack = Buildpack::of(&source);
-            let directory = test_env.buildpacks().join(buildpack.id.replace('/', "_"));
-            copy(&source, &directory.join(&buildpack.version))?;
-            test_env.order.push(buildpack);
+            copy(&root.join(source), &test_env.buildpacks().join(name))?;
         }
         copy(
             &root.join("target/package").join(CLASSIC_ARCHIVE),
@@ -191,49 +174,21 @@ impl TestEnv {
     }
 }
 
-/// A buildpack as the lifecycle names it.
-pub(super) struct Buildpack {
-    pub(super) id: String,
-    pub(super) version: String,
-}
-
-impl Buildpack {
-    /// Reads the `buildpack.toml` in `directory`.
-    pub(super) fn of(directory: &Path) -> Self {
-        let descriptor: toml::Table =
-            toml::from_str(&fs::read_to_string(directory.join("buildpack.toml")).unwrap()).unwrap();
-        let field = |name: &str| descriptor["buildpack"][name].as_str().unwrap().to_owned();
-        Self {
-            id: field("id"),
-            version: field("version"),
-        }
-    }
-}
-
-/// Builds [`PROGRAMS`] in the directory that this test program was built in, and gives the directory that they are in.
+/// Builds [`PROGRAMS`] where this test program was built, and returns their directory.
 fn build_programs(root: &Path) -> Result<PathBuf, String> {
     // The test program is TARGET/debug/deps/NAME.
     let program =
         env::current_exe().map_err(|error| format!("unable to find the test program: {error}"))?;
-    let profile = program
-        .ancestors()
-        .nth(2)
-        .expect("cargo puts tests into deps/");
-    let target = profile
-        .parent()
-        .expect("cargo puts profiles into its target directory");
+    let mut directories = program.ancestors().skip(2);
+    let [profile, target] = [(); 2].map(|()| {
+        directories
+            .next()
+            .expect("cargo has made these directories")
+    });
     make(
         Command::new(env!("CARGO"))
-            .args([
-                "build",
-                "--quiet",
-                "--locked",
-                "--package",
-                "backplane-standin",
-                "--package",
-                "deny",
-                "--bins",
-            ])
+            .args(["build", "--quiet", "--locked", "--bins"])
+            .args(["--package", "backplane-standin", "--package", "deny"])
             .arg("--target-dir")
             .arg(target)
             .current_dir(root),
@@ -241,30 +196,13 @@ fn build_programs(root: &Path) -> Result<PathBuf, String> {
     Ok(profile.to_owned())
 }
 
-/// Copies a file or directory to a place where every user can read it.
-fn copy(from: &Path, to: &Path) -> Result<(), String> {
-    make(
-        Command::new("mkdir")
-            .arg("-p")
-            .arg(to.parent().expect("it is below the test environment")),
-    )?;
-    make(
-        Command::new("cp")
-            .args(["--recursive", "--no-dereference", "--preserve=mode,links"])
-            .args([from, to]),
-    )?;
-    make(Command::new("chmod").args(["--recursive", "a+rX"]).arg(to))
-}
-
 /// Unpacks an archive into a directory of its own.
 fn unpack(archive: &Path, directory: &Path) -> Result<(), String> {
-    make(Command::new("mkdir").arg(directory))?;
+    const SCRIPT: &str = r#"mkdir "$2" && tar -x --no-same-owner -f "$1" -C "$2""#;
     make(
-        Command::new("tar")
-            .args(["--extract", "--no-same-owner", "--file"])
-            .arg(archive)
-            .arg("--directory")
-            .arg(directory),
+        Command::new("sh")
+            .args(["-c", SCRIPT, "sh"])
+            .args([archive, directory]),
     )
 }
 
@@ -279,8 +217,8 @@ fn become_ordinary_user(work: &Path) {
     setresuid(user, user, user).expect("root may");
 }
 
-/// Starts a process that waits for the end of the test program, and then ends what a test that was cut short (Ctrl-C, a kill) left
-/// running, and removes the directory.
+/// Starts a process that waits for the end of the test program. Then it ends the processes of tests
+/// that were cut short (Ctrl-C, a kill), and removes the directory.
 fn start_reaper(directory: &Path) -> ChildStdin {
     const SCRIPT: &str = r#"
         trap '' INT TERM HUP

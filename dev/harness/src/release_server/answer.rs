@@ -31,7 +31,8 @@ pub enum Answer {
     Proxy,
     /// These bytes, and silence until the client closes the connection.
     Stall(Vec<u8>),
-    /// These bytes, and then one more every few milliseconds until the client closes the connection.
+    /// These bytes, and then one more every few milliseconds until the client closes the
+    /// connection.
     Drip(Vec<u8>),
 }
 
@@ -123,7 +124,7 @@ impl Answer {
     }
 }
 
-/// An entity tag for the content: good enough to tell the files of a test apart.
+/// An entity tag for the content: good enough for the files of a test.
 pub fn etag(content: &[u8]) -> String {
     let sum = content.iter().fold(content.len() as u64, |sum, byte| {
         sum.wrapping_mul(31).wrapping_add(u64::from(*byte))

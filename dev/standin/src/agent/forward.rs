@@ -38,8 +38,9 @@ impl App {
         }
     }
 
-    /// Gives the request to the app, over a connection of its own: one that was used before may be closed by the app
-    /// while the request is on its way, and then it would be unknown whether it arrived.
+    /// Gives the request to the app, over a connection of its own: one that was used before may be
+    /// closed by the app while the request is on its way, and then it would be unknown whether it
+    /// arrived.
     ///
     /// The only error is the one by which the edge knows that no byte reached the app.
     async fn forward(self, request: Request<Incoming>) -> Result<Response<Body>, h2::Error> {

@@ -7,8 +7,9 @@ use clap::Parser;
 use std::net::SocketAddr;
 use std::process::ExitCode;
 
-/// Takes requests, and gives them to the agents that are connected. This is a stand-in, to try things on one machine:
-/// it is not for production, and its protocol with agents is not Backplane's wire protocol.
+/// Takes requests, and sends them to the agents that are connected. This is a stand-in, to try
+/// things on one machine: it is not for production, and its protocol with agents is not Backplane's
+/// wire protocol.
 ///
 /// Prints where it listens, `public HOST:PORT` and `agents HOST:PORT`, and logs to stderr.
 #[derive(Parser)]
@@ -20,7 +21,8 @@ struct Arguments {
     /// Where to take agents; with port 0 the system chooses one
     #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:0")]
     agents: SocketAddr,
-    /// A token to accept, besides those that `backplane generate env` makes; may be given more than once
+    /// A token to accept, besides those that `backplane generate env` makes; may be given more than
+    /// once
     #[arg(long = "token", value_name = "TOKEN")]
     tokens: Vec<String>,
 }

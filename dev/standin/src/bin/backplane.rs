@@ -8,11 +8,11 @@ use clap::{Parser, Subcommand};
 use std::env;
 use std::process::ExitCode;
 
-/// Connects an app to a Backplane edge. This is a stand-in, to try things on one machine: it is not for production,
-/// and talks to the stand-in edge only.
+/// Connects an app to a Backplane edge. This is a stand-in, to try things on one machine: it is not
+/// for production, and talks to the stand-in edge only.
 ///
-/// The environment has the rest: in `BACKPLANE_EDGE` the edge's address for agents, as host:port, and in
-/// `BACKPLANE_TOKEN` the token.
+/// The environment has the rest: in `BACKPLANE_EDGE` the edge's address for agents, as host:port,
+/// and in `BACKPLANE_TOKEN` the token.
 #[derive(Parser)]
 #[command(name = "backplane", version)]
 struct Arguments {
@@ -29,7 +29,8 @@ enum Command {
         /// Where the app listens, such as `http://127.0.0.1:8080`
         url: Target,
     },
-    /// Have the edge send what is for ENDPOINT to agents with certain labels; replaces the endpoint's earlier route
+    /// Have the edge send what is for ENDPOINT to agents with certain labels; replaces the
+    /// endpoint's earlier route
     Route {
         /// The host that requests are for, such as myendpoint.test
         #[arg(value_parser = endpoint::parse)]
@@ -79,7 +80,7 @@ async fn run(command: Command) -> Result<()> {
     Ok(())
 }
 
-/// The value of a variable that must be set; without one, the error says what to set it to.
+/// The value of a variable that must be set; without one, the error names the value to set.
 fn variable(name: &str, meaning: &str) -> Result<String> {
     let value = env::var(name).ok().filter(|value| !value.is_empty());
     value.with_context(|| format!("{name} is not set; set it to {meaning}"))

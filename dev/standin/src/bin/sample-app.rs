@@ -10,25 +10,28 @@ use std::time::Duration;
 
 /// A web app, or its worker, to put behind an agent.
 ///
-/// GET / answers a sentence, GET /headers the request's header, POST /echo the request's body, GET /slow?ms=N ten
-/// lines in N milliseconds; GET /exit?code=N ends the app at once. SIGTERM ends it when the requests in flight are
-/// done, SIGUSR1 makes it stop listening, and SIGUSR2 listen again. It prints `listening HOST:PORT` when it listens.
+/// GET / answers a sentence, GET /headers the request's header, POST /echo the request's body, GET
+/// /slow?ms=N ten lines in N milliseconds; GET /exit?code=N ends the app at once. SIGTERM ends it
+/// when the requests in flight are done, SIGUSR1 makes it stop listening, and SIGUSR2 listen again.
+/// It prints `listening HOST:PORT` when it listens.
 #[derive(Parser)]
 #[command(name = "sample-app", version, args_conflicts_with_subcommands = true)]
 struct Arguments {
     #[command(subcommand)]
     role: Option<Role>,
-    /// Where to listen, such as 127.0.0.1:8080 or `[::]:8080`; by default on 127.0.0.1 with the port in PORT
+    /// Where to listen, such as 127.0.0.1:8080 or `[::]:8080`; by default on 127.0.0.1 with the
+    /// port in PORT
     #[arg(long, value_name = "HOST:PORT")]
     listen: Option<SocketAddr>,
     /// How many milliseconds to wait before listening, as an app that boots slowly
     #[arg(long, value_name = "MS", default_value_t = 0)]
     listen_after: u64,
-    /// How many milliseconds to live on when the requests in flight are done, as an app that leaves its answers time to get
-    /// out before its container ends with it
+    /// How many milliseconds to live on when the requests in flight are done, as an app that leaves
+    /// its answers time to get out before its container ends with it
     #[arg(long, value_name = "MS", default_value_t = 0)]
     linger: u64,
-    /// What to call this release of the app in the header of its answers, as in `server: sample-app/2.0 (process 1)`
+    /// What to call this release of the app in the header of its answers, as in `server:
+    /// sample-app/2.0 (process 1)`
     #[arg(long, value_name = "NAME")]
     release: Option<String>,
 }

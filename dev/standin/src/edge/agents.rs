@@ -89,7 +89,8 @@ async fn run_agent(
         .keep_alive_interval(wire::PING_INTERVAL)
         .keep_alive_timeout(wire::PING_TIMEOUT)
         .keep_alive_while_idle(true)
-        // Clients that go away early leave answers half read; by default the 1024th of them would end the connection.
+        // Clients that go away early leave answers half read; by default the 1024th of them would
+        // end the connection.
         .max_local_error_reset_streams(None)
         .handshake(TokioIo::new(connection))
         .await?;
@@ -98,7 +99,8 @@ async fn run_agent(
         PROGRAM,
         format_args!("{id} connected from {peer} with the labels {labels}"),
     );
-    // It ends when the agent takes no more requests: it is then gone, or finishes those that it has.
+    // It ends when the agent takes no more requests: it is then gone, or finishes those that it
+    // has.
     let ended = connection.await;
     let in_flight = registry.lock().drain_agent(id);
     if let Some(mut in_flight) = in_flight {

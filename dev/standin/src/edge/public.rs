@@ -1,4 +1,4 @@
-//! The public listener: a request is taken, and given to an agent.
+//! The public listener for requests, which agents answer.
 
 use super::registry::Pick;
 use super::{PROGRAM, SharedRegistry};
@@ -29,7 +29,8 @@ pub(super) async fn serve(listener: &TcpListener, registry: &SharedRegistry) -> 
             let service = service_fn(|request| answer(request, peer, &registry));
             let mut server = http1::Builder::new();
             server.timer(TokioTimer::new());
-            // An error here is the client's: it hung up, or sends something that is not HTTP, and has got an answer to that.
+            // An error here is the client's: it hung up, or sends something that is not HTTP, and
+            // has got an answer to that.
             let _ = server.serve_connection(TokioIo::new(stream), service).await;
         });
     }
@@ -38,7 +39,7 @@ pub(super) async fn serve(listener: &TcpListener, registry: &SharedRegistry) -> 
 /// The edge's own answer: a status, and a sentence for the client.
 type Refusal = (StatusCode, String);
 
-/// Answers a request: with what an agent answers, or with a sentence that says why none does.
+/// Answers a request: with the answer of an agent, or with the reason why there is none.
 async fn answer(
     request: Request<Incoming>,
     client: SocketAddr,
@@ -53,7 +54,8 @@ async fn answer(
     }))
 }
 
-/// Has one agent after the other serve the request, until one has taken it. A body goes to one agent only.
+/// Has one agent after the other serve the request, until one has taken it. A body goes to one
+/// agent only.
 async fn forward(
     request: Request<Incoming>,
     client: IpAddr,
@@ -115,7 +117,8 @@ async fn forward(
     }
 }
 
-/// Makes of a client's header what the agent is sent, and returns the endpoint; `None` if it names none.
+/// Makes of a client's header what the agent is sent, and returns the endpoint; `None` if it names
+/// none.
 fn prepare(head: &mut Parts, client: IpAddr) -> Option<String> {
     // An absolute URI wins over `Host` (RFC 9112, section 3.2.2).
     let host = match (head.uri.authority(), head.headers.remove(HOST)) {
@@ -139,7 +142,7 @@ fn prepare(head: &mut Parts, client: IpAddr) -> Option<String> {
     Some(endpoint)
 }
 
-/// Why an agent did not answer a request. The first two say that no byte of it reached an app.
+/// Why an agent did not answer a request. With the first two, no byte of it has reached an app.
 enum Unsent {
     /// The agent takes no requests any more. The request is here unless its body is on its way.
     Draining(Option<Box<Request<Body>>>),
@@ -153,14 +156,16 @@ impl Unsent {
     fn from_http2(error: Option<&h2::Error>) -> Self {
         match error.map(|error| (error.is_remote(), error.is_go_away(), error.reason())) {
             Some((true, false, Some(h2::Reason::REFUSED_STREAM))) => Unsent::Refused,
-            // The request is beyond the last one that the agent will still serve (RFC 9113, section 6.8).
+            // The request is beyond the last one that the agent will still serve (RFC 9113, section
+            // 6.8).
             Some((true, true, Some(h2::Reason::NO_ERROR))) => Unsent::Draining(None),
             _ => Unsent::Lost,
         }
     }
 }
 
-/// Sends the request to one agent. It counts as in flight there until the answer's body is through, or is given up.
+/// Sends the request to one agent. It counts as in flight there until the answer's body is through,
+/// or is given up.
 async fn send(mut pick: Pick, request: Request<Body>) -> Result<Response<Body>, Unsent> {
     let response = pick.tunnel.try_send_request(request).await;
     let response = response.map_err(|mut error| {

@@ -1,4 +1,4 @@
-//! Which agents there are, which endpoints they serve, and which of them gets a request.
+//! The registry of agents, endpoints and routes.
 
 use super::public::Body;
 use crate::labels::Labels;
@@ -78,8 +78,9 @@ impl Registry {
         self.agents.remove(&id);
     }
 
-    /// Picks an agent for one request, none of `tried`: of those that the selector fits, one with the fewest requests
-    /// in flight, and of these the one whose last pick is longest ago, so that idle agents take turns.
+    /// Picks an agent for one request, none of `tried`: of those that the selector fits, one with
+    /// the fewest requests in flight, and of these the one whose last pick is longest ago, so that
+    /// idle agents take turns.
     pub(super) fn pick(&mut self, selector: &Labels, tried: &[AgentId]) -> Option<Pick> {
         let fits = |id, agent: &Agent| {
             !agent.is_draining && !tried.contains(id) && agent.labels.satisfy(selector)

@@ -1,11 +1,13 @@
-//! The sample app: how it starts, stops listening and ends.
+//! The sample app: start, closed listener and end.
 
-use crate::support::{App, bounded};
-use nix::sys::signal::Signal;
 use std::io::{Read as _, Write as _};
 use std::net::SocketAddr;
 use std::thread;
 use std::time::{Duration, Instant};
+
+use nix::sys::signal::Signal;
+
+use crate::support::{App, bounded};
 
 #[test]
 fn app_listens_late_if_told_to() {
@@ -18,7 +20,8 @@ fn app_listens_late_if_told_to() {
 
 #[test]
 fn app_that_ends_answers_whoever_has_connected() {
-    // A connection that comes just as the listener is closed is rare: here, hundreds are made around each end.
+    // A connection that comes just as the listener is closed is rare: here, hundreds are made
+    // around each end.
     const CLIENTS: usize = 2;
     const ROUNDS: usize = 10;
     const MOST: usize = 400;

@@ -1,10 +1,11 @@
-//! The end of an agent: requests in flight are finished, and it gets no new ones.
+//! The end of an agent, whose requests in flight are finished.
 
-use crate::support::{World, bounded, eventually, request, send};
 use http_body_util::{BodyExt, Empty};
 use hyper::StatusCode;
 use hyper::body::{Bytes, Incoming};
 use nix::sys::signal::Signal;
+
+use crate::support::{World, bounded, eventually, request, send};
 
 const WHOLE: &str = "1/10\n2/10\n3/10\n4/10\n5/10\n6/10\n7/10\n8/10\n9/10\n10/10\n";
 

@@ -1,4 +1,4 @@
-//! The stand-in's programs, as one sees them from outside: real processes and real sockets, on loopback.
+//! The stand-in's programs from outside: real processes and real sockets, on loopback.
 #![expect(
     clippy::unwrap_used,
     reason = "clippy.toml allows it in tests, which clippy takes for the test functions alone"
@@ -7,9 +7,5 @@
 mod apps;
 mod drain;
 mod hangups;
-mod misbehaving_app;
-mod retry;
 mod routing;
-mod streaming;
 mod support;
-mod tokens;

@@ -1,4 +1,12 @@
-//! Starts the programs, talks to them, and leaves none behind.
+//! Programs under test, requests, and waiting.
+
+use std::error::Error;
+use std::io::{BufRead, BufReader, Read};
+use std::net::SocketAddr;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use http_body_util::{BodyExt, Empty};
 use hyper::body::{Body, Bytes, Incoming};
@@ -7,13 +15,6 @@ use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use std::error::Error;
-use std::io::{BufRead, BufReader, Read};
-use std::net::SocketAddr;
-use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::{Arc, Mutex};
-use std::thread;
-use std::time::{Duration, Instant};
 use tokio::net::TcpStream;
 
 /// How long anything that should happen may take, on a machine that is busy with other things.
@@ -26,10 +27,10 @@ const TEST_LIMIT: Duration = Duration::from_mins(3);
 const INTERVAL: Duration = Duration::from_millis(5);
 
 /// The token that the edge of every [`World`] knows.
-pub(crate) const TOKEN: &str = "a-token-of-the-tests";
+const TOKEN: &str = "a-token-of-the-tests";
 
 /// The endpoint that the tests send requests for.
-pub(crate) const ENDPOINT: &str = "myendpoint.test";
+const ENDPOINT: &str = "myendpoint.test";
 
 /// Runs a test, for a bounded time.
 pub(crate) fn bounded(test: impl Future<Output = ()>) {
@@ -113,7 +114,8 @@ impl Program {
 
 impl Drop for Program {
     fn drop(&mut self) {
-        // It may have ended already; then there is nothing to kill, and its status was or is taken here.
+        // It may have ended already; then there is nothing to kill, and its status was or is taken
+        // here.
         let _ = self.child.kill();
         let _ = self.child.wait();
         if thread::panicking() {
@@ -149,7 +151,7 @@ impl Lines {
 pub(crate) struct World {
     pub(crate) edge: Program,
     pub(crate) public: SocketAddr,
-    pub(crate) agents: SocketAddr,
+    agents: SocketAddr,
 }
 
 impl World {
@@ -165,7 +167,7 @@ impl World {
     }
 
     /// The agent's program, with the address of the edge and a token.
-    pub(crate) fn backplane(&self) -> Command {
+    fn backplane(&self) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_backplane"));
         command
             .env("BACKPLANE_EDGE", self.agents.to_string())
@@ -188,7 +190,8 @@ impl World {
         };
         let before = connected();
         let agent = Program::start(self.backplane().args(["connect", labels, url]));
-        // Asked of the edge: the agent knows that its hello was answered a moment before the edge has it on its list.
+        // Asked of the edge: the agent knows that its hello was answered a moment before the edge
+        // has it on its list.
         eventually("the agent is connected", async || {
             (connected() > before).then_some(())
         })

@@ -87,6 +87,15 @@ impl Attempt {
         download
     }
 
+    /// The download must fail after this number of retries, with an error whose debug form starts
+    /// with `expected`.
+    #[track_caller]
+    fn assert_failed(self, retries: usize, expected: &str) {
+        assert_eq!(self.retries(), retries, "{}", self.events);
+        let error = format!("{:?}", self.error());
+        assert!(error.starts_with(expected), "{error}");
+    }
+
     #[track_caller]
     fn error(self) -> HttpError {
         match self.outcome {

@@ -13,21 +13,12 @@ fn private_authority_is_trusted_only_if_it_is_named() {
     Attempt::over(&server.url("/"), &network).assert_fetched();
 
     let (_directory, stranger) = trusting(&Authority::new());
-    let attempt = Attempt::over(&server.url("/"), &stranger);
-    // Another attempt would get the same certificate.
-    assert_eq!(attempt.retries(), 0);
-    assert!(matches!(
-        attempt.error(),
-        HttpError::Tls {
-            problem: TlsProblem::UnknownAuthority,
-            ..
-        }
-    ));
-    // Nor is it trusted behind a proxy.
+    // No retry: another attempt would get the same certificate.
+    let expected = "Tls { problem: UnknownAuthority,";
+    Attempt::over(&server.url("/"), &stranger).assert_failed(0, expected);
     let proxy = ReleaseServer::http([Answer::Proxy]);
     let network = through(&stranger, &proxy.url(""));
-    let error = Attempt::over(&server.url("/"), &network).error();
-    assert!(matches!(error, HttpError::Tls { .. }), "{error:?}");
+    Attempt::over(&server.url("/"), &network).assert_failed(0, expected);
 }
 
 #[test]
@@ -41,24 +32,13 @@ fn problem_of_a_certificate_is_classified() {
         (Flaw::Authority, TlsProblem::Unsuitable),
     ] {
         let server = ReleaseServer::https_with(&authority, flaw, [Answer::status(200)]);
-        let attempt = Attempt::over(&server.url("/"), &network);
-        assert_eq!(attempt.retries(), 0);
-        let error = attempt.error();
-        assert!(
-            matches!(error, HttpError::Tls { problem, .. } if problem == expected),
-            "{error:?}"
-        );
+        let expected = format!("Tls {{ problem: {expected:?},");
+        Attempt::over(&server.url("/"), &network).assert_failed(0, &expected);
     }
     let attempt = Attempt::over(&format!("https://{}/", without_tls()), &network);
-    let HttpError::Tls {
-        problem: TlsProblem::NoTls,
-        named: Some(named),
-    } = attempt.error()
-    else {
-        panic!();
-    };
-    let file = network.ca_file.unwrap();
-    assert_eq!(named, format!("SSL_CERT_FILE={}", file.display()));
+    let named = format!("SSL_CERT_FILE={}", network.ca_file.unwrap().display());
+    let expected = format!("Tls {{ problem: NoTls, named: Some({named:?}) }}");
+    attempt.assert_failed(0, &expected);
 }
 
 #[test]
@@ -93,6 +73,8 @@ fn authorities_may_be_in_directories_and_only_in_regular_files() {
         (path("text"), "Empty"),
         (path("damaged"), "Damaged"),
         (path("large"), "longer than"),
+        // The URL of a proxy by mistake.
+        ("https://user:s3cret@proxy".into(), "https://***@proxy"),
     ] {
         let network = Network {
             ca_file: Some(file.clone()),
@@ -102,9 +84,11 @@ fn authorities_may_be_in_directories_and_only_in_regular_files() {
         let HttpError::NoAuthorities { named, problems } = error else {
             panic!("{error:?}");
         };
-        assert_eq!(named, Some(format!("SSL_CERT_FILE={}", file.display())));
+        let shown = file.display().to_string().replace("user:s3cret", "***");
+        assert_eq!(named, Some(format!("SSL_CERT_FILE={shown}")));
         let problems = format!("{problems:?}");
         assert!(problems.contains(expected), "{problems}");
+        assert!(!problems.contains("s3cret"), "{problems}");
         // Without TLS no authority is needed.
         let plain = ReleaseServer::http([content()]);
         Attempt::over(&plain.url("/"), &network).assert_fetched();
