@@ -8,7 +8,7 @@ use std::path::Path;
 
 use crate::archive;
 use crate::archive::gunzip::Gunzip;
-use crate::cache::Previous;
+use crate::cached_agent::Previous;
 use crate::classic;
 use crate::error::BackplaneError;
 use crate::layers;

@@ -7,7 +7,7 @@
 //! crates `backplane-launch` and `sidecar`.
 
 mod archive;
-mod cache;
+mod cached_agent;
 mod catch_panics;
 mod checksum;
 mod classic;

@@ -12,8 +12,8 @@ use rustix::process::{self, Pid, Signal, WaitId, WaitIdOptions, WaitOptions};
 
 use crate::children;
 use crate::config::SupervisorConfig;
-use crate::definition::Arg;
 use crate::exit::{ExecError, Exit};
+use crate::interface::Arg;
 use crate::log::Verbosity;
 use crate::procfs::{self, Stat};
 use crate::stderr;

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::app::AppId;
-use crate::definition::{Arg, Drain};
+use crate::interface::{Arg, Drain};
 use crate::log::Verbosity;
 use crate::upstream::Upstream;
 

@@ -14,8 +14,8 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::{SigSet, Signal};
 
-use crate::definition::{Definition, Sidecar};
 use crate::environment::Environment;
+use crate::interface::{Definition, Sidecar};
 use crate::limits;
 use crate::lock::{self, LockName, Purpose};
 use crate::signals;
@@ -162,7 +162,7 @@ impl Arguments {
 fn drain<S: Sidecar>(sidecar: &S, timeout: Option<Duration>) -> (String, u8) {
     let Some(connection) = sidecar.connection(&Environment::of_process()) else {
         return (
-            format!("{}\n", crate::status::client::NO_ADDRESS),
+            format!("{}\n", crate::status::program::NO_ADDRESS),
             NO_SUPERVISOR,
         );
     };

@@ -18,10 +18,10 @@ use crate::checks::Checks;
 use crate::children;
 use crate::config::{Lock, SupervisorConfig};
 use crate::deadlock;
-use crate::definition::Definition;
 use crate::drain;
 use crate::exit::Exit;
 use crate::file;
+use crate::interface::Definition;
 use crate::limits::{self, Moment};
 use crate::lock::{self, LockName, Peer, Purpose};
 use crate::log::{Level, Log};
@@ -31,7 +31,7 @@ use crate::probe::PortProbe;
 use crate::signals::Signals;
 use crate::state_machine::{Action, Event, Jitter, Options, StartWhen, StateMachine};
 use crate::status::Report;
-use crate::status::clients::Clients;
+use crate::status::server::Clients;
 use crate::upstream::Loopback;
 
 /// A running supervisor.

@@ -18,8 +18,8 @@ use rustix::process;
 
 use crate::app::{self, AppHandle};
 use crate::config::{Lock, SupervisorConfig};
-use crate::definition::{Decision, Definition, Process, Sidecar, Spec};
 use crate::environment::Environment;
+use crate::interface::{Decision, Definition, Process, Sidecar, Spec};
 use crate::launcher;
 use crate::lock::{self, LockError, LockName};
 use crate::log::{Level, Log};

@@ -6,7 +6,6 @@ mod checks;
 mod children;
 mod config;
 mod deadlock;
-mod definition;
 mod drain;
 mod environment;
 mod event_loop;
@@ -14,6 +13,7 @@ mod exec_d;
 mod exit;
 mod file;
 mod http_get;
+mod interface;
 mod launcher;
 mod limits;
 mod lock;
@@ -32,9 +32,9 @@ mod supervise;
 mod trampoline;
 mod upstream;
 
-pub use crate::definition::{Arg, Connection, Decision, Drain, Hints, Process, Sidecar, Spec};
 pub use crate::environment::Environment;
 pub use crate::file::{open_regular, read_value};
+pub use crate::interface::{Arg, Connection, Decision, Drain, Hints, Process, Sidecar, Spec};
 pub use crate::limits::STOP_TIMEOUT;
 pub use crate::log::{Level, LogEntry, Verbosity};
 pub use crate::upstream::{Upstream, UrlError, redacted};
@@ -45,7 +45,7 @@ use std::panic;
 use std::path::Path;
 use std::process::ExitCode;
 
-use crate::definition::Definition;
+use crate::interface::Definition;
 use crate::log::Log;
 use crate::messages::Message;
 
@@ -73,8 +73,8 @@ pub fn main<S: Sidecar>(sidecar: &S) -> ExitCode {
     let name = args.next().unwrap_or_default();
     let args: Vec<OsString> = args.collect();
     let name = Path::new(&name).file_name().unwrap_or_default();
-    if name == OsStr::new(&status::client::program(definition)) {
-        return status::client::run(sidecar, &args);
+    if name == OsStr::new(&status::program::program(definition)) {
+        return status::program::run(sidecar, &args);
     }
     if name == OsStr::new(&drain::program(definition)) {
         return drain::run(sidecar, &args);

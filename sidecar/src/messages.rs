@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::config::SupervisorConfig;
-use crate::definition::Hints;
 use crate::exit::Cause;
+use crate::interface::Hints;
 use crate::log::Verbosity;
 use crate::state_machine::Notice;
 use crate::upstream::Upstream;

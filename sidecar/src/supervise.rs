@@ -8,8 +8,8 @@ use rustix::process;
 
 use crate::app;
 use crate::config::{ConfigError, SupervisorConfig};
-use crate::definition::Definition;
 use crate::event_loop::EventLoop;
+use crate::interface::Definition;
 use crate::limits;
 use crate::log::{Level, Log, Verbosity};
 use crate::messages::Message;

@@ -5,10 +5,10 @@
 //! are single components.
 
 mod elf_file;
-mod entries;
 mod error;
 pub(crate) mod file_kind;
 pub(crate) mod gunzip;
+mod tar_entries;
 
 use std::collections::BTreeMap;
 use std::io::{self, BufRead, BufReader, Cursor, Read};
@@ -18,11 +18,11 @@ use std::path::{Path, PathBuf};
 use fs_err::File;
 use fs_err::os::unix::fs::OpenOptionsExt;
 
-use self::entries::{Entries, EntryKind};
 use self::error::read_error;
 pub(crate) use self::error::{ArchiveError, Damage, Form};
 pub(crate) use self::file_kind::{FileKind, HEAD_BYTES, Mangling};
 use self::gunzip::{Bounded, Gunzip};
+use self::tar_entries::{Entries, EntryKind};
 use crate::checksum::{Checksum, HashingWriter};
 use crate::files::{FILE_MODE, PROGRAM_MODE};
 use crate::limits::{BUFFER_BYTES, Limits};
@@ -158,7 +158,7 @@ impl<'a> Unpacking<'a> {
 
     /// Stores a download that is the agent itself.
     fn bare_file(&mut self, mut content: impl Read) -> Result<(), ArchiveError> {
-        let copy = |writer: &mut _| entries::copy(&mut content, u64::MAX, writer).map(drop);
+        let copy = |writer: &mut _| tar_entries::copy(&mut content, u64::MAX, writer).map(drop);
         let stored = self.store(true, copy)?;
         self.insert((Vec::new(), AGENT.into()), stored);
         Ok(())

@@ -3,7 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::cache::Previous;
+use crate::cached_agent::Previous;
 use crate::files::{self, Links};
 use crate::install::{self, OnNotice};
 use crate::limits::Limits;

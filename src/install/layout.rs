@@ -7,7 +7,7 @@ use std::path::Path;
 
 use super::notice::{Notice, OnNotice};
 use crate::archive::{FileKind, HEAD_BYTES, RESERVED_NAMES};
-use crate::cache::Contents;
+use crate::cached_agent::Contents;
 use crate::checksum::Checksum;
 use crate::files::{self, FILE_MODE, Links, PROGRAM_MODE};
 use crate::metadata::AgentMetadata;

@@ -12,7 +12,7 @@ pub(crate) use self::error::{InstallError, Mismatch};
 pub(crate) use self::layout::{FILES_DIRECTORY, prepare, write_buildpack_files};
 pub(crate) use self::notice::{Notice, OnNotice};
 use crate::archive::{self, FileKind, Unpacked};
-use crate::cache::{self, Contents, Decision, Previous};
+use crate::cached_agent::{self, Contents, Decision, Previous};
 use crate::fetch::{self, Download, FetchError, Validators};
 use crate::files::{self, DIRECTORY_MODE};
 use crate::limits::Limits;
@@ -56,7 +56,7 @@ impl Installation<'_> {
             }
             Previous::Nothing | Previous::Unreadable(_) => Contents::default(),
         };
-        match cache::decide(previous, contents, self.release) {
+        match cached_agent::decide(previous, contents, self.release) {
             Decision::Keep(metadata) => {
                 (self.on_notice)(Notice::UsingPinned(&metadata.sha256));
                 Ok(Some(metadata))

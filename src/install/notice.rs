@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::error::InstallError;
 use crate::archive::Files;
-use crate::cache::Reason;
+use crate::cached_agent::Reason;
 use crate::checksum::Checksum;
 use crate::fetch::Event;
 use crate::redact::Redacted;

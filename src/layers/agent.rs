@@ -13,7 +13,7 @@ use libcnb::generic::GenericMetadata;
 use libcnb::layer::{CachedLayerDefinition, InvalidMetadataAction, RestoredLayerAction};
 use serde::Deserialize;
 
-use crate::cache::Previous;
+use crate::cached_agent::Previous;
 use crate::error::BackplaneError;
 use crate::files::{self, Links, PROGRAM_MODE};
 use crate::install::{self, InstallError, Installation, OnNotice};

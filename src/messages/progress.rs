@@ -4,7 +4,7 @@ use bytesize::ByteSize;
 
 use super::errors::{self, http};
 use super::warnings;
-use crate::cache::{FileProblem, Names, Property, Reason};
+use crate::cached_agent::{FileProblem, Names, Property, Reason};
 use crate::fetch::Event;
 use crate::install::Notice;
 use crate::output::Log;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use harness::containers::Container;
 use harness::{TOKEN, eventually};
 
-use crate::served::{STATUS, Served, image};
+use crate::served_app::{STATUS, Served, image};
 
 /// Each health check is one `docker exec`, once a second: enough for some of them on a busy
 /// machine.

@@ -3,7 +3,7 @@
 use harness::TOKEN;
 
 use crate::fixtures::ENDPOINT;
-use crate::served::{STATUS, Served, image};
+use crate::served_app::{STATUS, Served, image};
 
 /// The lock against second agents is as wide as the network, and a target in it is one by its port.
 #[test]

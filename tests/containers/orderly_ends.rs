@@ -9,7 +9,7 @@ use harness::{App, Client, Edge, Load, Record, TOKEN, eventually, soak_or};
 use indoc::indoc;
 
 use crate::fixtures::{ENDPOINT, sample_app};
-use crate::served::GRACE;
+use crate::served_app::GRACE;
 
 const REPLICAS: usize = 3;
 

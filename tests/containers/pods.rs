@@ -7,7 +7,7 @@ use harness::containers::{Container, Run};
 use harness::{Edge, eventually, never_within};
 
 use crate::fixtures::ENDPOINT;
-use crate::served::{GRACE, STATUS, edge, image};
+use crate::served_app::{GRACE, STATUS, edge, image};
 
 /// How soon a process has the agent after it listens, or after the end of the process that had it.
 const SOON: Duration = Duration::from_secs(4);

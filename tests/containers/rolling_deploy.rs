@@ -7,7 +7,7 @@ use harness::containers::{Build, Container, Image, test_env};
 use harness::{Client, DEADLINE, Edge, Load, Record, Records, TOKEN, eventually, soak_or};
 
 use crate::fixtures::{ENDPOINT, sample_app};
-use crate::served::GRACE;
+use crate::served_app::GRACE;
 
 const REPLICAS: usize = 3;
 

@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use harness::TOKEN;
 use harness::containers::{docker, test_env};
 
-use crate::served::Served;
+use crate::served_app::Served;
 
 #[test]
 fn token_is_where_its_user_has_set_it_only() {

@@ -10,7 +10,7 @@ use harness::{App, Client, Load, Record};
 use indoc::indoc;
 
 use crate::fixtures::ENDPOINT;
-use crate::served::{GRACE, Served};
+use crate::served_app::{GRACE, Served};
 
 /// A server of the run image, and an app for it whose page is the PID of the process that answers.
 struct Server {

@@ -5,7 +5,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::fixtures::ENDPOINT;
-use crate::served::{GRACE, Served, image};
+use crate::served_app::{GRACE, Served, image};
 
 /// How long the request takes that is in flight when a container is stopped.
 const SLOW: Duration = Duration::from_secs(3);

@@ -8,7 +8,7 @@ use harness::never_within;
 use indoc::indoc;
 
 use crate::fixtures::{ENDPOINT, sample_app};
-use crate::served::{GRACE, edge};
+use crate::served_app::{GRACE, edge};
 
 /// How much longer than without the buildpack an app may take to end.
 const LONGER: Duration = Duration::from_secs(4);

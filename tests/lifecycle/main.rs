@@ -10,13 +10,14 @@
 mod binding;
 mod boot;
 mod build;
-mod build_faults;
+mod build_settings;
 mod cached_state;
 mod decision;
 mod dyno;
 mod end_to_end;
 mod fallbacks;
 mod fixtures;
+mod interrupted_builds;
 mod kills_under_load;
 mod other_agent;
 mod releases;

@@ -1,8 +1,6 @@
-//! Sources of an agent, faults of a source, and settings that name none.
+//! Sources of an agent, and faults of a source.
 
-use std::ffi::OsString;
 use std::fs;
-use std::os::unix::ffi::OsStringExt as _;
 
 use harness::lifecycle::{Build, FrontEnd};
 use harness::release_server::{Answer, Authority, ReleaseServer, SocksServer};
@@ -22,8 +20,6 @@ for_each_front_end! {
     socks_proxy_is_used_and_its_fault_does_not_cost_a_cached_agent,
     sources_that_need_no_server,
     vendored_file_that_is_no_agent_is_named_with_its_cure,
-    malformed_settings_stop_the_build_and_show_no_secret,
-    variables_of_any_content_are_harmless,
 }
 
 /// An answer whose end is the end of the connection.
@@ -229,44 +225,4 @@ fn vendored_file_that_is_no_agent_is_named_with_its_cure(front_end: FrontEnd) {
         // It would change nothing.
         assert!(!log.contains("BACKPLANE_AGENT_OPTIONAL"), "{log}");
     }
-}
-
-fn malformed_settings_stop_the_build_and_show_no_secret(front_end: FrontEnd) {
-    for (name, value, id) in [
-        ("URL", "'https://u:s3cret@x/a'", "settings/agent-url"),
-        ("URL", "https://u:s3cret@[x", "release/malformed-url"),
-        ("URL", "ftp://u:s3cret@x/a", "release/unsupported-scheme"),
-        ("URL", "http://s3cret@x/a", "release/http-without-checksum"),
-        ("URL", "https://x?{s3cret}", "release/unknown-placeholder"),
-        ("URL", "../app/agent?s3cret", "release/outside-app"),
-        ("URL", "x.invalid/a?token=s3cret", "download/read"),
-        ("CHANNEL", "https://u:s3cret@x", "settings/agent-channel"),
-        ("SHA256", "https://x/?s3cret", "settings/agent-sha256"),
-        ("OPTIONAL", "maybe", "settings/agent-optional"),
-    ] {
-        let name = format!("BACKPLANE_AGENT_{name}");
-        let build = Build::by(front_end, app()).env(&name, value);
-        let (log, _) = build.run_to_failure();
-        assert_logs(&log, &name);
-        assert_logs(&log, &format!("Error: backplane/{id}"));
-        assert!(!log.contains("s3cret"), "{log}");
-    }
-}
-
-/// Empty settings count as unset ones. Names that nearly fit are pointed out.
-fn variables_of_any_content_are_harmless(front_end: FrontEnd) {
-    let latin1 = || OsString::from_vec(b"caf\xe9".to_vec());
-    let image = build_by(front_end, PATIENT_AGENT)
-        .env("BACKPLANE_AGENT_CHANNEL", "")
-        .env("BACKPLANE_AGENT_SHA256", "")
-        .env("BACKPLANE_AGENT_OPTIONAL", "")
-        .env("GREETING", latin1())
-        .env("BACKPLANE_FRP_DOMAIN", latin1())
-        .env("BACKPLANE_AGENT_SHA", "0".repeat(64))
-        .env("BACKPLANE_AGENT_URL\u{1b}[J", "x")
-        .run();
-    assert_eq!(installed(&image), PATIENT_AGENT);
-    assert_logs(&image.log, "'BACKPLANE_AGENT_SHA256', rename it");
-    assert_logs(&image.log, r"'BACKPLANE_AGENT_URL\u{1b}[J'");
-    assert!(!image.log.contains("\u{1b}[J"), "{}", image.log);
 }

@@ -1,15 +1,17 @@
 //! The agent's start, its environment, and its restarts.
 
-use crate::support::{
-    self, Layer, PATIENT_AGENT, descriptors, environment, eventually, family, field, free_port,
-    holds_for, is_alive, listen,
-};
-use backplane_launch::CHECKSUM_FILE;
 use std::fs;
 use std::net::TcpListener;
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
+
+use backplane_launch::CHECKSUM_FILE;
+
+use crate::support::{
+    self, Layer, PATIENT_AGENT, descriptors, environment, eventually, family, field, free_port,
+    holds_for, is_alive, listen,
+};
 
 #[test]
 fn agent_starts_when_the_app_listens_and_not_before() {

@@ -1,13 +1,15 @@
 //! The app's boot, which nothing disturbs.
 
-use crate::support::{self, App, Layer, PATIENT_AGENT, eventually, free_port, listen};
-use backplane_launch::VARIABLES;
 use std::io::PipeReader;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
+
+use backplane_launch::VARIABLES;
+
+use crate::support::{self, App, Layer, PATIENT_AGENT, eventually, free_port, listen};
 
 #[test]
 fn app_keeps_its_environment_descriptors_and_signals() {

@@ -1,10 +1,11 @@
 //! Apps that are process 1 of their container, and so have the supervisor for a child.
 
+use std::thread;
+use std::time::{Duration, Instant};
+
 use crate::support::{
     self, App, Layer, PATIENT_AGENT, children, eventually, field, free_port, is_alive,
 };
-use std::thread;
-use std::time::{Duration, Instant};
 
 /// How long after the end of its last child an app may have exited: 3 s, and some for a busy machine.
 const SOON: Duration = Duration::from_secs(4);

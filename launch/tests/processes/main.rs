@@ -3,11 +3,11 @@
 #![expect(clippy::unwrap_used, reason = "all of this is tests and their helpers")]
 
 mod agents;
-mod apps;
+mod app_exits;
 mod boots;
 mod checks;
 mod deadlocks;
-mod endings;
+mod run_and_drain;
 mod stand_by;
 mod statuses;
 mod supervisors;

@@ -1,12 +1,14 @@
 //! Supervisors that find the lock held and stand by: one runs the agent, the one of the process that listens.
 
-use crate::support::{
-    self, App, Layer, PATIENT_AGENT, eventually, field, holds_for, is_alive, listen, within,
-};
-use rustix::net::{AddressFamily, SocketAddrV4, SocketFlags, SocketType, sockopt};
 use std::net::Ipv4Addr;
 use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
+
+use rustix::net::{AddressFamily, SocketAddrV4, SocketFlags, SocketType, sockopt};
+
+use crate::support::{
+    self, App, Layer, PATIENT_AGENT, eventually, field, holds_for, is_alive, listen, within,
+};
 
 /// How soon after the holder's end another process has its agent.
 const SOON: Duration = Duration::from_secs(4);

@@ -1,7 +1,5 @@
 //! `backplane-status`, and the supervisor that answers it.
 
-use crate::support::{self, App, Layer, PATIENT_AGENT, eventually, free_port, listen};
-use backplane_launch::CHECKSUM_FILE;
 use std::fs::Permissions;
 use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
@@ -13,6 +11,10 @@ use std::process::{Child, Command, Output, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
+
+use backplane_launch::CHECKSUM_FILE;
+
+use crate::support::{self, App, Layer, PATIENT_AGENT, eventually, free_port, listen};
 
 fn text(output: &Output) -> &str {
     std::str::from_utf8(&output.stdout).unwrap()

@@ -1,10 +1,11 @@
 //! The supervisor, which stays as long as the app does, and is the only one with an agent for it.
 
+use std::net::TcpListener;
+use std::time::Duration;
+
 use crate::support::{
     self, Layer, PATIENT_AGENT, eventually, family, field, holds_for, is_alive, listen,
 };
-use std::net::TcpListener;
-use std::time::Duration;
 
 #[test]
 fn supervisor_has_its_own_session_and_no_descriptor_of_the_app() {

@@ -1,6 +1,5 @@
 //! What the tests have in common: an installed layer, an app that is launched with it, and patience with a deadline.
 
-use rustix::fs::{Mode, OFlags};
 use std::fs::{self, File, Permissions};
 use std::net::TcpListener;
 use std::os::fd::{AsFd, AsRawFd as _};
@@ -9,6 +8,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
+
+use rustix::fs::{Mode, OFlags};
 use tempfile::TempDir;
 
 /// How long any condition may take to come true. Far more than it takes, as machines may be busy.

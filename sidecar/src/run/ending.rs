@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use nix::sys::signal::Signal;
 
-use crate::definition::Drain;
+use crate::interface::Drain;
 use crate::limits::Moment;
 
 /// What happens.

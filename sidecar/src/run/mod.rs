@@ -23,14 +23,14 @@ use rustix::io::Errno;
 use rustix::process::{self, Pid, PidfdFlags, WaitOptions};
 
 use self::ending::{Action, Ending, Event, Timeouts};
-use crate::definition::{Connection, Definition, Sidecar};
 use crate::drain::{self, Request};
 use crate::environment::Environment;
+use crate::interface::{Connection, Definition, Sidecar};
 use crate::limits;
 use crate::lock::Purpose;
 use crate::log::{Level, Log, Verbosity};
 use crate::messages::Message;
-use crate::status::client;
+use crate::status::program;
 
 /// The role's name on the command line of the child.
 pub(crate) const ROLE: &str = "start-command";
@@ -259,7 +259,7 @@ impl Supervision {
     fn agent_lives(&self) -> bool {
         self.connection
             .as_ref()
-            .is_some_and(|connection| client::agent_lives(&connection.lock_name(self.definition)))
+            .is_some_and(|connection| program::agent_lives(&connection.lock_name(self.definition)))
     }
 
     /// Passes an event on and does what it asks for. Returns the status to exit with.

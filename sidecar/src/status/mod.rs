@@ -1,8 +1,8 @@
 //! The status of an agent: the supervisor's side, which renders it, for programs as JSON and for
 //! people.
 
-pub(crate) mod client;
-pub(crate) mod clients;
+pub(crate) mod program;
+pub(crate) mod server;
 
 use std::fmt::{self, Display, Formatter, Write as _};
 

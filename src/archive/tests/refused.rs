@@ -176,7 +176,7 @@ fn number_of_entries_is_limited() {
 #[test]
 fn memory_for_paths_and_extensions_is_bounded() {
     let endless = b"a".repeat(1 << 20);
-    let long = "a/".repeat(entries::MAX_PATH_BYTES);
+    let long = "a/".repeat(tar_entries::MAX_PATH_BYTES);
     let offsets = dialects::pax(b'x', &vec![("GNU.sparse.offset", "0"); 10_000]);
     let names = (0..2_000).flat_map(|number| {
         let path = format!("{number:04}/{}", "n".repeat(4_000));

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use tempfile::TempDir;
 
 use super::docker::gateway;
-use crate::make::{copy, make};
+use crate::prebuild::{copy, make};
 use crate::programs::Programs;
 use crate::{ARCHITECTURE, Edge, root};
 

@@ -16,7 +16,7 @@ use super::heroku::Heroku;
 use super::test_env::{BUILDPACK, test_env};
 use crate::app::App;
 use crate::command;
-use crate::make::copy;
+use crate::prebuild::copy;
 use crate::{ARCHITECTURE, DEADLINE, HOSTILE_AT_BUILD, read_toml};
 
 /// How long one build may take, with all retries of a download.

@@ -12,7 +12,7 @@ use nix::unistd::{Gid, Uid, chown, geteuid, setgroups, setresgid, setresuid};
 use tempfile::TempDir;
 
 use crate::frp::agent_archive;
-use crate::make::{copy, make};
+use crate::prebuild::{copy, make};
 use crate::process::MARK;
 use crate::programs::Programs;
 use crate::{Edge, FrpServer, root};

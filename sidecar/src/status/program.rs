@@ -15,8 +15,8 @@ use rustix::io::Errno;
 use rustix::process::{self, Uid};
 
 use super::{MAX_REPORT, NO_AGENT};
-use crate::definition::{Definition, Sidecar};
 use crate::environment::Environment;
+use crate::interface::{Definition, Sidecar};
 use crate::limits;
 use crate::lock::{self, LockName, Peer, Purpose};
 use crate::log;
@@ -259,7 +259,7 @@ fn read_until(mut stream: UnixStream, end: Instant) -> io::Result<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::definition::Hints;
+    use crate::interface::Hints;
 
     const DEFINITION: Definition = Definition {
         name: "sidecar",

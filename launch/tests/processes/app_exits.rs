@@ -1,12 +1,13 @@
 //! The end of the app, and the end of the agent and of everything below it.
 
+use std::io::Write as _;
+use std::net::TcpListener;
+use std::time::{Duration, Instant};
+
 use crate::support::{
     self, App, Layer, PATIENT_AGENT, children, eventually, family, field, holds_for, is_alive,
     listen, processes,
 };
-use std::io::Write as _;
-use std::net::TcpListener;
-use std::time::{Duration, Instant};
 
 /// How soon after the app's end nothing may be left: 2 s for the agent, and some for a busy machine.
 const SOON: Duration = Duration::from_secs(4);

@@ -1,6 +1,6 @@
 //! Containers without an agent.
 
-use crate::served::{edge, image};
+use crate::served_app::{edge, image};
 
 #[test]
 fn worker_and_one_off_command_get_no_agent_and_no_word() {
