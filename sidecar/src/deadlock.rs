@@ -96,12 +96,19 @@ pub(crate) struct Deadlock {
     had_others: bool,
     /// Whether it had some when it listened the last time.
     had_others_when_it_listened: bool,
+    /// Whether the last check found no others after a probe that found it listening: whether it
+    /// listened at that moment, the next probe shows.
+    was_alone: bool,
     suspicion: Option<(Activity, Moment)>,
 }
 
 impl Deadlock {
     /// Records whether the app listens.
     pub(crate) fn probed(&mut self, listens: bool) {
+        if listens && self.was_alone {
+            self.had_others_when_it_listened = false;
+        }
+        self.was_alone = false;
         self.listens = listens;
     }
 
@@ -110,7 +117,8 @@ impl Deadlock {
         let has_others = activity == Activity::HasOthers;
         self.had_others |= has_others;
         if self.listens {
-            self.had_others_when_it_listened = has_others;
+            self.had_others_when_it_listened |= has_others;
+            self.was_alone = !has_others;
         }
         let Some(needed) = self.needed(activity) else {
             self.suspicion = None;
@@ -133,7 +141,7 @@ impl Deadlock {
                 Some(limits::APP_WAIT_THRESHOLD)
             }
             // It may as well finish a request, or wait to start other children.
-            Activity::Sleeps { .. } if self.had_others_when_it_listened => {
+            Activity::Sleeps { .. } if self.had_others_when_it_listened && !self.listens => {
                 Some(limits::APP_SLEEP_THRESHOLD)
             }
             _ => None,
@@ -196,7 +204,12 @@ mod tests {
             (false, &[served, asleep(1), asleep(1_600)]),
             (false, &[served, listening(1), listening(9_000)]),
             (false, &[never_served, asleep(1), asleep(9_000)]),
-            (false, &[served, listening(1), asleep(2), asleep(9_000)]),
+            (
+                false,
+                &[served, listening(1), listening(2), asleep(3), asleep(9_000)],
+            ),
+            // It may have ended together with what served, between the probe and the check.
+            (true, &[served, listening(1), asleep(2), asleep(1_602)]),
             // It did something meanwhile.
             (false, &did(Other)),
             (false, &did(HasOthers)),

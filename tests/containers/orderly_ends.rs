@@ -204,9 +204,9 @@ impl<'a> Deployment<'a> {
     }
 
     fn wait_for_requests(&self) {
-        let wanted = self.load.sent() + soak_or(12, 1) * REQUESTS;
+        let wanted = self.load.records().sent() + soak_or(12, 1) * REQUESTS;
         eventually(harness::DEADLINE, "requests", || {
-            (self.load.sent() >= wanted).then_some(())
+            (self.load.records().sent() >= wanted).then_some(())
         });
     }
 }
