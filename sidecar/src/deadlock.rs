@@ -87,38 +87,50 @@ fn children(app: Pid, thread: Pid) -> Option<Vec<Pid>> {
         .collect()
 }
 
+/// The result of the last probe, and of the check after it.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+enum LastProbe {
+    #[default]
+    NotListening,
+    Listening,
+    /// It listened at the probe, and had no other children at the check. Whether it listened at the
+    /// check too, the next probe shows.
+    ListeningAlone,
+}
+
 /// The evidence of a deadlock so far.
 #[derive(Debug, Default)]
 pub(crate) struct Deadlock {
-    /// Whether it listened at the last probe.
-    listens: bool,
+    last_probe: LastProbe,
     /// Whether the app has ever had other children.
     had_others: bool,
     /// Whether it had some when it listened the last time.
     had_others_when_it_listened: bool,
-    /// Whether the last check found no others after a probe that found it listening: whether it
-    /// listened at that moment, the next probe shows.
-    was_alone: bool,
     suspicion: Option<(Activity, Moment)>,
 }
 
 impl Deadlock {
     /// Records whether the app listens.
     pub(crate) fn probed(&mut self, listens: bool) {
-        if listens && self.was_alone {
+        if listens && self.last_probe == LastProbe::ListeningAlone {
             self.had_others_when_it_listened = false;
         }
-        self.was_alone = false;
-        self.listens = listens;
+        self.last_probe = if listens {
+            LastProbe::Listening
+        } else {
+            LastProbe::NotListening
+        };
     }
 
     /// Records what the app does, and returns whether it waits for the supervisor.
     pub(crate) fn observe(&mut self, activity: Activity, now: Moment) -> bool {
         let has_others = activity == Activity::HasOthers;
         self.had_others |= has_others;
-        if self.listens {
-            self.had_others_when_it_listened |= has_others;
-            self.was_alone = !has_others;
+        let listens = self.last_probe != LastProbe::NotListening;
+        if listens && has_others {
+            self.had_others_when_it_listened = true;
+        } else if listens {
+            self.last_probe = LastProbe::ListeningAlone;
         }
         let Some(needed) = self.needed(activity) else {
             self.suspicion = None;
@@ -141,7 +153,10 @@ impl Deadlock {
                 Some(limits::APP_WAIT_THRESHOLD)
             }
             // It may as well finish a request, or wait to start other children.
-            Activity::Sleeps { .. } if self.had_others_when_it_listened && !self.listens => {
+            Activity::Sleeps { .. }
+                if self.had_others_when_it_listened
+                    && self.last_probe == LastProbe::NotListening =>
+            {
                 Some(limits::APP_SLEEP_THRESHOLD)
             }
             _ => None,
