@@ -129,6 +129,7 @@ impl Deadlock {
         let listens = self.last_probe != LastProbe::NotListening;
         if listens && has_others {
             self.had_others_when_it_listened = true;
+            self.last_probe = LastProbe::Listening;
         } else if listens {
             self.last_probe = LastProbe::ListeningAlone;
         }
