@@ -52,6 +52,11 @@ impl AgentTree {
         let child = Command::new(&config.program)
             .arg(trampoline::ROLE)
             .arg(process::getpid().to_string())
+            .arg(if config.outlives_sigterm {
+                trampoline::BLOCK_SIGTERM
+            } else {
+                trampoline::BLOCK_NOTHING
+            })
             .arg(&config.agent)
             .args(config.args.iter().map(|arg| match arg {
                 Arg::Text(text) => text.as_os_str(),
@@ -100,6 +105,15 @@ impl AgentTree {
         others.retain(|(_, stat)| stat.group != leader.as_raw_pid());
         let _ = process::kill_process_group(leader, signal); // ESRCH: all are gone already.
         signal_each(&others, signal);
+    }
+
+    /// The memory that the agent and all below it occupy, in bytes. Pages that they share count for
+    /// each.
+    pub(crate) fn resident_bytes() -> u64 {
+        let page = u64::try_from(rustix::param::page_size()).unwrap_or(4096);
+        let processes = children::living();
+        let pages: u64 = processes.iter().map(|(_, stat)| stat.resident_pages).sum();
+        pages * page
     }
 
     /// Reaps the agent, after which its process group ID may become another's, and kills what it

@@ -27,13 +27,23 @@ pub(crate) const PROCESS_NAME: &CStr = c"sidecar:exec";
 /// (`proc_pid_oom_score_adj(5)`).
 const OOM_SCORE_ADJ: &str = "1000";
 
-/// The arguments after the role: the supervisor's PID, the agent's path, the agent's own arguments.
+/// The second argument after the role: whether SIGTERM is blocked for the agent.
+pub(crate) const BLOCK_SIGTERM: &str = "block-sigterm";
+pub(crate) const BLOCK_NOTHING: &str = "block-nothing";
+
+/// The arguments after the role: the supervisor's PID, [`BLOCK_SIGTERM`] or [`BLOCK_NOTHING`], the
+/// agent's path, the agent's own arguments.
 pub(crate) fn run(arguments: &[OsString]) -> ExitCode {
-    let [supervisor, program, args @ ..] = arguments else {
+    let [supervisor, mask, program, args @ ..] = arguments else {
         return ExitCode::FAILURE;
     };
-    // A blocked SIGTERM would never reach an agent written in C or shell.
-    let _ = SigSet::empty().thread_set_mask();
+    // A blocked SIGTERM never reaches an agent that does not unblock it, such as one in C or shell.
+    let mask = if mask == BLOCK_SIGTERM {
+        SigSet::from(nix::sys::signal::Signal::SIGTERM)
+    } else {
+        SigSet::empty()
+    };
+    let _ = mask.thread_set_mask();
     let _ = process::set_parent_process_death_signal(Some(Signal::KILL));
     // The signal is not sent for a death that came before.
     let parent = process::getppid().map(|parent| parent.to_string());

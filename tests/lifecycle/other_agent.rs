@@ -4,7 +4,7 @@ use std::fs;
 use std::io::Read as _;
 use std::time::Duration;
 
-use harness::lifecycle::{Build, Image, Launch, test_env};
+use harness::lifecycle::{Build, FrontEnd, Image, Launch, test_env};
 use harness::{App, DOMAIN, FrpServer, TOKEN, free_port};
 use rustix::process::Signal;
 
@@ -65,6 +65,34 @@ fn request_reaches_the_app_through_frp_and_again_after_a_crash() {
     assert!(running.wait().success());
     running.wait_for_nothing_left();
     server.wait_for_status(404);
+}
+
+/// As Heroku's Cedar ends a dyno: frpc does not handle SIGTERM.
+#[test]
+fn request_in_flight_through_frp_outlives_a_sigterm_to_every_process() {
+    let server = server();
+    let app = App::new()
+        .process("web", "exec ./sample-app")
+        .executable(
+            "sample-app",
+            fs::read(test_env().program("sample-app")).unwrap(),
+        )
+        .file("agent.tgz", test_env().frp_agent());
+    let image = Build::by(FrontEnd::Classic, app)
+        .env("BACKPLANE_AGENT_URL", "agent.tgz")
+        .run();
+    let mut running = launch(&image, "web", &server).start();
+    server.wait_for_status(200);
+
+    let mut answer = server.open_slow(Duration::from_secs(5));
+    for process in running.processes() {
+        process.signal(Signal::TERM);
+    }
+    let mut rest = String::new();
+    answer.read_to_string(&mut rest).unwrap();
+    assert!(rest.contains("10/10\n"), "{rest}");
+    assert!(running.wait().success());
+    running.wait_for_nothing_left();
 }
 
 #[test]
