@@ -8,6 +8,8 @@ use std::sync::atomic::{AtomicU16, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use harness::soak_or;
+
 use crate::support::{self, Layer, PATIENT_AGENT, eventually, holds_for, listen, within};
 
 const SILENT: u16 = 0;
@@ -125,6 +127,11 @@ fn agent_that_is_not_healthy_is_replaced_within_a_minute() {
     assert!(!support::is_alive(first));
     assert!(support::is_alive(second));
     app.log_has("The agent runs but is not healthy: 3 checks of http://127.0.0.1:");
+    // One that is healthy is left alone: for an hour with --soak.
+    health.status.store(200, Ordering::Relaxed);
+    holds_for(soak_or(Duration::from_hours(1), Duration::ZERO), || {
+        layer.agents().len() == 2
+    });
     app.finish();
 }
 
