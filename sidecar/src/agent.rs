@@ -16,6 +16,7 @@ use crate::exit::{ExecError, Exit};
 use crate::interface::Arg;
 use crate::log::Verbosity;
 use crate::procfs::{self, Stat};
+use crate::sigterm;
 use crate::stderr;
 use crate::trampoline;
 
@@ -49,13 +50,18 @@ impl AgentTree {
                 (Stdio::from(output.try_clone()?), Stdio::from(output))
             }
         };
-        let child = Command::new(&config.program)
+        let mut command = if config.outlives_sigterm {
+            sigterm::command_that_ignores(&config.program)
+        } else {
+            Command::new(&config.program)
+        };
+        let child = command
             .arg(trampoline::ROLE)
             .arg(process::getpid().to_string())
             .arg(if config.outlives_sigterm {
-                trampoline::BLOCK_SIGTERM
+                trampoline::IGNORES_SIGTERM
             } else {
-                trampoline::BLOCK_NOTHING
+                trampoline::GETS_SIGTERM
             })
             .arg(&config.agent)
             .args(config.args.iter().map(|arg| match arg {

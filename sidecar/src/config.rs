@@ -34,7 +34,7 @@ pub(crate) struct SupervisorConfig {
     pub(crate) drain: Drain,
     /// How long the agent may take to exit after SIGTERM.
     pub(crate) stop_timeout: Duration,
-    /// Whether SIGTERM is blocked for the agent.
+    /// Whether the agent is started so that SIGTERM does not end it.
     pub(crate) outlives_sigterm: bool,
     /// The most memory that the agent may occupy, in bytes.
     pub(crate) memory_limit: Option<u64>,

@@ -119,9 +119,8 @@ pub struct Spec {
     pub drain: Drain,
     /// How long the agent may take to exit after SIGTERM until it is killed.
     pub stop_timeout: Duration,
-    /// Whether the agent is started with SIGTERM blocked, so that an agent that does not handle it
-    /// outlives one that is sent to every process at once. It holds for programs that do not unblock
-    /// the signal, such as those in Go that do not ask for it.
+    /// Whether SIGTERM does not end the agent, so that it outlives one that is sent to every process
+    /// at once. When the app has exited, it has a second for its last responses.
     pub outlives_sigterm: bool,
     /// The most memory in bytes that the agent and its children may occupy: an agent that takes more
     /// is replaced.

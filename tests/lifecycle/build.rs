@@ -250,9 +250,9 @@ fn damaged_cache_is_replaced_and_named(front_end: FrontEnd) {
     let build = build_by(front_end, PATIENT_AGENT);
     let agent = build.kept_agent().join("libexec/backplane");
     let record = build.kept_record();
-    // The second file is `backplane-status`, which the other front end does not cache.
+    // The other files are our programs, which the other front end does not cache.
     let (unreadable, files) = match front_end {
-        FrontEnd::Cnb => ("the cached agent's description", 2),
+        FrontEnd::Cnb => ("the cached agent's description", 4),
         FrontEnd::Classic => ("metadata is unreadable", 1),
     };
     let edit = |from: &str, to: &str| {

@@ -90,7 +90,11 @@ fn request_in_flight_through_frp_outlives_a_sigterm_to_every_process() {
     }
     let mut rest = String::new();
     answer.read_to_string(&mut rest).unwrap();
-    assert!(rest.contains("10/10\n"), "{rest}");
+    assert!(
+        rest.contains("10/10\n"),
+        "{rest}; stderr: {}",
+        running.stderr()
+    );
     assert!(running.wait().success());
     running.wait_for_nothing_left();
 }

@@ -105,7 +105,7 @@ pub(crate) struct Options {
     pub(crate) drain: Drain,
     /// How long the agent may take to exit after SIGTERM.
     pub(crate) stop_timeout: Duration,
-    /// Whether most agents do not get SIGTERM, so that it is not waited for.
+    /// Whether SIGTERM does not end the agent, so that it is not waited for.
     pub(crate) outlives_sigterm: bool,
     /// Whether the user most likely expects an agent for this process.
     pub(crate) is_expected: bool,
