@@ -271,7 +271,11 @@ impl Credentials<'_> {
     fn problems(&self) -> Vec<Message> {
         let path = self.settings.token_file.clone();
         let result = self.token_file.as_ref();
-        let error = result.and_then(|result| Some(result.as_ref().err()?.to_string()));
+        let error = result.and_then(|result| match result {
+            Ok(value) if value.is_empty() => Some("it is empty".to_owned()),
+            Ok(_) => None,
+            Err(error) => Some(error.to_string()),
+        });
         let token_file = path
             .zip(error)
             .map(|(path, error)| Message::TokenFileUnreadable { path, error });

@@ -207,10 +207,10 @@ impl Reader<'_> {
         let (number, unit): (&str, u64) = units
             .into_iter()
             .find_map(|(letter, unit)| {
-                Some((
-                    value.strip_suffix([letter, letter.to_ascii_lowercase()])?,
-                    unit,
-                ))
+                // Kubernetes writes `256Mi`.
+                let number = value.strip_suffix('i').unwrap_or(&value);
+                let letters = [letter, letter.to_ascii_lowercase()];
+                Some((number.strip_suffix(letters)?, unit))
             })
             .unwrap_or((&value, 1));
         let bytes = number

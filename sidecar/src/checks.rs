@@ -33,11 +33,11 @@ impl Check {
 
     /// The result, if it is known.
     fn result(&mut self, now: Moment) -> Option<bool> {
-        let result = match &mut self.get {
-            Ok(get) => get.advance(),
-            Err(_) => Some(false),
+        let Ok(get) = &mut self.get else {
+            return Some(false);
         };
-        result.or((now >= self.deadline).then_some(false))
+        let result = get.advance();
+        result.or_else(|| (now >= self.deadline).then(|| get.verdict()))
     }
 }
 

@@ -13,6 +13,8 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{SigSet, Signal};
+use rustix::io::Errno;
+use rustix::net::RecvFlags;
 
 use crate::environment::Environment;
 use crate::interface::{Definition, Sidecar};
@@ -69,6 +71,12 @@ pub(crate) fn send(
     }
     stream.set_nonblocking(true).map_err(error)?;
     Ok(Request(stream))
+}
+
+/// Whether a client that waits for the end of the agent has not left.
+pub(crate) fn is_connected(client: &UnixStream) -> bool {
+    let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
+    rustix::net::recv(client, &mut [0], flags) == Err(Errno::AGAIN)
 }
 
 impl Request {
@@ -151,7 +159,9 @@ impl Arguments {
             [] => Some(Self::Drain { timeout: None }),
             [option] if option == "--help" => Some(Self::Help),
             [option, seconds] if option == "--timeout" => {
-                let timeout = Some(Duration::from_secs(seconds.to_str()?.parse().ok()?));
+                let timeout = Some(Duration::from_secs(
+                    seconds.to_str()?.parse::<u32>().ok()?.into(),
+                ));
                 Some(Self::Drain { timeout })
             }
             _ => None,

@@ -384,7 +384,9 @@ impl EventLoop {
     }
 
     fn check_memory(&mut self) {
-        if let Some(limit) = self.config.memory_limit {
+        if let Some(limit) = self.config.memory_limit
+            && self.agent.pid().is_some()
+        {
             self.last_memory_check = self.now();
             let used = AgentTree::resident_bytes();
             if used > limit {
@@ -454,6 +456,7 @@ impl EventLoop {
         let may_drain = peer.pid.is_some_and(|pid| {
             purpose == Purpose::Drain || app::is_or_is_below(pid, self.config.app)
         });
+        self.drain_clients.retain(drain::is_connected);
         if may_drain
             && self.drain_clients.len() < limits::MAX_DRAIN_CLIENTS
             && client.write(drain::CONFIRMED).is_ok()

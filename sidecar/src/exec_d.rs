@@ -126,7 +126,12 @@ fn start_supervisor(
         program,
         agent: spec.program,
         args: spec.args,
-        value_files: spec.value_files,
+        // The supervisor has the root directory for its working directory.
+        value_files: spec
+            .value_files
+            .into_iter()
+            .map(|(name, path)| (name, std::path::absolute(&path).unwrap_or(path)))
+            .collect(),
         wait_for_app: spec.wait_for_app && !spec.upstream.is_remote(),
         upstream: spec.upstream,
         title: spec.title,

@@ -1,7 +1,8 @@
 //! One GET of HTTP/1.1 (RFC 9112) to a server on this host, without waiting for it: how the
 //! supervisor asks an agent for its health, and an app whether it is ready.
 //!
-//! Only the status of the response counts. What comes after it is not read.
+//! Only the status of the response counts. What comes after it is read and dropped, because many
+//! servers log an error for a client that leaves.
 
 use std::net::SocketAddr;
 use std::os::fd::{AsFd as _, OwnedFd};
@@ -34,7 +35,9 @@ pub(crate) struct HttpGet {
     next_addresses: IntoIter<SocketAddr>,
     /// What is still to be sent.
     request: Vec<u8>,
+    /// As much of the response as its status takes.
     response: Vec<u8>,
+    verdict: Option<bool>,
 }
 
 impl HttpGet {
@@ -54,6 +57,7 @@ impl HttpGet {
             next_addresses,
             request: request.into_bytes(),
             response: Vec::new(),
+            verdict: None,
         })
     }
 
@@ -68,7 +72,7 @@ impl HttpGet {
     }
 
     /// Sends and reads what is possible now. Returns whether the response is good: its status is
-    /// below 400. `None` if that is not known yet.
+    /// below 400. `None` if the response has not ended yet.
     pub(crate) fn advance(&mut self) -> Option<bool> {
         while !self.request.is_empty() {
             match rustix::net::send(&self.socket, &self.request, SendFlags::NOSIGNAL) {
@@ -82,21 +86,27 @@ impl HttpGet {
             }
         }
         loop {
-            let mut buffer = [0; 1024];
+            let mut buffer = [0; 4096];
             match rustix::net::recv(&self.socket, &mut buffer, RecvFlags::empty()) {
-                Ok((0, _)) => return Some(false),
-                Ok((count, _)) => self.response.extend(buffer.iter().take(count)),
-                Err(Errno::INTR) => continue,
+                Ok((count @ 1.., _)) if self.verdict.is_none() => {
+                    self.response.extend(buffer.iter().take(count));
+                }
+                Ok((1.., _)) | Err(Errno::INTR) => continue,
                 Err(Errno::AGAIN) => return None,
-                Err(_) => return Some(false),
+                Ok((0, _)) | Err(_) => return Some(self.verdict()),
             }
             match status(&self.response) {
-                Status::Known(status) => return Some(status < 400),
+                Status::Known(status) => self.verdict = Some(status < 400),
                 Status::NotHttp => return Some(false),
                 Status::Unknown if self.response.len() > MAX_RESPONSE => return Some(false),
                 Status::Unknown => {}
             }
         }
+    }
+
+    /// Whether the response is good, by what has come of it.
+    pub(crate) fn verdict(&self) -> bool {
+        self.verdict.unwrap_or(false)
     }
 }
 

@@ -159,19 +159,21 @@ fn key_reaches_an_app_below_run_once() {
 
 #[test]
 fn agent_goes_on_while_the_app_is_stopped_by_ctrl_z() {
-    let mut session = TerminalSession::new("web", "");
-    session.press(Key::CtrlZ);
-    eventually(DEADLINE, "the stop of the app", || {
-        (session.app.stat().state == 'T').then_some(())
-    });
-    // Longer than the supervisor's interval of two probes.
-    never_within(Duration::from_millis(2_500), "the agent's end", || {
-        !session.agent.is_alive() || session.agent.stat().state == 'T'
-    });
-    assert_ne!(session.supervisor.stat().state, 'T');
-    session.app.signal(Signal::CONT);
-    session.app.signal(Signal::TERM);
-    session.assert_all_ends();
+    for process_type in ["web", "below-run"] {
+        let mut session = TerminalSession::new(process_type, "");
+        session.press(Key::CtrlZ);
+        eventually(DEADLINE, "the stop of the app", || {
+            (session.app.stat().state == 'T').then_some(())
+        });
+        // Longer than the supervisor's interval of two probes.
+        never_within(Duration::from_millis(2_500), "the agent's end", || {
+            !session.agent.is_alive() || session.agent.stat().state == 'T'
+        });
+        assert_ne!(session.supervisor.stat().state, 'T');
+        session.app.signal(Signal::CONT);
+        session.app.signal(Signal::TERM);
+        session.assert_all_ends();
+    }
 }
 
 #[test]

@@ -1,8 +1,9 @@
 //! `backplane-run` and `backplane-drain`: who ends first, and with which status.
 
+use std::io::{BufRead as _, BufReader};
 use std::os::unix::fs::symlink;
 use std::path::PathBuf;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::support::{
@@ -210,6 +211,89 @@ fn signals_reach_the_command_and_orphans_are_reaped() {
     for pid in layer.processes() {
         support::signal(pid, "KILL");
     }
+}
+
+/// Such as a Java program, which prints its threads at SIGQUIT.
+#[test]
+fn agent_stays_at_a_signal_that_is_not_for_the_end() {
+    let (_listener, port) = listen("127.0.0.1");
+    let mut layer = Layer::new(PATIENT_AGENT, port);
+    layer.set("BACKPLANE_DRAIN", "stop");
+    let mut app = launch_below_run(
+        &layer,
+        "sh -c 'trap \"echo got-QUIT\" QUIT; echo up; while :; do sleep 0.05; done'",
+    );
+    let agent = app.agent(1);
+    wait_for_output(&layer, "up");
+    support::signal(app.pid(), "QUIT");
+    wait_for_output(&layer, "got-QUIT");
+    support::holds_for(Duration::from_millis(500), || is_alive(agent));
+    support::signal(app.pid(), "TERM");
+    assert_eq!(app.wait().code(), Some(128 + 15));
+    app.nothing_is_left();
+}
+
+#[test]
+fn agent_that_was_asked_to_finish_is_not_asked_again() {
+    let (_listener, port) = listen("127.0.0.1");
+    let mut layer = Layer::new(
+        "#!/bin/sh
+trap 'echo asked >>\"$0.notes\"' TERM
+echo \"pid $$\" >>\"$0.notes\"
+while :; do sleep 0.05; done
+",
+        port,
+    );
+    layer.set("BACKPLANE_STOP_TIMEOUT", "1");
+    let app = layer.launch();
+    app.agent(1);
+    let drain = program(&layer, "backplane-drain");
+    let mut drain = layer.beside_app(&drain);
+    assert_eq!(
+        drain.arg("--timeout").arg("0").status().unwrap().code(),
+        Some(1)
+    );
+    app.finish();
+    assert_eq!(layer.notes().matches("asked\n").count(), 1);
+}
+
+/// The kernel then reaps the command by itself, and its status is lost.
+#[test]
+fn run_ends_with_its_command_where_sigchld_is_ignored() {
+    let layer = Layer::new(PATIENT_AGENT, free_port());
+    let run = program(&layer, "backplane-run");
+    let mut run = Command::new("env")
+        .arg("--ignore-signal=CHLD")
+        .arg(run)
+        .args(["sh", "-c", "sleep 1000 & echo $!; exit 5"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let status = eventually("the end", || run.try_wait().unwrap());
+    assert_eq!(status.code(), Some(255));
+    let mut orphan = String::new();
+    BufReader::new(run.stdout.take().unwrap())
+        .read_line(&mut orphan)
+        .unwrap();
+    support::signal(orphan.trim().parse().unwrap(), "KILL");
+}
+
+/// Needs user namespaces, as the test of a whole launch without `/proc` does.
+#[test]
+fn run_without_proc_becomes_its_command() {
+    let layer = Layer::new(PATIENT_AGENT, free_port());
+    let run = program(&layer, "backplane-run");
+    let script = format!(
+        "mount -t tmpfs none /proc && exec {} -- sh -c 'exit 5'",
+        run.display()
+    );
+    let mut shell = Command::new("unshare")
+        .args(["--user", "--map-root-user", "--mount", "--pid", "--fork"])
+        .args(["--kill-child", "sh", "-c", &script])
+        .spawn()
+        .unwrap();
+    let status = eventually("the end", || shell.try_wait().unwrap());
+    assert_eq!(status.code(), Some(5));
 }
 
 #[test]

@@ -148,20 +148,24 @@ impl Ending {
     }
 
     fn end_agent(&mut self, status: u8, now: Moment) -> Action {
+        // An agent that had its time gets no second one.
+        let timeout = if self.is_drained {
+            self.timeouts.linger
+        } else {
+            self.timeouts.stop
+        };
         self.stage = Stage::AgentLast {
             status,
-            until: now + self.timeouts.stop,
+            until: now + timeout,
         };
         Action::Drain
     }
 }
 
-/// Whether a signal asks a program to end. SIGQUIT does so for nginx and PHP-FPM, whose images name
-/// it as the signal to stop them by.
+/// Whether a signal asks a program to end. SIGQUIT does not: a Java program goes on after it, and
+/// would have lost its agent.
 fn is_end(signal: i32) -> bool {
-    [Signal::SIGTERM, Signal::SIGINT, Signal::SIGQUIT]
-        .iter()
-        .any(|end| *end as i32 == signal)
+    signal == Signal::SIGTERM as i32 || signal == Signal::SIGINT as i32
 }
 
 #[cfg(test)]
@@ -214,7 +218,7 @@ mod tests {
                 (1, AgentEnded, None),
                 (2, INT, PASS_INT),
                 (3, exited(true), DRAIN),
-                (4, AgentEnded, EXIT),
+                (4, TimerExpired, EXIT),
             ],
         ),
         (

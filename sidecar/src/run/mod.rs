@@ -12,7 +12,6 @@ use std::ffi::OsString;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
-use std::path::PathBuf;
 use std::process::{Child, Command, ExitCode, ExitStatus};
 use std::time::Instant;
 
@@ -20,7 +19,7 @@ use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::io::Errno;
-use rustix::process::{self, Pid, PidfdFlags, WaitOptions};
+use rustix::process::{self, Pid, PidfdFlags, WaitId, WaitIdOptions, WaitOptions};
 
 use self::ending::{Action, Ending, Event, Timeouts};
 use crate::drain::{self, Request};
@@ -47,6 +46,9 @@ const SIGNAL_OFFSET: i32 = 128;
 /// the command too, which is in the same process group (sigaction(2)).
 const SI_KERNEL: i32 = 0x80;
 
+/// What a terminal stops a job by.
+const STOPS: [Signal; 3] = [Signal::SIGTSTP, Signal::SIGTTIN, Signal::SIGTTOU];
+
 /// The name of the program.
 pub(crate) fn program(definition: Definition) -> String {
     format!("{}-run", definition.name)
@@ -55,6 +57,10 @@ pub(crate) fn program(definition: Definition) -> String {
 /// Plays the role.
 pub(crate) fn run<S: Sidecar>(sidecar: &S, command: &[OsString]) -> ExitCode {
     let definition = Definition::of::<S>();
+    let command = match command.split_first() {
+        Some((separator, command)) if separator == "--" => command,
+        _ => command,
+    };
     let log = Log::new(definition.name, Verbosity::Info);
     if command.is_empty() {
         let program = program(definition);
@@ -78,9 +84,7 @@ pub(crate) fn run<S: Sidecar>(sidecar: &S, command: &[OsString]) -> ExitCode {
 fn spawn(command: &[OsString], shares_group: bool) -> io::Result<Child> {
     // For a process that is not the first of its container.
     let _ = process::set_child_subreaper(Some(process::getpid()));
-    let own = env::current_exe()
-        .or_else(|error| env::args_os().next().map(PathBuf::from).ok_or(error))?;
-    let mut child = Command::new(own);
+    let mut child = Command::new(env::current_exe()?);
     child.arg(ROLE).args(command);
     if !shares_group {
         child.process_group(0);
@@ -117,21 +121,10 @@ struct Signals {
 }
 
 impl Signals {
-    /// Takes all signals but those that a fault of this program raises. SIGTTOU is among the taken
-    /// ones, so that nothing on a terminal stops this process.
+    /// Takes all signals, SIGTTOU among them, so that nothing on a terminal stops this process. The
+    /// kernel ends it for a fault of its own all the same.
     fn take() -> nix::Result<Self> {
-        let mut signals = SigSet::all();
-        for fault in [
-            Signal::SIGABRT,
-            Signal::SIGBUS,
-            Signal::SIGFPE,
-            Signal::SIGILL,
-            Signal::SIGSEGV,
-            Signal::SIGSYS,
-            Signal::SIGTRAP,
-        ] {
-            signals.remove(fault);
-        }
+        let signals = SigSet::all();
         signals.thread_block()?;
         let flags = SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC;
         Ok(Self {
@@ -145,7 +138,14 @@ impl Signals {
         loop {
             let signal = self.descriptor.read_signal().ok()??;
             let number = i32::try_from(signal.ssi_signo).ok()?;
-            let is_of_key = self.shares_group && signal.ssi_code == SI_KERNEL;
+            // A terminal that closes tells the first process of its session only.
+            let is_of_key = self.shares_group
+                && signal.ssi_code == SI_KERNEL
+                && number != Signal::SIGHUP as i32;
+            if is_of_key && STOPS.iter().any(|stop| *stop as i32 == number) {
+                // As the command: the shell that both are a job of waits for this process.
+                let _ = process::kill_process(process::getpid(), process::Signal::STOP);
+            }
             if number != Signal::SIGCHLD as i32 && !is_of_key {
                 return Some(number);
             }
@@ -247,13 +247,21 @@ impl Supervision {
     /// Reaps what has exited, and returns the command's end if that is among it.
     fn exited_command(&mut self) -> Option<Event> {
         self.command?;
+        // Where SIGCHLD is ignored, the kernel reaps the command by itself, and its status is lost.
+        let is_reaped = |pidfd: &OwnedFd| {
+            let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+            let result = process::waitid(WaitId::PidFd(pidfd.as_fd()), options);
+            matches!(result, Err(Errno::CHILD))
+        };
         let status = loop {
+            if self.pidfd.as_ref().is_some_and(is_reaped) {
+                break u8::MAX;
+            }
             match process::wait(WaitOptions::NOHANG) {
                 Ok(Some((pid, status))) if Some(pid) == self.command => {
                     break exit_status(ExitStatus::from_raw(status.as_raw()));
                 }
                 Ok(Some(_)) => {}
-                // SIGCHLD is ignored here, so the kernel reaps by itself.
                 Err(Errno::CHILD) => break u8::MAX,
                 Ok(None) | Err(_) => return None,
             }

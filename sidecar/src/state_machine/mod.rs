@@ -10,8 +10,8 @@ pub(crate) use backoff::Jitter;
 pub(crate) use events::{Action, AgentState, AgentStatus, Event, Notice, Wake};
 pub(crate) use health::Health;
 
-use std::mem;
 use std::time::Duration;
+use std::{iter, mem};
 
 use self::health::HealthChecks;
 use self::restart::Failures;
@@ -39,18 +39,20 @@ enum State {
         /// That another process listens is no longer a reason to release the lock: others could have
         /// it, and did not keep it.
         insists: bool,
-        /// A check whether the app is ready is on its way.
-        is_checking: bool,
+        /// Since when a check whether the app is ready is on its way.
+        checking_since: Option<Moment>,
     },
     /// There is an agent.
     Running {
         /// The probes in a row that found no listener.
         failed_probes: u32,
-        /// When an agent that came after a crash loop counts as recovered.
+        /// When an agent that came after a crash loop counts as recovered, if it is not asked for
+        /// its health.
         recovered_at: Option<Moment>,
         health: Option<HealthChecks>,
     },
-    /// The agent was asked to exit because it is not healthy or takes too much memory.
+    /// The agent was asked to exit because it is not healthy or takes too much memory, or because
+    /// a client asked for it and SIGTERM does not end it.
     Replacing {
         /// `None` once it was killed.
         kill_at: Option<Moment>,
@@ -83,7 +85,7 @@ impl State {
         is_slow: false,
         is_late: false,
         insists: false,
-        is_checking: false,
+        checking_since: None,
     };
 }
 
@@ -187,7 +189,10 @@ impl StateMachine {
     /// When to wake.
     pub(crate) fn wake(&self) -> Wake {
         let (probe, timer) = match self.state {
-            State::Waiting { is_checking, .. } => ((!is_checking).then_some(self.next_probe), None),
+            State::Waiting { checking_since, .. } => {
+                let is_free = checking_since.is_none();
+                (is_free.then_some(self.next_probe), None)
+            }
             State::Running {
                 recovered_at,
                 ref health,
@@ -240,6 +245,7 @@ impl StateMachine {
                 State::StandingBy { .. } | State::Waiting { .. } => AgentState::Waiting,
                 State::Running { .. } => AgentState::Running,
                 State::Draining { .. } => AgentState::Draining,
+                State::Replacing { .. } if self.last_agent.is_some() => AgentState::Draining,
                 State::Replacing { .. } | State::Restarting { .. } => AgentState::Restarting,
                 State::Ended => AgentState::Ended,
                 State::Stopping { .. } | State::Killed { .. } | State::Finished => {
@@ -375,23 +381,24 @@ impl StateMachine {
         if !matches!(self.state, State::Waiting { .. }) {
             self.state = State::WAITING;
         }
-        if let State::Waiting { is_checking, .. } = &mut self.state {
-            *is_checking = true;
+        if let State::Waiting { checking_since, .. } = &mut self.state {
+            *checking_since = Some(now);
         }
         vec![Action::CheckReady(loopback)]
     }
 
     fn ready_checked(&mut self, loopback: Loopback, is_ready: bool, now: Moment) -> Vec<Action> {
-        let State::Waiting { is_checking, .. } = &mut self.state else {
+        let State::Waiting { checking_since, .. } = &mut self.state else {
             return Vec::new();
         };
-        if !mem::replace(is_checking, false) {
+        let Some(since) = checking_since.take() else {
             return Vec::new();
-        }
+        };
         if is_ready {
             return self.start(loopback, now);
         }
-        self.next_probe = now + limits::READY_INTERVAL;
+        // Checks take at most half of the time of an app that answers one request after another.
+        self.next_probe = now + limits::READY_INTERVAL.max(now.saturating_sub(since));
         self.log_if_late(Notice::AppIsNotReady, now)
     }
 
@@ -422,9 +429,15 @@ impl StateMachine {
         else {
             return Vec::new();
         };
-        if !health.checked(is_healthy, now) {
+        let is_lost = health.checked(is_healthy, now);
+        if is_healthy {
+            return self.recovered(now);
+        }
+        if !is_lost {
             return Vec::new();
         }
+        // It has run for a while, and an edge that is away is not its fault.
+        self.failures = Failures::default();
         let checks = limits::HEALTH_THRESHOLD;
         self.replace(Notice::AgentUnhealthy { checks }, now)
     }
@@ -440,8 +453,10 @@ impl StateMachine {
     }
 
     fn replace(&mut self, notice: Notice, now: Moment) -> Vec<Action> {
+        // A longer timeout is for requests in flight. This agent has lost them, or harms the app.
+        let timeout = self.stop_timeout().min(limits::STOP_TIMEOUT);
         self.state = State::Replacing {
-            kill_at: Some(now + self.stop_timeout()),
+            kill_at: Some(now + timeout),
         };
         vec![Action::Log(Level::Warning, notice), Action::Terminate]
     }
@@ -488,7 +503,8 @@ impl StateMachine {
         let is_after_crash_loop = self.failures.crash_loop().is_some();
         self.state = State::Running {
             failed_probes: 0,
-            recovered_at: is_after_crash_loop.then_some(now + limits::RECOVERED_AFTER),
+            recovered_at: (is_after_crash_loop && !self.options.checks_health)
+                .then_some(now + limits::RECOVERED_AFTER),
             health: self.options.checks_health.then(|| HealthChecks::new(now)),
         };
         self.starts = self.starts.saturating_add(1);
@@ -594,6 +610,8 @@ impl StateMachine {
         if self.last_agent.is_some() {
             return self.end(exit);
         }
+        // Why it was replaced is logged already.
+        let is_replaced = matches!(self.state, State::Replacing { .. });
         let ran_for = now.saturating_sub(self.started_at);
         let failure = self.failures.record(&exit, ran_for, now, jitter);
         self.state = State::Restarting {
@@ -609,6 +627,7 @@ impl StateMachine {
         });
         let explained = failure
             .explained
+            .filter(|_| !is_replaced)
             .map(|(exits, cause)| Notice::CrashLoop { exits, cause });
         let notices = exited.into_iter().chain(explained);
         notices
@@ -639,7 +658,7 @@ impl StateMachine {
             State::Running { .. } => {
                 self.state = if self.options.outlives_sigterm {
                     State::Replacing {
-                        kill_at: Some(now + self.stop_timeout()),
+                        kill_at: Some(now + self.options.stop_timeout),
                     }
                 } else {
                     State::Draining { kill_at: None }
@@ -693,10 +712,13 @@ impl StateMachine {
     ) -> Vec<Action> {
         match self.state {
             State::Running { .. } | State::Replacing { .. } | State::Draining { .. } => {
+                // Many programs take a second SIGTERM for the wish that they exit at once.
+                let is_asked = !matches!(self.state, State::Running { .. });
                 self.state = State::Stopping {
                     kill_at: now + timeout,
                 };
-                vec![log(true), Action::Terminate]
+                let terminate = (!is_asked).then_some(Action::Terminate);
+                iter::once(log(true)).chain(terminate).collect()
             }
             State::StandingBy { .. }
             | State::Waiting { .. }
@@ -709,6 +731,16 @@ impl StateMachine {
         }
     }
 
+    /// The agent works again. That is logged once after a crash loop.
+    fn recovered(&mut self, now: Moment) -> Vec<Action> {
+        let ran_for = now.saturating_sub(self.since);
+        let exits = self.failures.recovered();
+        exits
+            .map(|exits| Action::Log(Level::Info, Notice::AgentRecovered { ran_for, exits }))
+            .into_iter()
+            .collect()
+    }
+
     fn timer_expired(&mut self, now: Moment) -> Vec<Action> {
         // One that does not get SIGTERM is not at fault.
         let level = if self.options.outlives_sigterm {
@@ -719,14 +751,7 @@ impl StateMachine {
         match &mut self.state {
             State::Running { recovered_at, .. } if recovered_at.is_some_and(|at| now >= at) => {
                 *recovered_at = None;
-                let ran_for = now.saturating_sub(self.since);
-                let exits = self.failures.crash_loop();
-                self.failures.recovered();
-                let recovered = |exits| Notice::AgentRecovered { ran_for, exits };
-                exits
-                    .into_iter()
-                    .map(|exits| Action::Log(Level::Info, recovered(exits)))
-                    .collect()
+                self.recovered(now)
             }
             State::Running {
                 failed_probes,

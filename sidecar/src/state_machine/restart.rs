@@ -94,9 +94,11 @@ impl Failures {
         Some(cause)
     }
 
-    /// Records that the recovery of the agent was logged: its next exit is news.
-    pub(super) fn recovered(&mut self) {
-        self.last_line = None;
+    /// Records that the agent works again: its next exit is news. Returns how many exits there were
+    /// in a row, if they are a crash loop whose end is not recorded yet.
+    pub(super) fn recovered(&mut self) -> Option<u32> {
+        let exits = self.crash_loop()?;
+        self.last_line.take().map(|_| exits)
     }
 
     /// How many exits there were in a row, if they are a crash loop, which is logged less often.

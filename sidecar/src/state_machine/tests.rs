@@ -428,19 +428,83 @@ fn status_has_age_restarts_and_last_exit() {
 #[test]
 fn agent_that_does_not_get_sigterm_has_a_second_for_its_last_responses() {
     let kill = ["Debug KillingAgent", "kill"];
-    for event in [
-        Event::AppExited,
-        Event::DrainRequested,
-        Event::MemoryExceeded { used: 1 },
+    for (event, milliseconds) in [
+        (Event::AppExited, 1_000),
+        (Event::MemoryExceeded { used: 1 }, 1_000),
+        // A client asks while there may be requests that take longer.
+        (Event::DrainRequested, 2_000),
     ] {
         let mut script = Script::outliving();
         assert_eq!(script.handle(event.clone())[1], "terminate");
-        assert_eq!(script.after(999).handle(Event::TimerExpired), NOTHING);
-        assert_eq!(
-            script.after(1).handle(Event::TimerExpired),
-            kill,
-            "{event:?}"
+        script.after(milliseconds - 1);
+        assert_eq!(script.handle(Event::TimerExpired), NOTHING, "{event:?}");
+        script.after(1);
+        assert_eq!(script.handle(Event::TimerExpired), kill, "{event:?}");
+    }
+}
+
+#[test]
+fn agent_that_is_replaced_gets_no_longer_than_the_default_timeout() {
+    let mut script = Script::running(Drain::Keep);
+    script.machine.options.stop_timeout = Duration::from_mins(10);
+    script.handle(Event::MemoryExceeded { used: 1 });
+    assert_eq!(script.wake(), (None, Some(5_000)));
+}
+
+#[test]
+fn replaced_agent_is_neither_explained_nor_taken_for_recovered_before_it_is_healthy() {
+    let mut script = Script::checking();
+    let start = |script: &mut Script| {
+        script.handle(LISTENS);
+        assert_eq!(script.handle(READY), ["start V4"]);
+    };
+    start(&mut script);
+    for exits in 1..=7 {
+        script
+            .after(1_000)
+            .handle(Event::MemoryExceeded { used: 1 });
+        let log = script.handle(exited(0));
+        assert!(
+            !log.iter().any(|line| line.contains("CrashLoop")),
+            "{exits}"
         );
+        let delay = script.wake().0.unwrap();
+        script.after(delay);
+        start(&mut script);
+    }
+    let check = |script: &mut Script, event: Event, milliseconds: u64| {
+        assert_eq!(script.wake().1, Some(milliseconds));
+        script.after(milliseconds);
+        assert_eq!(script.handle(Event::TimerExpired), ["check health"]);
+        script.handle(event)
+    };
+    assert_eq!(check(&mut script, UNHEALTHY, 30_000), NOTHING);
+    assert_eq!(
+        check(&mut script, HEALTHY, 10_000),
+        ["Info AgentRecovered { ran_for: 40s, exits: 7 }"]
+    );
+    assert_eq!(check(&mut script, HEALTHY, 10_000), NOTHING, "once");
+    // An agent that lost its tunnel is started again at once, however often that happens.
+    for _ in 0..7 {
+        for _ in 0..3 {
+            script.handle(LISTENS);
+            let at = script.wake().1.unwrap();
+            check(&mut script, UNHEALTHY, at);
+        }
+        script.handle(exited(0));
+        assert_eq!(script.wake().0, Some(250));
+        script.after(250);
+        start(&mut script);
+    }
+}
+
+#[test]
+fn slow_app_is_not_checked_more_than_half_of_its_time() {
+    for (took, pause) in [(1, 250), (2_000, 2_000)] {
+        let mut script = Script::checking();
+        script.handle(LISTENS);
+        script.after(took).handle(NOT_READY);
+        assert_eq!(script.wake().0, Some(pause), "{took}");
     }
 }
 

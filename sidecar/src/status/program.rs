@@ -97,7 +97,9 @@ impl Arguments {
                     rest
                 }
                 [option, seconds, rest @ ..] if option == "--wait" => {
-                    wait = Some(Duration::from_secs(seconds.to_str()?.parse().ok()?));
+                    wait = Some(Duration::from_secs(
+                        seconds.to_str()?.parse::<u32>().ok()?.into(),
+                    ));
                     rest
                 }
                 _ => return None,

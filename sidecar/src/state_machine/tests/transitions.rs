@@ -233,7 +233,7 @@ fn every_state_has_its_name_for_users_and_wakes_for_its_next_probe_or_timer() {
         ("draining, asked to drain", Draining, None, None),
         ("replacing", Restarting, None, Some(2_000)),
         ("replacing, in vain", Restarting, None, Some(0)),
-        ("replacing, asked to drain", Restarting, None, Some(2_000)),
+        ("replacing, asked to drain", Draining, None, Some(2_000)),
         ("restarting, not yet", Restarting, Some(250), None),
         ("restarting, now", Restarting, Some(0), None),
         ("restarting, now, not waiting", Restarting, None, Some(0)),
