@@ -49,34 +49,6 @@ fn environment_of_app(running: &Running) -> BTreeMap<String, String> {
         .collect()
 }
 
-#[test]
-fn the_apps_descriptors_and_signals_are_unchanged() {
-    let port = ReservedPort::reserve();
-    let world_of_app = |image: &Image| {
-        let running = image.launch("web").connect(port.number).start();
-        running.wait_for_stdout(APPS_OUTPUT);
-        let app = running.app();
-        let status = app.status();
-        let supervisors = running.supervisors().len();
-        let world = (
-            app.descriptors(),
-            status.sigblk,
-            status.sigign,
-            status.nonewprivs,
-            app.oom_score_adjustment(),
-        );
-        (world, supervisors)
-    };
-    let without = build_with_agent(app(), PATIENT_AGENT)
-        .without_backplane()
-        .run();
-    let (expected, none) = world_of_app(&without);
-    let (found, one) = world_of_app(&without.restored().with_backplane().run());
-
-    assert_eq!(found, expected);
-    assert_eq!((none, one), (0, 1));
-}
-
 /// As process 1 of a container, the app would have to reap what we leave. Most apps do not, and
 /// zombies count against the limit of processes.
 #[test]

@@ -13,7 +13,6 @@ use crate::fixtures::PATIENT_AGENT;
 
 for_each_front_end! {
     anything_in_the_place_of_a_cached_file_is_replaced,
-    huge_record_is_not_read,
     modes_depend_neither_on_the_umask_nor_on_the_cache,
     read_only_cache_stops_the_build_with_advice,
     package_of_another_architecture_stops_the_build,
@@ -99,21 +98,6 @@ fn anything_in_the_place_of_a_cached_file_is_replaced(front_end: FrontEnd) {
             assert_logs(&build(&program), "Using the cached agent");
         }
     }
-}
-
-fn huge_record_is_not_read(front_end: FrontEnd) {
-    let program = program(front_end);
-    build(&program);
-    program.restore();
-    let record = match front_end {
-        FrontEnd::Cnb => "agent.toml",
-        FrontEnd::Classic => "backplane/agent.toml",
-    };
-    let record = fs::File::options()
-        .write(true)
-        .open(program.cache.join(record));
-    record.unwrap().set_len(1 << 30).unwrap();
-    assert_logs(&build(&program), "is longer than");
 }
 
 fn modes_depend_neither_on_the_umask_nor_on_the_cache(front_end: FrontEnd) {

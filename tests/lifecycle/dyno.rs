@@ -158,31 +158,3 @@ fn one_off_dynos_are_not_disturbed() {
         assert_eq!(running.stderr(), "", "{dyno}");
     }
 }
-
-/// As by `heroku ps:exec`: the same variables, and the scripts are read again.
-#[test]
-fn second_shell_in_a_dyno_starts_no_second_agent() {
-    let image = slug_with(SCRIPT_AGENT);
-    let (_listener, port) = listen();
-    let running = image.launch("web").connect(port).start();
-    let agent = running.wait_for_agent();
-    for _ in 0..3 {
-        let mut shell = image
-            .launch_on_dyno("web.1", "echo a shell")
-            .connect(port)
-            .env("BACKPLANE_LOG", "debug")
-            .start();
-        assert!(shell.wait().success());
-        shell.wait_for_nothing_left();
-        let lines = shell.our_lines();
-        let expected = format!(
-            "[backplane] No second agent: another supervisor already runs one for localhost:{port}."
-        );
-        let found = lines.iter().filter(|line| line.starts_with(&expected));
-        assert_eq!(found.count(), 1, "{lines:?}");
-    }
-    assert!(agent.is_alive());
-    assert_eq!(running.agents().len(), 1);
-    let (status, report) = image.status(port);
-    assert!(status.success(), "{report}");
-}

@@ -7,7 +7,6 @@
     reason = "all of this is test code, which clippy only sees of what is inside of a test function"
 )]
 
-mod binding;
 mod boot;
 mod build;
 mod build_settings;
@@ -23,5 +22,4 @@ mod other_agent;
 mod releases;
 mod resource_limits;
 mod slug;
-mod sources;
 mod terminals;

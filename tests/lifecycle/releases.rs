@@ -8,11 +8,6 @@ use harness::release_server::{Authority, ReleaseServer};
 
 use crate::fixtures::app;
 
-/// How the warning starts that a build goes on with the cached agent.
-pub(crate) const CACHED_AGENT_KEPT: &str = "Using the cached agent because";
-
-pub(crate) const OTHER_AGENT: &str = "#!/bin/sh\nexec sleep 2000\n";
-
 /// A build from a server with a certificate of a private authority, which the app brings along.
 pub(crate) fn build_from(
     front_end: FrontEnd,

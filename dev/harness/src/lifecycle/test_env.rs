@@ -33,7 +33,7 @@ const PROGRAMS: [&str; 5] = [
 const TOOLS: [&str; 2] = ["frpc", "frps"];
 
 /// The directory of the buildpack under test among all buildpacks, `ID/VERSION`.
-pub(super) const BUILDPACK: &str = concat!("backplane_agent/", env!("CARGO_PKG_VERSION"));
+const BUILDPACK: &str = concat!("backplane_agent/", env!("CARGO_PKG_VERSION"));
 
 /// The archive of the classic buildpack, as `script/package classic` makes it for this machine.
 const CLASSIC_ARCHIVE: &str = if cfg!(target_arch = "aarch64") {
