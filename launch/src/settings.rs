@@ -352,11 +352,7 @@ pub(crate) mod tests {
             ("BACKPLANE_READY_PATH", "http://127.0.0.1/", true),
             ("BACKPLANE_READY_PATH", "/a b", true),
             ("BACKPLANE_READY_PATH", "/a\r\nHost: b", true),
-            (
-                "BACKPLANE_HEALTH_URL",
-                "http://127.0.0.1:7400/healthz",
-                false,
-            ),
+            ("BACKPLANE_HEALTH_URL", "http://127.0.0.1:7400/x", false),
             ("BACKPLANE_HEALTH_URL", "http://localhost:7400", false),
             ("BACKPLANE_HEALTH_URL", "http://[::1]:7400/x?y", false),
             ("BACKPLANE_HEALTH_URL", "https://127.0.0.1:7400/", true),

@@ -281,15 +281,12 @@ fn fifth_quick_exit_is_explained_and_later_ones_are_logged_once_a_minute() {
 #[test]
 fn crash_loop_is_explained_once_by_what_most_of_its_exits_were() {
     let killed = || ended(Exit::Signal(9));
+    let mostly_killed = [vec![killed(), exited(1)], vec![killed(); 5]].concat();
     for (ran_for, exits, cause) in [
         (10, vec![killed(); 15], "Memory"),
         (3_600_000, vec![killed(); 15], "Memory"),
         // Most of the first five decide, and the rest is explained by then.
-        (
-            10,
-            [vec![killed(), exited(1)], vec![killed(); 5]].concat(),
-            "Memory",
-        ),
+        (10, mostly_killed, "Memory"),
         (10, vec![ended(Exit::Signal(11)); 7], "Crash"),
         // A wrapper script's status for a kill, but not every status above 128.
         (10, vec![exited(137); 7], "Memory"),
@@ -350,18 +347,11 @@ fn agent_that_has_not_run_is_not_blamed_on_the_token() {
 
 #[test]
 fn app_that_stops_listening_is_logged_after_two_probes() {
+    let keeps = "Info AppStoppedListening { stops_agent: false }";
+    let stops = "Info AppStoppedListening { stops_agent: true }";
     for (drain, expected) in [
-        (
-            Drain::Keep,
-            &["Info AppStoppedListening { stops_agent: false }"][..],
-        ),
-        (
-            Drain::Stop,
-            &[
-                "Info AppStoppedListening { stops_agent: true }",
-                "terminate",
-            ],
-        ),
+        (Drain::Keep, &[keeps][..]),
+        (Drain::Stop, &[stops, "terminate"]),
     ] {
         let mut script = Script::running(drain);
         for event in [NOT_LISTENING, LISTENS, NOT_LISTENING] {

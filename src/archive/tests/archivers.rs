@@ -39,16 +39,10 @@ fn files() -> Vec<(String, Vec<u8>)> {
         .collect();
     let files = [
         ("backplane", [script, zeros(64), b"# end\n".into()].concat()),
-        (
-            "begins-with-a-hole",
-            [zeros(8), data(1), b"tail".into()].concat(),
-        ),
-        ("ends-with-a-hole", [data(2), zeros(8)].concat()),
-        (
-            "ends-within-a-block",
-            [data(2), zeros(8), vec![0; 100]].concat(),
-        ),
-        ("is-a-hole", zeros(16)),
+        ("hole-first", [zeros(8), data(1), b"tail".into()].concat()),
+        ("hole-last", [data(2), zeros(8)].concat()),
+        ("cut-hole", [data(2), zeros(8), vec![0; 100]].concat()),
+        ("hole-only", zeros(16)),
         ("many-holes", many),
         ("empty", Vec::new()),
         ("small", b"x = 1\n".to_vec()),

@@ -264,14 +264,11 @@ fn release_errors() -> Vec<ReleaseError> {
 
 fn settings_errors() -> [SettingsError; 6] {
     let quoted = "\"https://mirror.example.com/backplane.tgz\"";
+    let bell = "https://mirror\u{7}";
     let twice = "amd64:e3b0c4…,amd64:9f86d0…";
     let repeated = SettingProblem::RepeatedArch("amd64".to_owned());
     [
-        (
-            Setting::AgentUrl,
-            "https://mirror\u{7}",
-            SettingProblem::NotText,
-        ),
+        (Setting::AgentUrl, bell, SettingProblem::NotText),
         (Setting::AgentUrl, quoted, SettingProblem::Quoted),
         (Setting::AgentChannel, "../beta", SettingProblem::Malformed),
         (Setting::AgentSha256, "e3b0c4", SettingProblem::Malformed),

@@ -166,8 +166,10 @@ fn problem_on_the_way_to_a_proxy_is_reported_as_its_own() {
     let (_directory, network) = trusting(&Authority::new());
     let stranger = ReleaseServer::https(&Authority::new(), [Answer::Proxy]);
     let closing = ReleaseServer::http([Answer::status(407)]);
+    let closing = closing.url("").replace("http:", "https:");
     let socks = SocksServer::start(Some(("user", "right")));
-    let protected = socks.authority();
+    let protected = format!("socks5://{}", socks.authority());
+    let unknown = "http://proxy.invalid";
     let (nowhere, no_tls) = (nowhere(), without_tls());
     let refused = || ProxyProblem::Connection("Connection refused (os error 111)".to_owned());
     let tls = ProxyProblem::Tls;
@@ -175,29 +177,16 @@ fn problem_on_the_way_to_a_proxy_is_reported_as_its_own() {
     for (proxy, problem, attempts) in [
         (format!("http://{nowhere}"), refused(), 4),
         (format!("socks5h://{nowhere}"), refused(), 4),
-        (
-            "http://proxy.invalid".to_owned(),
-            ProxyProblem::HostNotFound,
-            4,
-        ),
+        (unknown.to_owned(), ProxyProblem::HostNotFound, 4),
         (format!("https://{no_tls}"), tls(TlsProblem::NoTls), 1),
-        (
-            closing.url("").replace("http:", "https:"),
-            tls(TlsProblem::Handshake),
-            4,
-        ),
+        (closing, tls(TlsProblem::Handshake), 4),
         (stranger.url(""), tls(TlsProblem::UnknownAuthority), 1),
-        (
-            format!("socks5://{protected}"),
-            ProxyProblem::Credentials,
-            1,
-        ),
+        (protected.clone(), ProxyProblem::Credentials, 1),
         (format!("socks5://{no_tls}"), ProxyProblem::Protocol, 4),
     ] {
         assert_problem_of(&with_password(&proxy), &network, &problem, attempts);
     }
-    let no_password = format!("socks5://{protected}");
-    assert_problem_of(&no_password, &network, &refused_by_proxy, 4);
+    assert_problem_of(&protected, &network, &refused_by_proxy, 4);
 }
 
 #[test]
