@@ -5,7 +5,7 @@
 use harness::lifecycle::FrontEnd;
 use harness::{ReservedPort, for_each_front_end, listen, zombies_of};
 
-use crate::fixtures::{APPS_OUTPUT, SCRIPT_AGENT, build_by};
+use crate::fixtures::{APPS_OUTPUT, SCRIPT_AGENT, image_by, image_with_agent};
 
 for_each_front_end! {
     process_type_is_found,
@@ -21,7 +21,7 @@ type Case<'a> = (&'a str, &'a [(&'a str, &'a str)], Option<&'a str>);
 /// one more; or, if there are none, no agent and no line in the log.
 #[track_caller]
 fn assert_labels<const N: usize>(front_end: FrontEnd, cases: [Case<'_>; N]) {
-    let image = build_by(front_end, SCRIPT_AGENT).run();
+    let image = image_by(front_end, SCRIPT_AGENT);
     let (_listener, port) = listen();
     for (process_type, variables, labels) in cases {
         let mut launch = match process_type {
@@ -77,7 +77,7 @@ fn process_type_is_found(front_end: FrontEnd) {
 
 #[test]
 fn arguments_for_the_default_process_make_no_one_off_of_it() {
-    let image = build_by(FrontEnd::Cnb, SCRIPT_AGENT).run();
+    let image = image_with_agent(SCRIPT_AGENT);
     let port = ReservedPort::reserve();
     let running = image
         .launch_with("web", &["some-command"])

@@ -7,17 +7,17 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use harness::lifecycle::{Build, FrontEnd, Image, test_env};
+use harness::lifecycle::{FrontEnd, Image, test_env};
 use harness::{TOKEN, listen};
 use rustix::process::Signal;
 
 use crate::fixtures::{
-    APPS_STATUS, ENDPOINT, LEFT_AFTER_APP, PATIENT_AGENT, SCRIPT_AGENT, app, build_by,
-    launch_behind, sample_image_by,
+    APPS_STATUS, ENDPOINT, LEFT_AFTER_APP, PATIENT_AGENT, SCRIPT_AGENT, app, build_with_agent,
+    image_by, launch_behind, sample_image_by,
 };
 
 fn slug_with(agent: &str) -> Image {
-    build_by(FrontEnd::Classic, agent).run()
+    image_by(FrontEnd::Classic, agent)
 }
 
 /// Compares the state of a shell before and after it reads the script: its variables and functions,
@@ -111,10 +111,7 @@ fn shell_that_reads_the_script_is_left_as_it_was() {
 fn shell_that_stays_is_the_app() {
     // Two commands, so that no shell makes itself the last one.
     let app = app().process("web", "cat; bash -c 'exit 7'; exit $?");
-    let app = app.executable("agent", SCRIPT_AGENT);
-    let image = Build::by(FrontEnd::Classic, app)
-        .env("BACKPLANE_AGENT_URL", "agent")
-        .run();
+    let image = build_with_agent(FrontEnd::Classic, app, SCRIPT_AGENT).run();
     let (_listener, port) = listen();
     let mut running = image.launch("web").connect(port).start();
     running.wait_for_agent();
