@@ -302,11 +302,8 @@ pub(crate) mod tests {
                 ("BACKPLANE_DISABLED", word),
                 ("BACKPLANE_WAIT_FOR_APP", word),
             ]);
-            assert_eq!(
-                [settings.disabled, settings.wait_for_app],
-                [expected; 2],
-                "{word}"
-            );
+            assert_eq!(settings.disabled, expected, "{word}");
+            assert_eq!(settings.wait_for_app, expected, "{word}");
         }
         for (word, expected) in [("keep", Drain::Keep), ("Stop", Drain::Stop)] {
             assert_eq!(read(&[("BACKPLANE_DRAIN", word)]).drain, expected);
@@ -334,11 +331,8 @@ pub(crate) mod tests {
         ] {
             let environment = environment(&[("BACKPLANE_STOP_TIMEOUT", value)]);
             let (settings, problems) = Settings::read(&environment);
-            assert_eq!(
-                settings.stop_timeout,
-                Duration::from_secs(expected),
-                "{value}"
-            );
+            let expected = Duration::from_secs(expected);
+            assert_eq!(settings.stop_timeout, expected, "{value}");
             assert_eq!(!problems.is_empty(), is_malformed, "{value}");
         }
     }
@@ -363,11 +357,8 @@ pub(crate) mod tests {
         ] {
             let (settings, problems) = Settings::read(&environment(&[(name, value)]));
             let is_set = settings.ready_path.is_some() || settings.health_url.is_some();
-            assert_eq!(
-                (is_set, problems.is_empty()),
-                (!is_malformed, !is_malformed),
-                "{value}"
-            );
+            assert_eq!(is_set, !is_malformed, "{value}");
+            assert_eq!(!problems.is_empty(), is_malformed, "{value}");
             assert!(!format!("{problems:?}").contains('Ω'), "{problems:?}");
         }
     }
@@ -413,10 +404,8 @@ pub(crate) mod tests {
         assert_eq!(problems.len(), choices.len());
         for (problem, (name, default)) in problems.iter().zip(choices) {
             let text = problem.to_string();
-            assert!(
-                text.starts_with(&format!("{name} is 'ture\u{fffd}', ")),
-                "{text}"
-            );
+            let start = format!("{name} is 'ture\u{fffd}', ");
+            assert!(text.starts_with(&start), "{text}");
             assert!(text.ends_with(&format!(" Using {default}.")), "{text}");
         }
     }

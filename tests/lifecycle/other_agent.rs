@@ -14,14 +14,12 @@ const PATIENT: &str = "./sample-app & trap 'kill -TERM %1' TERM; wait; wait; rea
 
 /// The stand-in's sample app, with frp's client in it.
 fn image() -> Image {
+    let sample_app = fs::read(test_env().program("sample-app")).unwrap();
     let app = App::new()
         .process("web", "exec ./sample-app")
         .process("patient", PATIENT)
         .process("six", "exec ./sample-app --listen [::1]:$PORT")
-        .executable(
-            "sample-app",
-            fs::read(test_env().program("sample-app")).unwrap(),
-        )
+        .executable("sample-app", sample_app)
         .file("agent.tgz", test_env().frp_agent());
     Build::new(app)
         .env("BACKPLANE_AGENT_URL", "agent.tgz")

@@ -16,10 +16,9 @@ pub(crate) fn build_from(
 ) -> Build {
     let build = Build::by(front_end, app().file("ca.pem", authority.pem()));
     let certificate = build.app_directory().join("ca.pem");
-    build.env("SSL_CERT_FILE", certificate).env(
-        "BACKPLANE_AGENT_URL",
-        server.url("/{channel}-{os}-{arch}.tgz"),
-    )
+    let url = server.url("/{channel}-{os}-{arch}.tgz");
+    let build = build.env("SSL_CERT_FILE", certificate);
+    build.env("BACKPLANE_AGENT_URL", url)
 }
 
 /// A server of one archive, and a build from it.

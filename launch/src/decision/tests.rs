@@ -350,10 +350,8 @@ fn labels_are_joined() {
     let (spec, log) = with(&[("BACKPLANE_LABELS", "blue,a=b")]).started();
     assert_eq!(spec.title, "blue,a=b");
     let label = "blue".to_owned();
-    assert_eq!(
-        log,
-        [LogEntry::warning(Message::LabelWithoutValue { label })]
-    );
+    let warning = Message::LabelWithoutValue { label };
+    assert_eq!(log, [LogEntry::warning(warning)]);
 }
 
 #[test]
@@ -448,11 +446,8 @@ fn token_file_comes_after_the_variable_and_before_the_binding() {
         ..with(&[file, NO_TOKEN])
     };
     let log = case.decide().log;
-    assert!(
-        log[0]
-            .text
-            .starts_with("Unable to read the token in /run/secrets/token (permission")
-    );
+    let unreadable = "Unable to read the token in /run/secrets/token (permission";
+    assert!(log[0].text.starts_with(unreadable), "{log:?}");
     assert_eq!(log[1], LogEntry::warning(Message::NoToken));
 }
 

@@ -32,6 +32,9 @@ const UNHEALTHY: Event = Event::HealthChecked { is_healthy: false };
 
 const NOTHING: [&str; 0] = [];
 
+/// The line of an exit with the shortest delay.
+const FIRST_EXIT: &str = "Warning AgentExited { exit: Status(1), delay: Some(250ms) }";
+
 fn ended(exit: Exit) -> Event {
     Event::AgentExited {
         exit,
@@ -167,10 +170,8 @@ fn app_is_probed_every_20_ms_during_its_boot_and_every_200_ms_later() {
     let mut script = Script::keep();
     for (now, next_probe) in [(0, 20), (9_999, 20), (10_000, 200), (3_600_000, 200)] {
         script.now = now;
-        assert_eq!(
-            script.handle(NOT_LISTENING).len(),
-            usize::from(now >= 10_000)
-        );
+        let lines = script.handle(NOT_LISTENING).len();
+        assert_eq!(lines, usize::from(now >= 10_000));
         assert_eq!(script.wake(), (Some(next_probe), None), "{now}");
     }
     // One that does not listen when the agent is to be restarted may boot, too; one that listens
@@ -222,10 +223,8 @@ fn recovery_after_a_crash_loop_is_logged_once() {
         // One that exits before has not recovered.
         script.crash(29_999, exited(1));
         assert_eq!(script.after(29_999).handle(Event::TimerExpired), NOTHING);
-        assert_eq!(
-            script.after(1).handle(Event::TimerExpired),
-            ["Info AgentRecovered { ran_for: 30s, exits: 6 }"]
-        );
+        let recovered = "Info AgentRecovered { ran_for: 30s, exits: 6 }";
+        assert_eq!(script.after(1).handle(Event::TimerExpired), [recovered]);
         assert_eq!(script.wake().1, None);
         assert_eq!(script.after(1).handle(Event::TimerExpired), NOTHING);
         // Its next exit is logged, too.
@@ -240,12 +239,9 @@ fn exit_is_logged_with_its_status_and_delay_which_doubles() {
         let mut script = Script::new(wait_for_app, Drain::Keep);
         script.restart();
         for (status, delay) in [(1, "250ms"), (0, "500ms"), (127, "1s"), (3, "2s")] {
-            assert_eq!(
-                script.crash(10, exited(status)),
-                [format!(
-                    "Warning AgentExited {{ exit: Status({status}), delay: Some({delay}) }}"
-                )]
-            );
+            let end = format!("{{ exit: Status({status}), delay: Some({delay}) }}");
+            let line = format!("Warning AgentExited {end}");
+            assert_eq!(script.crash(10, exited(status)), [line]);
         }
     }
 }
@@ -258,10 +254,8 @@ fn fifth_quick_exit_is_explained_and_later_ones_are_logged_once_a_minute() {
     }
     let mut last_line = script.now + 10;
     let fifth = script.crash(10, exited(1));
-    assert_eq!(
-        fifth[1..],
-        ["Warning CrashLoop { exits: 5, cause: Refusal }"]
-    );
+    let cause = "Warning CrashLoop { exits: 5, cause: Refusal }";
+    assert_eq!(fifth[1..], [cause]);
 
     let mut count = 0;
     for _ in 0..50 {
@@ -311,10 +305,7 @@ fn minute_of_running_resets_earlier_exits() {
         script.crash(10, exited(1));
     }
     script.crash(59_999, exited(1));
-    assert_eq!(
-        script.crash(60_000, exited(1)),
-        ["Warning AgentExited { exit: Status(1), delay: Some(250ms) }"]
-    );
+    assert_eq!(script.crash(60_000, exited(1)), [FIRST_EXIT]);
     for lines in [1, 1, 1, 2] {
         assert_eq!(script.crash(10, exited(1)).len(), lines, "the fifth one");
     }
@@ -370,10 +361,7 @@ fn draining_is_no_quick_exit() {
         script.after(1).handle(exited(0));
         script.after(20).handle(LISTENS);
     }
-    assert_eq!(
-        script.crash(10, exited(1)),
-        ["Warning AgentExited { exit: Status(1), delay: Some(250ms) }"]
-    );
+    assert_eq!(script.crash(10, exited(1)), [FIRST_EXIT]);
 }
 
 #[test]

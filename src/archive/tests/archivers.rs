@@ -123,11 +123,9 @@ fn paths_of_every_length_are_read() {
     for format in ["oldgnu", "gnu", "ustar", "posix"] {
         let directory = tempfile::tempdir().unwrap();
         let depth = if format == "ustar" { 1 } else { 5 };
-        let deep = directory.path().join("dist").join(
-            (0..depth)
-                .map(|level| format!("{level}{}", "d".repeat(90)))
-                .collect::<PathBuf>(),
-        );
+        let levels = (0..depth).map(|level| format!("{level}{}", "d".repeat(90)));
+        let deep = directory.path().join("dist");
+        let deep = deep.join(levels.collect::<PathBuf>());
         fs_err::create_dir_all(&deep).unwrap();
         let files: Vec<_> = (0..99)
             .step_by(7)

@@ -132,10 +132,8 @@ fn hard_link_is_the_file_that_it_names() {
         link(b'1', "dist/itself", "dist/itself"),
         link(b'1', "dist/passwd", "/etc/passwd"),
     ]));
-    assert_eq!(
-        attempt.installed(),
-        [executable("again"), executable("backplane"), plain("data")]
-    );
+    let expected = [executable("again"), executable("backplane"), plain("data")];
+    assert_eq!(attempt.installed(), expected);
     assert_eq!(attempt.content("again"), SCRIPT);
     assert_eq!(attempt.content("data"), b"x = 1");
     assert_eq!(attempt.unpacked().left_out, ["itself", "passwd"]);

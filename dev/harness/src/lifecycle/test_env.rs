@@ -153,10 +153,8 @@ impl TestEnv {
         ] {
             copy(&root.join(source), &test_env.buildpacks().join(name))?;
         }
-        copy(
-            &root.join("target/package").join(CLASSIC_ARCHIVE),
-            &test_env.classic_archive(),
-        )?;
+        let archive = root.join("target/package").join(CLASSIC_ARCHIVE);
+        copy(&archive, &test_env.classic_archive())?;
         unpack(&test_env.classic_archive(), &test_env.classic_buildpack())?;
         let programs_directory = test_env.directory.join("programs");
         for name in PROGRAMS {

@@ -111,13 +111,9 @@ fn assert_problem_of(proxy: &str, network: &Network, problem: &ProxyProblem, att
         ..quick()
     };
     let attempt = Attempt::within("https://localhost:1/", &through(network, proxy), &limits);
-    assert_eq!(
-        attempt.retries(),
-        attempts - 1,
-        "{proxy}: {}",
-        attempt.events
-    );
-    assert!(!attempt.events.contains("s3cret"), "{}", attempt.events);
+    let events = &attempt.events;
+    assert_eq!(attempt.retries(), attempts - 1, "{proxy}: {events}");
+    assert!(!events.contains("s3cret"), "{events}");
     let error = attempt.error();
     assert!(!format!("{error:?}").contains("s3cret"), "{error:?}");
     let HttpError::Proxy {
@@ -129,11 +125,8 @@ fn assert_problem_of(proxy: &str, network: &Network, problem: &ProxyProblem, att
     };
     assert_eq!(actual, *problem, "{proxy}");
     assert_eq!(name.variable, "https_proxy");
-    assert!(
-        proxy
-            .replace("user:s3cret@", "")
-            .starts_with(&name.address.replace(":80", ""))
-    );
+    let without_password = proxy.replace("user:s3cret@", "");
+    assert!(without_password.starts_with(&name.address.replace(":80", "")));
 }
 
 fn with_password(url: &str) -> String {
