@@ -4,12 +4,11 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::Path;
 
-use harness::lifecycle::FrontEnd;
+use harness::lifecycle::{Build, FrontEnd};
 use harness::release_server::{Answer, Authority, ReleaseServer};
 use harness::{ARCHITECTURE, archive, assert_logs, file, for_each_front_end, sha256};
 
-use crate::fixtures::{PATIENT_AGENT, image_with_agent, paths_below};
-use crate::releases::{build_from, installed, served};
+use crate::fixtures::{PATIENT_AGENT, app, image_with_agent, installed, paths_below};
 
 for_each_front_end! {
     first_build_installs_the_agent_and_records_it,
@@ -22,6 +21,23 @@ for_each_front_end! {
 
 /// How the warning starts that a build goes on with the cached agent.
 const CACHED_AGENT_KEPT: &str = "Using the cached agent because";
+
+/// A build from a server with a certificate of a private authority, which the app brings along.
+fn build_from(front_end: FrontEnd, server: &ReleaseServer, authority: &Authority) -> Build {
+    let build = Build::by(front_end, app().file("ca.pem", authority.pem()));
+    let certificate = build.app_directory().join("ca.pem");
+    let url = server.url("/{channel}-{os}-{arch}.tgz");
+    let build = build.env("SSL_CERT_FILE", certificate);
+    build.env("BACKPLANE_AGENT_URL", url)
+}
+
+/// A server of one archive, and a build from it.
+fn served(front_end: FrontEnd, content: &[u8]) -> (ReleaseServer, Build) {
+    let authority = Authority::new();
+    let server = ReleaseServer::https(&authority, [file(content)]);
+    let build = build_from(front_end, &server, &authority);
+    (server, build)
+}
 
 /// Our part of the log.
 fn ours(front_end: FrontEnd, log: &str) -> &str {

@@ -6,8 +6,7 @@ use std::os::unix::ffi::OsStringExt as _;
 use harness::lifecycle::{Build, FrontEnd};
 use harness::{assert_logs, for_each_front_end};
 
-use crate::fixtures::{PATIENT_AGENT, app, build_with_agent};
-use crate::releases::installed;
+use crate::fixtures::{PATIENT_AGENT, app, build_with_agent, installed};
 
 for_each_front_end! {
     malformed_settings_stop_the_build_and_show_no_secret,

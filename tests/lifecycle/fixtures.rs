@@ -55,6 +55,11 @@ pub(crate) fn image_with_agent(script: &str) -> Image {
     image_by(FrontEnd::Cnb, script)
 }
 
+/// The script that is installed as the agent.
+pub(crate) fn installed(image: &Image) -> String {
+    fs::read_to_string(image.agent_layer().join("libexec/backplane")).unwrap()
+}
+
 /// All paths below a directory.
 pub(crate) fn paths_below(directory: &Path) -> BTreeSet<PathBuf> {
     let mut paths = BTreeSet::new();

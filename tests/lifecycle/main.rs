@@ -19,7 +19,6 @@ mod fixtures;
 mod interrupted_builds;
 mod kills_under_load;
 mod other_agent;
-mod releases;
 mod resource_limits;
 mod slug;
 mod terminals;

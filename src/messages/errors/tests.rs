@@ -70,25 +70,18 @@ fn http_errors() -> Vec<HttpError> {
         problem,
     };
     let tls = |problem, named| HttpError::Tls { problem, named };
-    let file = || redacted("/workspace/ca.pem");
-    let irregular = Error::new(ErrorKind::InvalidInput, "it is not a regular file");
+    let no_authorities = |named, problems| HttpError::NoAuthorities { named, problems };
+    let path = redacted("/workspace/ca.pem");
+    let error = Error::new(ErrorKind::InvalidInput, "it is not a regular file");
+    let problems = vec![
+        AuthorityProblem::Read { path, error },
+        AuthorityProblem::Empty(redacted("/workspace/ca.pem")),
+        AuthorityProblem::EmptyDirectory(redacted("/a")),
+        AuthorityProblem::Damaged,
+    ];
     vec![
-        HttpError::NoAuthorities {
-            named: None,
-            problems: vec![],
-        },
-        HttpError::NoAuthorities {
-            named: named(),
-            problems: vec![
-                AuthorityProblem::Read {
-                    path: file(),
-                    error: irregular,
-                },
-                AuthorityProblem::Empty(file()),
-                AuthorityProblem::EmptyDirectory(redacted("/a")),
-                AuthorityProblem::Damaged,
-            ],
-        },
+        no_authorities(None, vec![]),
+        no_authorities(named(), problems),
         HttpError::ProxySetting {
             variable: "HTTPS_PROXY",
         },
@@ -276,15 +269,12 @@ fn settings_errors() -> [SettingsError; 6] {
 
 #[test]
 fn messages_hint_at_what_a_source_lacks() {
+    let no_scheme = "mirror.example.com/backplane.tgz?token=secret";
+    let slash_in_password = "https://user:12/secret@mirror.example.com/a";
+    let unknown_host = FetchError::Http(HttpError::HostNotFound);
     let fetches = [
-        (
-            "mirror.example.com/backplane.tgz?token=secret",
-            missing_file(),
-        ),
-        (
-            "https://user:12/secret@mirror.example.com/a",
-            FetchError::Http(HttpError::HostNotFound),
-        ),
+        (no_scheme, missing_file()),
+        (slash_in_password, unknown_host),
     ];
     insta::assert_snapshot!(all_of(fetches.map(|(source, error)| {
         let source = redacted(source);
