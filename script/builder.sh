@@ -110,7 +110,7 @@ install_servers() {
   export DEBIAN_FRONTEND=noninteractive
   apt-get update
   apt-get install --yes --no-install-recommends --option Dpkg::Options::=--force-unsafe-io \
-    busybox gunicorn haproxy nginx nodejs puma python3 ruby
+    busybox dumb-init gunicorn haproxy nginx nodejs puma python3 ruby tini
   rm -rf /var/{cache,lib}/apt /usr/share/{doc,info,locale,man}
 }
 

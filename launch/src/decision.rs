@@ -5,7 +5,7 @@ use std::ffi::{OsStr, OsString};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use sidecar::{Arg, Decision, Level, LogEntry, Process, Spec};
+use sidecar::{Arg, Decision, Drain, Level, LogEntry, Process, Spec};
 
 use crate::agent_environment;
 use crate::binding::{self, Binding};
@@ -164,6 +164,9 @@ fn plan(inputs: &Inputs, settings: &Settings, log: &mut Vec<LogEntry>) -> Result
         health_url: settings.health_url.clone(),
         drain: settings.drain,
         stop_timeout: settings.stop_timeout,
+        // Cedar sends SIGTERM to every process of a dyno at once.
+        outlives_sigterm: settings.dyno.is_some() && settings.drain == Drain::Keep,
+        memory_limit: settings.memory_limit,
         is_expected,
         info: vec![
             ("process_type".to_owned(), Some(process_type)),

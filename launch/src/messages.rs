@@ -11,6 +11,7 @@ use sidecar::UrlError;
 #[rustfmt::skip]
 pub(crate) enum Message {
     MalformedSetting { name: &'static str, value: String, wanted: Vec<&'static str>, taken: &'static str },
+    MalformedBytes { name: &'static str, value: String },
     MalformedPath { name: &'static str, value: String },
     MalformedLocalUrl { name: &'static str, value: String },
     ReadyPathUnused,
@@ -66,6 +67,10 @@ impl Display for Message {
                 "{name} is '{value}', which is not a whole number of seconds from 1 to {max}. Using {taken}."
             ),
 
+            Self::MalformedBytes { name, value } => write!(
+                f,
+                "{name} is '{value}', which is not a number of bytes such as 256M. The agent's memory is not limited."
+            ),
             Self::MalformedPath { name, value } => write!(
                 f,
                 "{name} is '{value}', which is not a path such as /healthz. Not using it."

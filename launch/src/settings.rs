@@ -11,7 +11,7 @@ use sidecar::{Drain, Environment, Upstream, Verbosity};
 use crate::messages::Message;
 
 /// The variables of this buildpack that a launch reads, besides `BACKPLANE_LABELS_<TYPE>`.
-pub const VARIABLES: [&str; 15] = [
+pub const VARIABLES: [&str; 16] = [
     "BACKPLANE_TOKEN",
     "BACKPLANE_TOKEN_FILE",
     "BACKPLANE_LABELS",
@@ -24,6 +24,7 @@ pub const VARIABLES: [&str; 15] = [
     "BACKPLANE_HEALTH_URL",
     "BACKPLANE_DRAIN",
     "BACKPLANE_STOP_TIMEOUT",
+    "BACKPLANE_AGENT_MEMORY",
     "BACKPLANE_AGENT_ENV",
     "BACKPLANE_LOG",
     "BACKPLANE_DISABLED",
@@ -48,6 +49,8 @@ pub(crate) struct Settings {
     pub(crate) health_url: Option<Upstream>,
     pub(crate) drain: Drain,
     pub(crate) stop_timeout: Duration,
+    /// In bytes.
+    pub(crate) memory_limit: Option<u64>,
     /// Names of further variables for the agent.
     pub(crate) agent_variables: Vec<OsString>,
     pub(crate) verbosity: Verbosity,
@@ -80,6 +83,7 @@ impl Settings {
             health_url: reader.local_url("BACKPLANE_HEALTH_URL"),
             drain: reader.choice("BACKPLANE_DRAIN", &DRAINS, Drain::default()),
             stop_timeout: reader.seconds("BACKPLANE_STOP_TIMEOUT", sidecar::STOP_TIMEOUT),
+            memory_limit: reader.bytes("BACKPLANE_AGENT_MEMORY"),
             agent_variables: environment
                 .get("BACKPLANE_AGENT_ENV")
                 .map(variable_names)
@@ -194,6 +198,30 @@ impl Reader<'_> {
             taken: default.as_secs(),
         });
         default
+    }
+
+    /// A number of bytes, such as `256M`. `None` if the variable is unset or malformed.
+    fn bytes(&mut self, name: &'static str) -> Option<u64> {
+        let value = text(self.environment.get(name))?;
+        let units = [('K', 1 << 10), ('M', 1 << 20), ('G', 1 << 30)];
+        let (number, unit): (&str, u64) = units
+            .into_iter()
+            .find_map(|(letter, unit)| {
+                Some((
+                    value.strip_suffix([letter, letter.to_ascii_lowercase()])?,
+                    unit,
+                ))
+            })
+            .unwrap_or((&value, 1));
+        let bytes = number
+            .parse()
+            .ok()
+            .and_then(|number: u64| number.checked_mul(unit));
+        if bytes.is_none_or(|bytes| bytes == 0) {
+            self.problems.push(Message::MalformedBytes { name, value });
+            return None;
+        }
+        bytes
     }
 
     /// A path of a URL. `None` if the variable is unset or malformed.
@@ -334,6 +362,29 @@ pub(crate) mod tests {
             let expected = Duration::from_secs(expected);
             assert_eq!(settings.stop_timeout, expected, "{value}");
             assert_eq!(!problems.is_empty(), is_malformed, "{value}");
+        }
+    }
+
+    #[test]
+    fn memory_is_a_number_with_or_without_a_unit() {
+        for (value, expected) in [
+            ("268435456", Some(256 << 20)),
+            ("256M", Some(256 << 20)),
+            (" 1g\n", Some(1 << 30)),
+            ("8k", Some(8 << 10)),
+            ("0", None),
+            ("0M", None),
+            ("M", None),
+            ("256MB", None),
+            ("-1M", None),
+            ("1.5G", None),
+            ("99999999999999999G", None),
+            ("256\u{3a9}", None),
+        ] {
+            let environment = environment(&[("BACKPLANE_AGENT_MEMORY", value)]);
+            let (settings, problems) = Settings::read(&environment);
+            assert_eq!(settings.memory_limit, expected, "{value}");
+            assert_eq!(problems.is_empty(), expected.is_some(), "{value}");
         }
     }
 

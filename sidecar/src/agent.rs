@@ -16,6 +16,7 @@ use crate::exit::{ExecError, Exit};
 use crate::interface::Arg;
 use crate::log::Verbosity;
 use crate::procfs::{self, Stat};
+use crate::sigterm;
 use crate::stderr;
 use crate::trampoline;
 
@@ -49,9 +50,19 @@ impl AgentTree {
                 (Stdio::from(output.try_clone()?), Stdio::from(output))
             }
         };
-        let child = Command::new(&config.program)
+        let mut command = if config.outlives_sigterm {
+            sigterm::command_that_ignores(&config.program)
+        } else {
+            Command::new(&config.program)
+        };
+        let child = command
             .arg(trampoline::ROLE)
             .arg(process::getpid().to_string())
+            .arg(if config.outlives_sigterm {
+                trampoline::IGNORES_SIGTERM
+            } else {
+                trampoline::GETS_SIGTERM
+            })
             .arg(&config.agent)
             .args(config.args.iter().map(|arg| match arg {
                 Arg::Text(text) => text.as_os_str(),
@@ -100,6 +111,15 @@ impl AgentTree {
         others.retain(|(_, stat)| stat.group != leader.as_raw_pid());
         let _ = process::kill_process_group(leader, signal); // ESRCH: all are gone already.
         signal_each(&others, signal);
+    }
+
+    /// The memory that the agent and all below it occupy, in bytes. Pages that they share count for
+    /// each.
+    pub(crate) fn resident_bytes() -> u64 {
+        let page = u64::try_from(rustix::param::page_size()).unwrap_or(4096);
+        let processes = children::living();
+        let pages: u64 = processes.iter().map(|(_, stat)| stat.resident_pages).sum();
+        pages * page
     }
 
     /// Reaps the agent, after which its process group ID may become another's, and kills what it

@@ -34,6 +34,10 @@ pub(crate) struct SupervisorConfig {
     pub(crate) drain: Drain,
     /// How long the agent may take to exit after SIGTERM.
     pub(crate) stop_timeout: Duration,
+    /// Whether the agent is started so that SIGTERM does not end it.
+    pub(crate) outlives_sigterm: bool,
+    /// The most memory that the agent may occupy, in bytes.
+    pub(crate) memory_limit: Option<u64>,
     pub(crate) verbosity: Verbosity,
     pub(crate) app: AppId,
     /// What standard input is.
@@ -67,6 +71,7 @@ const AGENT_URL: &str = "agent-url";
 const VALUE_FILE: &str = "value-file";
 const READY_PATH: &str = "ready-path";
 const HEALTH_URL: &str = "health-url";
+const MEMORY_LIMIT: &str = "memory-limit";
 const INFO: &str = "info";
 /// A field of the status report without a value.
 const INFO_NULL: &str = "info-null";
@@ -93,6 +98,8 @@ impl SupervisorConfig {
         push("drain", keyword(&DRAINS, self.drain).as_ref());
         let stop_timeout = self.stop_timeout.as_millis().to_string();
         push("stop-timeout", stop_timeout.as_ref());
+        let outlives_sigterm = keyword(&YES_OR_NO, self.outlives_sigterm);
+        push("outlives-sigterm", outlives_sigterm.as_ref());
         push("log", keyword(&VERBOSITIES, self.verbosity).as_ref());
         push("app", self.app.to_string().as_ref());
         push("lock", keyword(&LOCKS, self.lock).as_ref());
@@ -110,6 +117,9 @@ impl SupervisorConfig {
         }
         if let Some(path) = &self.ready_path {
             push(READY_PATH, path.as_ref());
+        }
+        if let Some(bytes) = self.memory_limit {
+            push(MEMORY_LIMIT, bytes.to_string().as_ref());
         }
         if let Some(url) = &self.health_url {
             push(HEALTH_URL, url.to_setting().as_ref());
@@ -176,6 +186,8 @@ impl SupervisorConfig {
                 .map_err(|_| ConfigError {
                     name: "stop-timeout",
                 })?,
+            outlives_sigterm: choice(&YES_OR_NO, "outlives-sigterm", text("outlives-sigterm")?)?,
+            memory_limit: text(MEMORY_LIMIT).ok().and_then(|bytes| bytes.parse().ok()),
             verbosity: choice(&VERBOSITIES, "log", text("log")?)?,
             app: AppId::parse(text("app")?).ok_or(ConfigError { name: "app" })?,
             lock: choice(&LOCKS, "lock", text("lock")?)?,
@@ -255,6 +267,8 @@ pub(crate) mod tests {
             health_url: Upstream::from_url(OsStr::new("http://127.0.0.1:7400/healthz")).ok(),
             drain: Drain::Keep,
             stop_timeout: Duration::from_secs(5),
+            outlives_sigterm: true,
+            memory_limit: Some(1 << 30),
             verbosity: Verbosity::Info,
             app: AppId {
                 pid: Pid::INIT,
@@ -284,6 +298,8 @@ pub(crate) mod tests {
                 value_files: Vec::new(),
                 ready_path: None,
                 health_url: None,
+                outlives_sigterm: false,
+                memory_limit: None,
                 info: Vec::new(),
                 ..config()
             },
@@ -309,6 +325,7 @@ pub(crate) mod tests {
             value_files: Vec::new(),
             ready_path: None,
             health_url: None,
+            memory_limit: None,
             info: Vec::new(),
             ..config()
         }
@@ -325,6 +342,7 @@ pub(crate) mod tests {
             b"wait-for-app=maybe",
             b"drain=",
             b"stop-timeout=-1",
+            b"outlives-sigterm=",
             b"log=loud",
             b"app=0",
             b"app=1@x",

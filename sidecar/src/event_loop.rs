@@ -44,6 +44,7 @@ pub(crate) struct EventLoop {
     signals: Signals,
     probe: PortProbe,
     last_probe: Option<Moment>,
+    last_memory_check: Moment,
     agent: AgentTree,
     checks: Checks,
     /// SIGTERM came while the agent was started.
@@ -79,6 +80,7 @@ impl EventLoop {
             checks_health: config.health_url.is_some(),
             drain: config.drain,
             stop_timeout: config.stop_timeout,
+            outlives_sigterm: config.outlives_sigterm,
             is_expected: config.is_expected,
         });
         Ok(Self {
@@ -94,6 +96,7 @@ impl EventLoop {
             signals,
             probe,
             last_probe: None,
+            last_memory_check: Moment::ZERO,
             agent: AgentTree::default(),
             checks: Checks::default(),
             shutdown_is_pending: false,
@@ -297,7 +300,8 @@ impl EventLoop {
         let may_be_child_of_app =
             self.app_as_parent().is_some() || self.now() < limits::APP_CHECK_INTERVAL;
         let check_at = wake.check.filter(|_| may_be_child_of_app);
-        let others = [self.clients.wake(), self.checks.wake(), poll_at];
+        let memory_at = self.next_memory_check();
+        let others = [self.clients.wake(), self.checks.wake(), poll_at, memory_at];
         [probe_at, wake.timer, check_at]
             .into_iter()
             .chain(others)
@@ -339,6 +343,9 @@ impl EventLoop {
         {
             self.probe();
         }
+        if self.next_memory_check().is_some_and(|at| self.now() >= at) {
+            self.check_memory();
+        }
         self.check_app_waits();
     }
 
@@ -355,6 +362,8 @@ impl EventLoop {
 
     fn probe(&mut self) {
         self.last_probe = Some(self.now());
+        // With the probe, so that it costs no wakeup.
+        self.check_memory();
         let (host, port) = (&self.config.upstream.host, self.config.upstream.port);
         let found = self.probe.probe(host, port, self.log);
         let may_yield = self.state.may_yield() && self.config.lock != Lock::Unavailable;
@@ -372,6 +381,24 @@ impl EventLoop {
         } else {
             Event::Probed(found)
         });
+    }
+
+    fn check_memory(&mut self) {
+        if let Some(limit) = self.config.memory_limit {
+            self.last_memory_check = self.now();
+            let used = AgentTree::resident_bytes();
+            if used > limit {
+                self.dispatch(Event::MemoryExceeded { used });
+            }
+        }
+    }
+
+    /// When to check the agent's memory without a probe, because there is none.
+    fn next_memory_check(&self) -> Option<Moment> {
+        let is_due_alone = !self.config.wait_for_app && self.config.memory_limit.is_some();
+        let agent_runs = self.agent.pid().is_some();
+        (is_due_alone && agent_runs)
+            .then(|| self.last_memory_check + limits::RUNNING_PROBE_INTERVAL)
     }
 
     fn check_agent(&mut self) {

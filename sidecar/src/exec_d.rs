@@ -135,6 +135,8 @@ fn start_supervisor(
         health_url: spec.health_url,
         drain: spec.drain,
         stop_timeout: spec.stop_timeout,
+        outlives_sigterm: spec.outlives_sigterm,
+        memory_limit: spec.memory_limit,
         verbosity: log.verbosity,
         app: id,
         lock,

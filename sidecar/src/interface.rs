@@ -119,6 +119,12 @@ pub struct Spec {
     pub drain: Drain,
     /// How long the agent may take to exit after SIGTERM until it is killed.
     pub stop_timeout: Duration,
+    /// Whether SIGTERM does not end the agent, so that it outlives one that is sent to every process
+    /// at once. When the app has exited, it has a second for its last responses.
+    pub outlives_sigterm: bool,
+    /// The most memory in bytes that the agent and its children may occupy: an agent that takes more
+    /// is replaced.
+    pub memory_limit: Option<u64>,
     /// Whether the user most likely expects an agent, and so wants to read in the log why there is
     /// none.
     pub is_expected: bool,
@@ -143,6 +149,8 @@ impl Spec {
             health_url: None,
             drain: Drain::default(),
             stop_timeout: limits::STOP_TIMEOUT,
+            outlives_sigterm: false,
+            memory_limit: None,
             is_expected: true,
             info: Vec::new(),
         }

@@ -25,6 +25,7 @@ mod procfs;
 mod random;
 mod run;
 mod signals;
+mod sigterm;
 mod state_machine;
 mod status;
 mod stderr;

@@ -173,6 +173,13 @@ impl Display for NoticeText<'_> {
                     .as_ref()
                     .map_or_else(String::new, Upstream::to_string)
             ),
+            Notice::MemoryExceeded { used } => write!(
+                f,
+                "The agent and its children occupy {} of memory, more than the limit of {}. Replacing it. If it needs as much, raise \
+                 the limit.",
+                Mebibytes(*used),
+                Mebibytes(self.config.memory_limit.unwrap_or_default())
+            ),
             Notice::AgentStarted(loopback) => {
                 let url = crate::upstream::redacted(&upstream.url(*loopback));
                 write!(f, "The agent started: {} to {url}.", self.config.title)
@@ -258,6 +265,15 @@ impl NoticeText<'_> {
             "The agent has exited {exits} times in a row soon after its start. {why}. {how_to_see}. The app is not affected. The \
              supervisor keeps restarting the agent and logs at most one line a minute about it."
         )
+    }
+}
+
+/// A number of bytes for people.
+struct Mebibytes(u64);
+
+impl Display for Mebibytes {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        write!(f, "{} MiB", self.0 >> 20)
     }
 }
 

@@ -15,6 +15,8 @@ pub(crate) struct Stat {
     pub(crate) threads: u32,
     /// In clock ticks since boot.
     pub(crate) start_time: u64,
+    /// The resident set, in pages.
+    pub(crate) resident_pages: u64,
 }
 
 impl Stat {
@@ -24,7 +26,7 @@ impl Stat {
             .ok_or_else(|| io::Error::from(io::ErrorKind::InvalidData))
     }
 
-    /// Fields 3, 4, 5, 20 and 22. The second one is the program's name in parentheses, which may
+    /// Fields 3, 4, 5, 20, 22 and 24. The second one is the program's name in parentheses, which may
     /// itself hold spaces and parentheses.
     fn parse(stat: &str) -> Option<Self> {
         let (_, fields) = stat.rsplit_once(')')?;
@@ -35,6 +37,7 @@ impl Stat {
             group: fields.next()?.parse().ok()?,
             threads: fields.nth(14)?.parse().ok()?,
             start_time: fields.nth(1)?.parse().ok()?,
+            resident_pages: fields.nth(1)?.parse().ok()?,
         })
     }
 
@@ -77,13 +80,14 @@ mod tests {
 
     #[test]
     fn stat_is_parsed_with_any_program_name() {
-        let tail = "S 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 3 21 987654 23 24";
+        let tail = "S 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 3 21 987654 23 1234 25";
         let expected = Stat {
             state: 'S',
             parent: 4,
             group: 5,
             threads: 3,
             start_time: 987_654,
+            resident_pages: 1_234,
         };
         for name in ["cat", "a b", "x) S 1 (y", ""] {
             let stat = format!("4711 ({name}) {tail}");
@@ -109,6 +113,7 @@ mod tests {
                 group: 1,
                 threads,
                 start_time: 1,
+                resident_pages: 1,
             };
             assert_eq!(stat.is_zombie(), expected, "{stat:?}");
         }

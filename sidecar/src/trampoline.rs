@@ -14,6 +14,7 @@ use rustix::io::Errno;
 use rustix::process::{self, Signal};
 
 use crate::file;
+use crate::sigterm;
 
 /// The role's name on the command line.
 pub(crate) const ROLE: &str = "start-agent";
@@ -27,9 +28,14 @@ pub(crate) const PROCESS_NAME: &CStr = c"sidecar:exec";
 /// (`proc_pid_oom_score_adj(5)`).
 const OOM_SCORE_ADJ: &str = "1000";
 
-/// The arguments after the role: the supervisor's PID, the agent's path, the agent's own arguments.
+/// The second argument after the role: whether SIGTERM ends the agent.
+pub(crate) const IGNORES_SIGTERM: &str = "ignores-sigterm";
+pub(crate) const GETS_SIGTERM: &str = "gets-sigterm";
+
+/// The arguments after the role: the supervisor's PID, [`IGNORES_SIGTERM`] or [`GETS_SIGTERM`], the
+/// agent's path, the agent's own arguments.
 pub(crate) fn run(arguments: &[OsString]) -> ExitCode {
-    let [supervisor, program, args @ ..] = arguments else {
+    let [supervisor, sigterm, program, args @ ..] = arguments else {
         return ExitCode::FAILURE;
     };
     // A blocked SIGTERM would never reach an agent written in C or shell.
@@ -42,6 +48,9 @@ pub(crate) fn run(arguments: &[OsString]) -> ExitCode {
     }
     let _ = rustix::thread::set_no_new_privs(true);
     let _ = fs::write("/proc/self/oom_score_adj", OOM_SCORE_ADJ);
+    if sigterm == IGNORES_SIGTERM {
+        sigterm::keep_disposition();
+    }
     let _ = rustix::thread::set_name(PROCESS_NAME);
     // execvp(3) of some C libraries feeds a file that the kernel cannot execute to a shell.
     let error = if is_program(Path::new(program)) {

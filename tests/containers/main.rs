@@ -11,6 +11,7 @@ mod build;
 mod contents;
 mod exec;
 mod fixtures;
+mod inits;
 mod networks;
 mod order;
 mod orderly_ends;

@@ -16,7 +16,7 @@ const REPLICAS: usize = 3;
 /// How many requests at least there are for each container that is replaced.
 const REQUESTS: usize = 40;
 
-const LIBEXEC: &str = "/layers/backplane_agent/agent/libexec";
+pub(crate) const LIBEXEC: &str = "/layers/backplane_agent/agent/libexec";
 
 /// Where no app exits by itself, nothing is gained by waiting for it.
 const SHORT_GRACE: u32 = 2;
@@ -116,7 +116,7 @@ const CASES: [Case; 4] = [
 ];
 
 /// An image with a process type for each case, and one with `backplane-run` in front of it.
-fn image() -> &'static Image {
+pub(crate) fn image() -> &'static Image {
     static IMAGE: OnceLock<Image> = OnceLock::new();
     IMAGE.get_or_init(|| {
         let run = format!("{LIBEXEC}/backplane-run");

@@ -4,7 +4,7 @@ use std::fs;
 use std::io::Read as _;
 use std::time::Duration;
 
-use harness::lifecycle::{Build, Image, Launch, test_env};
+use harness::lifecycle::{Build, FrontEnd, Image, Launch, test_env};
 use harness::{App, DOMAIN, FrpServer, TOKEN, free_port};
 use rustix::process::Signal;
 
@@ -13,7 +13,7 @@ use rustix::process::Signal;
 const PATIENT: &str = "./sample-app & trap 'kill -TERM %1' TERM; wait; wait; read -r _";
 
 /// The stand-in's sample app, with frp's client in it.
-fn image() -> Image {
+fn image_by(front_end: FrontEnd) -> Image {
     let sample_app = fs::read(test_env().program("sample-app")).unwrap();
     let app = App::new()
         .process("web", "exec ./sample-app")
@@ -21,9 +21,13 @@ fn image() -> Image {
         .process("six", "exec ./sample-app --listen [::1]:$PORT")
         .executable("sample-app", sample_app)
         .file("agent.tgz", test_env().frp_agent());
-    Build::new(app)
+    Build::by(front_end, app)
         .env("BACKPLANE_AGENT_URL", "agent.tgz")
         .run()
+}
+
+fn image() -> Image {
+    image_by(FrontEnd::Cnb)
 }
 
 fn server() -> FrpServer {
@@ -63,6 +67,26 @@ fn request_reaches_the_app_through_frp_and_again_after_a_crash() {
     assert!(running.wait().success());
     running.wait_for_nothing_left();
     server.wait_for_status(404);
+}
+
+/// As Heroku's Cedar ends a dyno: frpc does not handle SIGTERM.
+#[test]
+fn request_in_flight_through_frp_outlives_a_sigterm_to_every_process() {
+    let server = server();
+    let image = image_by(FrontEnd::Classic);
+    let mut running = launch(&image, "web", &server).start();
+    server.wait_for_status(200);
+
+    let mut answer = server.open_slow(Duration::from_secs(5));
+    for process in running.processes() {
+        process.signal(Signal::TERM);
+    }
+    let mut rest = String::new();
+    answer.read_to_string(&mut rest).unwrap();
+    let log = running.stderr();
+    assert!(rest.contains("10/10\n"), "{rest}; stderr: {log}");
+    assert!(running.wait().success());
+    running.wait_for_nothing_left();
 }
 
 #[test]

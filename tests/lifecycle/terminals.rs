@@ -11,8 +11,12 @@ use rustix::process::Signal;
 use crate::fixtures::{APPS_OUTPUT, build_with_agent};
 
 /// An app that every signal ends, and one that goes on after those that a key sends.
-const APPS: [(&str, &str); 2] = [
+const APPS: [(&str, &str); 3] = [
     ("web", "echo the app is up; exec sleep 1000"),
+    (
+        "below-run",
+        r#"exec "$RUN" sh -c "trap 'echo a key was pressed' INT; echo the app is up; while :; do sleep 0.05; done""#,
+    ),
     (
         "www",
         "trap 'echo a key was pressed' INT QUIT; echo the app is up; while :; do sleep 0.05; done",
@@ -49,7 +53,8 @@ impl TerminalSession {
         });
         let image = build_with_agent(FrontEnd::Cnb, app, LOGGING_AGENT).run();
         let (listener, port) = listen();
-        let launch = image.launch(process_type).connect(port);
+        let run = image.agent_layer().join("libexec/backplane-run");
+        let launch = image.launch(process_type).connect(port).env("RUN", run);
         let (running, terminal) = launch.start_in_terminal(prefix);
         running.wait_for_stdout(APPS_OUTPUT);
         running.wait_for_stderr("the agent is ready\n");
@@ -134,6 +139,22 @@ fn agent_goes_on_with_an_app_that_handles_a_key() {
         session.app.signal(Signal::TERM);
         session.assert_all_ends();
     }
+}
+
+/// The app below `backplane-run` is in the group that the terminal's keys are for, and gets none twice.
+#[test]
+fn key_reaches_an_app_below_run_once() {
+    let mut session = TerminalSession::new("below-run", "");
+    session.press(Key::CtrlC);
+    session.running.wait_for_stdout("a key was pressed\n");
+    let keys = || {
+        let output = String::from_utf8(session.running.stdout()).unwrap();
+        output.matches("a key was pressed\n").count()
+    };
+    never_within(Duration::from_millis(500), "a second key", || keys() > 1);
+    assert!(session.agent.is_alive());
+    session.app.signal(Signal::TERM);
+    session.assert_all_ends();
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use sidecar::{Drain, Environment, Upstream, Verbosity};
+use sidecar::{Environment, Upstream, Verbosity};
 
 use super::*;
 use crate::settings::tests::{environment, with_bytes};
@@ -134,6 +134,8 @@ fn web_process_with_token_labels_and_port_is_started() {
             health_url: None,
             drain: Drain::Keep,
             stop_timeout: Duration::from_secs(5),
+            outlives_sigterm: false,
+            memory_limit: None,
             is_expected: true,
             info: [
                 ("process_type", "web"),
@@ -153,6 +155,7 @@ fn settings_reach_the_agent_and_its_supervisor() {
         ("BACKPLANE_WAIT_FOR_APP", "no"),
         ("BACKPLANE_DRAIN", "stop"),
         ("BACKPLANE_STOP_TIMEOUT", "30"),
+        ("BACKPLANE_AGENT_MEMORY", "256M"),
         ("BACKPLANE_HEALTH_URL", "http://127.0.0.1:7400/healthz"),
         ("BACKPLANE_LOG", "quiet"),
         ("BACKPLANE_AGENT_ENV", "MINE"),
@@ -165,6 +168,7 @@ fn settings_reach_the_agent_and_its_supervisor() {
     assert!(!spec.wait_for_app);
     assert_eq!(spec.drain, Drain::Stop);
     assert_eq!(spec.stop_timeout, Duration::from_secs(30));
+    assert_eq!(spec.memory_limit, Some(256 << 20));
     let health_url = spec.health_url.map(|url| url.to_string());
     assert_eq!(health_url.as_deref(), Some("http://127.0.0.1:7400/healthz"));
     for (name, value) in [
@@ -475,6 +479,19 @@ fn placeholders_in_labels_are_variables_of_the_app_and_the_process_type() {
     let log = with(&[labels("pod={POD_NAME}")]).decide().log;
     assert!(log[0].text.contains("is left out: POD_NAME"), "{log:?}");
     assert!(log[1].text.contains("it has no labels"), "{log:?}");
+}
+
+#[test]
+fn agent_on_a_dyno_outlives_a_sigterm_to_every_process_unless_it_is_to_drain() {
+    let dyno = ("DYNO", "web.1");
+    for (changes, expected) in [
+        (&[][..], false),
+        (&[dyno], true),
+        (&[dyno, ("BACKPLANE_DRAIN", "stop")], false),
+    ] {
+        let spec = with(changes).started().0;
+        assert_eq!(spec.outlives_sigterm, expected, "{changes:?}");
+    }
 }
 
 #[test]

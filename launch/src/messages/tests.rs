@@ -18,6 +18,7 @@ fn every_message() -> Vec<(&'static str, Message)> {
                 Message::OneOff { .. } => "one-off",
                 Message::TestRun { .. } => "test run",
                 Message::MalformedSeconds { .. } => "malformed seconds",
+                Message::MalformedBytes { .. } => "malformed bytes",
                 Message::MalformedPath { .. } => "malformed path",
                 Message::MalformedLocalUrl { .. } => "malformed local URL",
                 Message::ReadyPathUnused => "ready path unused",
@@ -58,6 +59,10 @@ fn messages() -> Vec<Message> {
             value: text("5s"),
             max: 600,
             taken: 5,
+        },
+        Message::MalformedBytes {
+            name: "BACKPLANE_AGENT_MEMORY",
+            value: text("256MB"),
         },
         Message::MalformedPath {
             name: "BACKPLANE_READY_PATH",

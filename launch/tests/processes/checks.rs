@@ -8,7 +8,11 @@ use std::sync::atomic::{AtomicU16, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use harness::soak_or;
+
 use crate::support::{self, Layer, PATIENT_AGENT, eventually, holds_for, listen, within};
+
+const SILENT: u16 = 0;
 
 /// A server that answers every request with the status that is set.
 struct Server {
@@ -40,7 +44,12 @@ impl Server {
     }
 }
 
+/// Answers with this status; or, with [`SILENT`], as a server that is stopped: not at all.
 fn answer(mut stream: TcpStream, status: u16) {
+    if status == SILENT {
+        thread::spawn(move || stream.read_to_end(&mut Vec::new()));
+        return;
+    }
     let mut request = [0; 1024];
     // The client may have left.
     let _ = stream.read(&mut request);
@@ -108,7 +117,7 @@ fn agent_that_is_not_healthy_is_replaced_within_a_minute() {
         status_is(0, "\"health\":\"healthy\"")
     });
     assert!(started.elapsed() >= Duration::from_secs(29));
-    health.status.store(503, Ordering::Relaxed);
+    health.status.store(SILENT, Ordering::Relaxed);
     let turned_bad = Instant::now();
     within(Duration::from_secs(20), "a failed check", || {
         status_is(1, "\"health\":\"failing\"")
@@ -118,6 +127,11 @@ fn agent_that_is_not_healthy_is_replaced_within_a_minute() {
     assert!(!support::is_alive(first));
     assert!(support::is_alive(second));
     app.log_has("The agent runs but is not healthy: 3 checks of http://127.0.0.1:");
+    // One that is healthy is left alone: for an hour with --soak.
+    health.status.store(200, Ordering::Relaxed);
+    holds_for(soak_or(Duration::from_hours(1), Duration::ZERO), || {
+        layer.agents().len() == 2
+    });
     app.finish();
 }
 
@@ -151,4 +165,52 @@ fn rotated_token_is_the_next_agents() {
     app.log_has("Unable to read BACKPLANE_TOKEN in ");
     assert!(!layer.log().contains("first") && !layer.log().contains("second"));
     app.finish();
+}
+
+#[test]
+fn agent_that_takes_too_much_memory_is_replaced_and_the_log_names_memory() {
+    let (_listener, port) = listen("127.0.0.1");
+    // The shell keeps what it has read.
+    let hungry = "#!/bin/sh
+echo \"pid $$\" >>\"$0.notes\"
+held=$(head -c 48000000 /dev/zero | tr '\\0' x)
+while :; do sleep 0.1; done
+";
+    for waits_for_app in ["yes", "no"] {
+        let mut layer = Layer::new(hungry, port);
+        layer
+            .set("BACKPLANE_AGENT_MEMORY", "32M")
+            .set("BACKPLANE_WAIT_FOR_APP", waits_for_app);
+        let app = layer.launch();
+        let first = app.agent(1);
+        app.log_has(" MiB of memory, more than the limit of 32 MiB. Replacing it.");
+        app.agent(2);
+        assert!(!support::is_alive(first));
+        app.finish();
+    }
+}
+
+/// As Heroku's Cedar does it with all processes of a dyno.
+#[test]
+fn agent_that_does_not_handle_sigterm_outlives_one_to_every_process() {
+    let (_listener, port) = listen("127.0.0.1");
+    let mut layer = Layer::new(PATIENT_AGENT, port);
+    layer.set("DYNO", "web.1");
+    // It goes on for as long as a request in flight takes.
+    let mut app =
+        layer.launch_app("sh -c 'trap \"sleep 2; exit 7\" TERM; while :; do sleep 0.1; done'");
+    let agent = app.agent(1);
+    for pid in [agent, app.supervisor(), app.pid()] {
+        support::signal(pid, "TERM");
+    }
+    holds_for(Duration::from_secs(1), || support::is_alive(agent));
+    assert_eq!(app.wait().code(), Some(7));
+    // A signal that it cannot get is not waited for.
+    let ended = Instant::now();
+    app.nothing_is_left();
+    assert!(
+        ended.elapsed() < Duration::from_secs(4),
+        "{:?}",
+        ended.elapsed()
+    );
 }

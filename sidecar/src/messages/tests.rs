@@ -45,6 +45,7 @@ fn every_message() -> Vec<(&'static str, String)> {
             Notice::AppIsLate => "app is late",
             Notice::AppIsNotReady => "app is not ready",
             Notice::AgentUnhealthy { .. } => "agent unhealthy",
+            Notice::MemoryExceeded { .. } => "memory exceeded",
             Notice::AgentStarted(_) => "agent started",
             Notice::AgentRecovered { .. } => "agent recovered",
             Notice::AgentExited { .. } => "agent exited",
@@ -142,6 +143,7 @@ fn notices() -> Vec<(Notice, Verbosity)> {
         Notice::AppIsLate,
         Notice::AppIsNotReady,
         Notice::AgentUnhealthy { checks: 3 },
+        Notice::MemoryExceeded { used: 1_500 << 20 },
         Notice::AgentStarted(Loopback::V4),
         Notice::AgentRecovered {
             ran_for: Duration::from_secs(30),

@@ -62,10 +62,10 @@ pub(crate) fn run<S: Sidecar>(sidecar: &S, command: &[OsString]) -> ExitCode {
         return ExitCode::from(USAGE);
     }
     // Without signals or a process, nothing can be ordered: the app runs as without this program.
-    let Some((signals, child)) = Signals::take()
-        .ok()
-        .and_then(|signals| Some((signals, spawn(command).ok()?)))
-    else {
+    let Some((signals, child)) = Signals::take().ok().and_then(|signals| {
+        let child = spawn(command, signals.shares_group).ok()?;
+        Some((signals, child))
+    }) else {
         return become_command(definition, command);
     };
     let connection = sidecar.connection(&Environment::of_process());
@@ -75,14 +75,14 @@ pub(crate) fn run<S: Sidecar>(sidecar: &S, command: &[OsString]) -> ExitCode {
 
 /// Starts the command in a process group of its own, because a signal to that group is not for this
 /// process. On a terminal it stays in the group that the terminal's keys are for.
-fn spawn(command: &[OsString]) -> io::Result<Child> {
+fn spawn(command: &[OsString], shares_group: bool) -> io::Result<Child> {
     // For a process that is not the first of its container.
     let _ = process::set_child_subreaper(Some(process::getpid()));
     let own = env::current_exe()
         .or_else(|error| env::args_os().next().map(PathBuf::from).ok_or(error))?;
     let mut child = Command::new(own);
     child.arg(ROLE).args(command);
-    if !rustix::termios::isatty(rustix::stdio::stdin()) {
+    if !shares_group {
         child.process_group(0);
     }
     child.spawn()
@@ -109,7 +109,12 @@ pub(crate) fn become_command(definition: Definition, command: &[OsString]) -> Ex
 }
 
 /// The signals that are passed on.
-struct Signals(SignalFd);
+struct Signals {
+    descriptor: SignalFd,
+    /// Whether the command is in this process group, and so gets the signals of the terminal's keys
+    /// itself.
+    shares_group: bool,
+}
 
 impl Signals {
     /// Takes all signals but those that a fault of this program raises. SIGTTOU is among the taken
@@ -128,15 +133,20 @@ impl Signals {
             signals.remove(fault);
         }
         signals.thread_block()?;
-        SignalFd::with_flags(&signals, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC).map(Self)
+        let flags = SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC;
+        Ok(Self {
+            descriptor: SignalFd::with_flags(&signals, flags)?,
+            shares_group: rustix::termios::isatty(rustix::stdio::stdin()),
+        })
     }
 
     /// The next signal for the command, by its number.
     fn next(&self) -> Option<i32> {
         loop {
-            let signal = self.0.read_signal().ok()??;
+            let signal = self.descriptor.read_signal().ok()??;
             let number = i32::try_from(signal.ssi_signo).ok()?;
-            if number != Signal::SIGCHLD as i32 && signal.ssi_code != SI_KERNEL {
+            let is_of_key = self.shares_group && signal.ssi_code == SI_KERNEL;
+            if number != Signal::SIGCHLD as i32 && !is_of_key {
                 return Some(number);
             }
         }
@@ -208,7 +218,7 @@ impl Supervision {
         });
         let request = self.request.as_ref().map(Request::descriptor);
         let mut descriptors: Vec<PollFd<'_>> = [
-            Some(self.signals.0.as_fd()),
+            Some(self.signals.descriptor.as_fd()),
             self.pidfd.as_ref().map(AsFd::as_fd),
             request,
         ]

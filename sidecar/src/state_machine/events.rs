@@ -47,6 +47,10 @@ pub(crate) enum Event {
     HealthChecked {
         is_healthy: bool,
     },
+    /// The agent and its children occupy more memory than they may: this number of bytes.
+    MemoryExceeded {
+        used: u64,
+    },
     /// The activity of an app that has the supervisor for its child.
     AppChecked(Activity),
     /// The moment of [`Wake::timer`] has come.
@@ -88,6 +92,7 @@ pub(crate) enum Notice {
     AppIsNotReady,
     AgentStarted(Loopback),
     AgentUnhealthy { checks: u32 },
+    MemoryExceeded { used: u64 },
     AgentRecovered { ran_for: Duration, exits: u32 },
     AgentExited { exit: Exit, delay: Option<Duration> },
     CrashLoop { exits: u32, cause: Cause },

@@ -50,7 +50,7 @@ enum State {
         recovered_at: Option<Moment>,
         health: Option<HealthChecks>,
     },
-    /// The agent was asked to exit because it is not healthy.
+    /// The agent was asked to exit because it is not healthy or takes too much memory.
     Replacing {
         /// `None` once it was killed.
         kill_at: Option<Moment>,
@@ -105,6 +105,8 @@ pub(crate) struct Options {
     pub(crate) drain: Drain,
     /// How long the agent may take to exit after SIGTERM.
     pub(crate) stop_timeout: Duration,
+    /// Whether SIGTERM does not end the agent, so that it is not waited for.
+    pub(crate) outlives_sigterm: bool,
     /// Whether the user most likely expects an agent for this process.
     pub(crate) is_expected: bool,
 }
@@ -249,7 +251,7 @@ impl StateMachine {
             last_exit: self.last_exit.as_ref().map(Exit::to_string),
             health: match &self.state {
                 State::Running { health, .. } => health.as_ref().map(|health| health.health),
-                State::Replacing { .. } => Some(Health::Failing),
+                State::Replacing { .. } => self.options.checks_health.then_some(Health::Failing),
                 _ => self.options.checks_health.then_some(Health::Unknown),
             },
             next_try_seconds: restarts_at.map(|at| at.saturating_sub(now).as_secs()),
@@ -283,8 +285,12 @@ impl StateMachine {
                 self.ready_checked(loopback, is_ready, now)
             }
             Event::HealthChecked { is_healthy } => self.health_checked(is_healthy, now),
+            Event::MemoryExceeded { used } => match self.state {
+                State::Running { .. } => self.replace(Notice::MemoryExceeded { used }, now),
+                _ => Vec::new(),
+            },
             Event::ShutdownRequested => self.shutdown_requested(),
-            Event::DrainRequested => self.drain_requested(),
+            Event::DrainRequested => self.drain_requested(now),
             Event::AppExited => self.app_exited(now),
             Event::AppChecked(activity) => self.app_checked(activity, now),
             Event::TimerExpired => self.timer_expired(now),
@@ -419,14 +425,25 @@ impl StateMachine {
         if !health.checked(is_healthy, now) {
             return Vec::new();
         }
-        self.state = State::Replacing {
-            kill_at: Some(now + self.options.stop_timeout),
-        };
         let checks = limits::HEALTH_THRESHOLD;
-        vec![
-            Action::Log(Level::Warning, Notice::AgentUnhealthy { checks }),
-            Action::Terminate,
-        ]
+        self.replace(Notice::AgentUnhealthy { checks }, now)
+    }
+
+    /// How long the agent may take to exit after SIGTERM, or, if it does not get it, to pass on the
+    /// last responses.
+    fn stop_timeout(&self) -> Duration {
+        if self.options.outlives_sigterm {
+            limits::LINGER
+        } else {
+            self.options.stop_timeout
+        }
+    }
+
+    fn replace(&mut self, notice: Notice, now: Moment) -> Vec<Action> {
+        self.state = State::Replacing {
+            kill_at: Some(now + self.stop_timeout()),
+        };
+        vec![Action::Log(Level::Warning, notice), Action::Terminate]
     }
 
     fn app_not_listening(&mut self, now: Moment) -> Vec<Action> {
@@ -613,14 +630,20 @@ impl StateMachine {
         vec![Action::Log(Level::Debug, Notice::ShutdownRequested)]
     }
 
-    fn drain_requested(&mut self) -> Vec<Action> {
+    fn drain_requested(&mut self, now: Moment) -> Vec<Action> {
         if self.last_agent.replace(LastAgent::DrainRequested) == Some(LastAgent::DrainRequested) {
             return Vec::new();
         }
         let log = |agent_runs| Action::Log(Level::Info, Notice::DrainRequested { agent_runs });
         match self.state {
             State::Running { .. } => {
-                self.state = State::Draining { kill_at: None };
+                self.state = if self.options.outlives_sigterm {
+                    State::Replacing {
+                        kill_at: Some(now + self.stop_timeout()),
+                    }
+                } else {
+                    State::Draining { kill_at: None }
+                };
                 vec![log(true), Action::Terminate]
             }
             State::Replacing { .. } | State::Draining { .. } => vec![log(true)],
@@ -635,7 +658,7 @@ impl StateMachine {
     }
 
     fn app_exited(&mut self, now: Moment) -> Vec<Action> {
-        self.stop(self.options.stop_timeout, now, |agent_runs| {
+        self.stop(self.stop_timeout(), now, |agent_runs| {
             let level = if agent_runs {
                 Level::Info
             } else {
@@ -687,6 +710,12 @@ impl StateMachine {
     }
 
     fn timer_expired(&mut self, now: Moment) -> Vec<Action> {
+        // One that does not get SIGTERM is not at fault.
+        let level = if self.options.outlives_sigterm {
+            Level::Debug
+        } else {
+            Level::Warning
+        };
         match &mut self.state {
             State::Running { recovered_at, .. } if recovered_at.is_some_and(|at| now >= at) => {
                 *recovered_at = None;
@@ -713,10 +742,7 @@ impl StateMachine {
             }
             State::Replacing { kill_at } if kill_at.is_some_and(|at| now >= at) => {
                 *kill_at = None;
-                vec![
-                    Action::Log(Level::Warning, Notice::KillingAgent),
-                    Action::Kill,
-                ]
+                vec![Action::Log(level, Notice::KillingAgent), Action::Kill]
             }
             State::StandingBy { try_at, .. } if now >= *try_at => vec![Action::TryLock],
             State::Restarting { at } if now >= *at && self.options.start == StartWhen::Now => {
@@ -726,10 +752,7 @@ impl StateMachine {
                 self.state = State::Killed {
                     give_up_at: now + limits::KILL_TIMEOUT,
                 };
-                vec![
-                    Action::Log(Level::Warning, Notice::KillingAgent),
-                    Action::Kill,
-                ]
+                vec![Action::Log(level, Notice::KillingAgent), Action::Kill]
             }
             State::Killed { give_up_at } if now >= *give_up_at => {
                 self.state = State::Finished;

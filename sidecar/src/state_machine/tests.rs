@@ -68,6 +68,7 @@ impl Script {
             checks_health: false,
             drain,
             stop_timeout: Duration::from_secs(2),
+            outlives_sigterm: false,
             is_expected,
         })
     }
@@ -79,6 +80,14 @@ impl Script {
         }
     }
 
+    /// One whose agent most likely does not get SIGTERM.
+    fn outliving() -> Self {
+        let mut script = Self::keep();
+        script.machine.options.outlives_sigterm = true;
+        script.handle(LISTENS);
+        script
+    }
+
     /// One that starts the agent when the app is ready, and checks its health.
     fn checking() -> Self {
         Self::with(Options {
@@ -86,6 +95,7 @@ impl Script {
             checks_health: true,
             drain: Drain::Keep,
             stop_timeout: Duration::from_secs(2),
+            outlives_sigterm: false,
             is_expected: true,
         })
     }
@@ -391,6 +401,25 @@ fn status_has_age_restarts_and_last_exit() {
     assert_status(&script, (1, 4, Some("exited with status 2"), Some(3)));
     script.after(3_000).handle(LISTENS);
     assert_status(&script, (0, 5, Some("exited with status 2"), None));
+}
+
+#[test]
+fn agent_that_does_not_get_sigterm_has_a_second_for_its_last_responses() {
+    let kill = ["Debug KillingAgent", "kill"];
+    for event in [
+        Event::AppExited,
+        Event::DrainRequested,
+        Event::MemoryExceeded { used: 1 },
+    ] {
+        let mut script = Script::outliving();
+        assert_eq!(script.handle(event.clone())[1], "terminate");
+        assert_eq!(script.after(999).handle(Event::TimerExpired), NOTHING);
+        assert_eq!(
+            script.after(1).handle(Event::TimerExpired),
+            kill,
+            "{event:?}"
+        );
+    }
 }
 
 #[test]

@@ -37,11 +37,6 @@ pub struct Build {
 }
 
 impl Build {
-    /// A build as a Cloud Native Buildpack.
-    pub fn new(app: App) -> Self {
-        Self::by(FrontEnd::Cnb, app)
-    }
-
     pub fn by(front_end: FrontEnd, app: App) -> Self {
         let directory = test_env().new_directory();
         for name in ["platform", "layers"] {

@@ -147,7 +147,7 @@ fn others_left() -> Event {
     }
 }
 
-fn events() -> [(&'static str, Event); 17] {
+fn events() -> [(&'static str, Event); 18] {
     [
         ("app listens", LISTENS),
         ("app is silent", NOT_LISTENING),
@@ -161,6 +161,7 @@ fn events() -> [(&'static str, Event); 17] {
         ("app not ready", NOT_READY),
         ("agent healthy", HEALTHY),
         ("agent not healthy", UNHEALTHY),
+        ("too much memory", Event::MemoryExceeded { used: 1 << 30 }),
         ("told to end", Event::ShutdownRequested),
         ("asked to drain", Event::DrainRequested),
         ("app ended", Event::AppExited),
