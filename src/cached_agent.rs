@@ -219,7 +219,7 @@ mod tests {
 
     #[test]
     fn row_1_unusable_agent_is_installed_with_all_reasons() {
-        let arch = Reason::changed(Property::Arch, "arm64", "amd64");
+        let change = Reason::changed;
         let problem = |problem, name: &str| Reason::Files {
             problem,
             names: [name].into_iter().collect(),
@@ -227,42 +227,30 @@ mod tests {
         let missing = problem(FileProblem::Missing, "backplane");
         let altered = problem(FileProblem::Altered, "backplane");
         let unknown = problem(FileProblem::Unknown, "stranger");
+
+        let none = (Previous::Nothing, Contents::default());
         let unreadable = "missing field".to_owned();
+        let damaged = Previous::Unreadable(unreadable.clone());
+        let damaged = (damaged, Contents::default());
+        let older = changed(&|metadata, _| metadata.installer = "0".to_owned());
+        let foreign = changed(&|metadata, _| metadata.os = "windows".to_owned());
+        let edited = changed(&|_, contents| {
+            let other = Checksum::of_bytes(b"other");
+            contents.files.insert("backplane".to_owned(), other);
+        });
+        let several = changed(&|metadata, contents| {
+            metadata.arch = "arm64".to_owned();
+            contents.files.clear();
+            contents.unknown.add("stranger");
+        });
+        let arch = change(Property::Arch, "arm64", "amd64");
         for ((previous, contents), expected) in [
-            (
-                (Previous::Nothing, Contents::default()),
-                vec![Reason::NothingCached],
-            ),
-            (
-                (
-                    Previous::Unreadable(unreadable.clone()),
-                    Contents::default(),
-                ),
-                vec![Reason::UnreadableMetadata(unreadable)],
-            ),
-            (
-                changed(&|metadata, _| metadata.installer = "0".to_owned()),
-                vec![Reason::changed(Property::Installer, "0", "1")],
-            ),
-            (
-                changed(&|metadata, _| metadata.os = "windows".to_owned()),
-                vec![Reason::changed(Property::Os, "windows", "linux")],
-            ),
-            (
-                changed(&|_, contents| {
-                    let other = Checksum::of_bytes(b"other");
-                    contents.files.insert("backplane".to_owned(), other);
-                }),
-                vec![altered],
-            ),
-            (
-                changed(&|metadata, contents| {
-                    metadata.arch = "arm64".to_owned();
-                    contents.files.clear();
-                    contents.unknown.add("stranger");
-                }),
-                vec![arch, missing, unknown],
-            ),
+            (none, vec![Reason::NothingCached]),
+            (damaged, vec![Reason::UnreadableMetadata(unreadable)]),
+            (older, vec![change(Property::Installer, "0", "1")]),
+            (foreign, vec![change(Property::Os, "windows", "linux")]),
+            (edited, vec![altered]),
+            (several, vec![arch, missing, unknown]),
         ] {
             // A download with the pinned checksum does not change that.
             for pin in [None, Some(agent_metadata().sha256)] {
@@ -282,6 +270,7 @@ mod tests {
         let keep = || Decision::Keep(agent_metadata());
         let refresh = || Decision::Refresh(agent_metadata());
         let replace = |property, from, to| Decision::Replace(Reason::changed(property, from, to));
+        let repinned = replace(Property::Pin, pin.short(), other_pin.short());
         let other = "https://other.example/agent.tgz";
         let token = format!("{SOURCE}?token=1");
         let public = format!("{SOURCE}?sha256={}", Checksum::of_bytes(b"token=1"));
@@ -289,11 +278,7 @@ mod tests {
         for (source, pinned, expected) in [
             (SOURCE, Some(&pin), keep()),
             (other, Some(&pin), keep()),
-            (
-                SOURCE,
-                Some(&other_pin),
-                replace(Property::Pin, pin.short(), other_pin.short()),
-            ),
+            (SOURCE, Some(&other_pin), repinned),
             (other, None, replace(Property::Source, SOURCE, other)),
             (&token, None, replace(Property::Source, SOURCE, &public)),
             (SOURCE, None, refresh()),

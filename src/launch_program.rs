@@ -51,9 +51,7 @@ mod tests {
             };
             assert_eq!(found, expected, "{arch}");
         }
-        assert!(matches!(
-            check(&directory.path().join("missing"), &target("amd64")),
-            Err(BackplaneError::LaunchProgram(_))
-        ));
+        let outcome = check(&directory.path().join("missing"), &target("amd64"));
+        assert!(matches!(outcome, Err(BackplaneError::LaunchProgram(_))));
     }
 }

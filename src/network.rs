@@ -112,9 +112,6 @@ mod tests {
         assert_eq!(proxy.value.as_bytes(), b"http://\xff");
         assert_eq!(network.no_proxy, "http://\u{fffd}");
         assert_eq!(network.ca_file, Some("/ca.pem".into()));
-        assert_eq!(
-            network.ca_directories,
-            [PathBuf::from("/a"), PathBuf::from("/b")]
-        );
+        assert_eq!(network.ca_directories, ["/a", "/b"].map(PathBuf::from));
     }
 }

@@ -132,10 +132,7 @@ mod tests {
         for (full, shown) in [
             ("https://host/path", "https://host/path"),
             ("https://us:pw@host:8443/path", "https://***@host:8443/path"),
-            (
-                "https://us@[::1]:1/p?q=secret#x",
-                "https://***@[::1]:1/p?***",
-            ),
+            ("https://us@[::1]:1/p?s=3#x", "https://***@[::1]:1/p?***"),
             ("http://host/?secret", "http://host/?***"),
             ("https://host/a#secret", "https://host/a#***"),
             // What is meant as a password may be taken for a host, a port and a path, or for a
@@ -144,17 +141,11 @@ mod tests {
             ("https://user:12/?s3cr@host/a", "https://***"),
             ("https://user:12/#s3cr@host/a", "https://***"),
             ("https://host/path?q=s@cret", "https://***"),
-            (
-                "https://host/@scope/agent.tgz",
-                "https://***@scope/agent.tgz",
-            ),
+            ("https://host/@scope/agent", "https://***@scope/agent"),
             // Texts that are not URLs, or not yet.
             ("vendor/agent", "vendor/agent"),
             ("https://user:sec/ret@host/path", "https://***@host/path"),
-            (
-                "https://us:p@w@host/path?key=1",
-                "https://***@host/path?***",
-            ),
+            ("https://us:p@w@host/path?k", "https://***@host/path?***"),
             ("user:secret@host/path", "***@host/path"),
             ("https:/user:secret@host/path", "***@host/path"),
             ("https://user:pass?word@host/path", "https://***"),
@@ -187,21 +178,15 @@ mod tests {
 
     #[test]
     fn public_url_differs_if_only_a_secret_does() {
-        let with_sum = |shown, secret: &str| {
+        let sum = |shown, secret: &str| {
             format!("{shown}?sha256={}", Checksum::of_bytes(secret.as_bytes()))
         };
         for (source, expected) in [
             ("https://host/a", "https://host/a".to_owned()),
             ("vendor/agent", "vendor/agent".to_owned()),
-            (
-                "https://host/a?token=1",
-                with_sum("https://host/a", "token=1"),
-            ),
-            (
-                "https://host/a?token=@1",
-                with_sum("https://***", "https://host/a?token=@1"),
-            ),
-            ("host/a@1/agent", with_sum("***@1/agent", "host/a@1/agent")),
+            ("https://host/a?key=1", sum("https://host/a", "key=1")),
+            ("https://h/a?k=@1", sum("https://***", "https://h/a?k=@1")),
+            ("host/a@1/agent", sum("***@1/agent", "host/a@1/agent")),
         ] {
             assert_eq!(Redacted::public(source), expected);
             assert!(Source::is_public_url(&expected), "{expected}");

@@ -304,10 +304,8 @@ pub(crate) mod tests {
     #[test]
     fn default_source_is_filled_in_for_its_platforms_only() {
         let release = determine("amd64", &[]).unwrap();
-        assert_eq!(
-            release.source.public_url(),
-            "https://releases.example/agent-stable-linux-amd64.tgz"
-        );
+        let url = "https://releases.example/agent-stable-linux-amd64.tgz";
+        assert_eq!(release.source.public_url(), url);
         assert_eq!(release.pin, None);
         assert!(matches!(
             determine("arm64", &[]),

@@ -136,40 +136,28 @@ mod tests {
 
     #[test]
     fn binding_is_found_by_its_type() {
-        const TYPE: (&str, &str) = ("b/type", "backplane");
+        let typed = |name| ("b/type", name);
+        let has = |token| ("b/token", token);
+        let labels = ("b/labels", "a=b");
+        let t = Some("T");
+        let two = [
+            ("z/type", "backplane"),
+            ("z/token", "Z"),
+            ("m/type", "backplane"),
+            ("m/token", "M"),
+            ("a/type", "other"),
+        ];
         for (files, token, labels) in [
             (&[][..], None, None),
-            (
-                &[TYPE, ("b/token", "T"), ("b/labels", "a=b")],
-                Some("T"),
-                Some("a=b"),
-            ),
-            (
-                &[("b/type", "backplane\n"), ("b/token", "T\r\n")],
-                Some("T"),
-                None,
-            ),
-            (
-                &[("b/type", "Backplane"), ("b/token", " T ")],
-                Some("T"),
-                None,
-            ),
-            (&[TYPE, ("b/token", "\n")], None, None),
-            (&[("b/type", "postgresql"), ("b/token", "T")], None, None),
+            (&[typed("backplane"), has("T"), labels], t, Some("a=b")),
+            (&[typed("backplane\n"), has("T\r\n")], t, None),
+            (&[typed("Backplane"), has(" T ")], t, None),
+            (&[typed("backplane"), has("\n")], None, None),
+            (&[typed("postgresql"), has("T")], None, None),
             (&[("backplane/token", "T")], None, None),
             (&[("type", "backplane"), ("token", "T")], None, None),
             (&[(".b/type", "backplane"), (".b/token", "T")], None, None),
-            (
-                &[
-                    ("z/type", "backplane"),
-                    ("z/token", "Z"),
-                    ("m/type", "backplane"),
-                    ("m/token", "M"),
-                    ("a/type", "other"),
-                ],
-                Some("M"),
-                None,
-            ),
+            (&two, Some("M"), None),
         ] {
             assert_read(bindings(files).path(), token, labels, 0);
         }

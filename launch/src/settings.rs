@@ -330,11 +330,8 @@ pub(crate) mod tests {
                 ("BACKPLANE_DISABLED", word),
                 ("BACKPLANE_WAIT_FOR_APP", word),
             ]);
-            assert_eq!(
-                [settings.disabled, settings.wait_for_app],
-                [expected; 2],
-                "{word}"
-            );
+            assert_eq!(settings.disabled, expected, "{word}");
+            assert_eq!(settings.wait_for_app, expected, "{word}");
         }
         for (word, expected) in [("keep", Drain::Keep), ("Stop", Drain::Stop)] {
             assert_eq!(read(&[("BACKPLANE_DRAIN", word)]).drain, expected);
@@ -362,11 +359,8 @@ pub(crate) mod tests {
         ] {
             let environment = environment(&[("BACKPLANE_STOP_TIMEOUT", value)]);
             let (settings, problems) = Settings::read(&environment);
-            assert_eq!(
-                settings.stop_timeout,
-                Duration::from_secs(expected),
-                "{value}"
-            );
+            let expected = Duration::from_secs(expected);
+            assert_eq!(settings.stop_timeout, expected, "{value}");
             assert_eq!(!problems.is_empty(), is_malformed, "{value}");
         }
     }
@@ -403,11 +397,7 @@ pub(crate) mod tests {
             ("BACKPLANE_READY_PATH", "http://127.0.0.1/", true),
             ("BACKPLANE_READY_PATH", "/a b", true),
             ("BACKPLANE_READY_PATH", "/a\r\nHost: b", true),
-            (
-                "BACKPLANE_HEALTH_URL",
-                "http://127.0.0.1:7400/healthz",
-                false,
-            ),
+            ("BACKPLANE_HEALTH_URL", "http://127.0.0.1:7400/x", false),
             ("BACKPLANE_HEALTH_URL", "http://localhost:7400", false),
             ("BACKPLANE_HEALTH_URL", "http://[::1]:7400/x?y", false),
             ("BACKPLANE_HEALTH_URL", "https://127.0.0.1:7400/", true),
@@ -418,11 +408,8 @@ pub(crate) mod tests {
         ] {
             let (settings, problems) = Settings::read(&environment(&[(name, value)]));
             let is_set = settings.ready_path.is_some() || settings.health_url.is_some();
-            assert_eq!(
-                (is_set, problems.is_empty()),
-                (!is_malformed, !is_malformed),
-                "{value}"
-            );
+            assert_eq!(is_set, !is_malformed, "{value}");
+            assert_eq!(!problems.is_empty(), is_malformed, "{value}");
             assert!(!format!("{problems:?}").contains('Ω'), "{problems:?}");
         }
     }
@@ -468,10 +455,8 @@ pub(crate) mod tests {
         assert_eq!(problems.len(), choices.len());
         for (problem, (name, default)) in problems.iter().zip(choices) {
             let text = problem.to_string();
-            assert!(
-                text.starts_with(&format!("{name} is 'ture\u{fffd}', ")),
-                "{text}"
-            );
+            let start = format!("{name} is 'ture\u{fffd}', ");
+            assert!(text.starts_with(&start), "{text}");
             assert!(text.ends_with(&format!(" Using {default}.")), "{text}");
         }
     }

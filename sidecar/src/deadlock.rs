@@ -206,6 +206,7 @@ mod tests {
         let listening = |at| (at, Activity::Sleeps { sleeps }, true);
         let served = (0, HasOthers, true);
         let never_served = (0, HasOthers, false);
+        let listened_twice = [served, listening(1), listening(2), asleep(3), asleep(9_000)];
         let did = |activity| [served, asleep(1), (1_000, activity, false), asleep(1_601)];
         for (expected, observations) in [
             (true, &[only(0, true), only(500, true)][..]),
@@ -220,10 +221,7 @@ mod tests {
             (false, &[served, asleep(1), asleep(1_600)]),
             (false, &[served, listening(1), listening(9_000)]),
             (false, &[never_served, asleep(1), asleep(9_000)]),
-            (
-                false,
-                &[served, listening(1), listening(2), asleep(3), asleep(9_000)],
-            ),
+            (false, &listened_twice),
             // It may have ended together with what served, between the probe and the check.
             (true, &[served, listening(1), asleep(2), asleep(1_602)]),
             // It did something meanwhile.

@@ -182,10 +182,8 @@ mod tests {
         let other = acquire(&numbered(10)).unwrap();
         let copy = lock.try_clone().unwrap();
         drop(lock);
-        assert!(
-            matches!(acquire(&name), Err(LockError::Held)),
-            "by its copy"
-        );
+        // By its copy.
+        assert!(matches!(acquire(&name), Err(LockError::Held)));
         drop(copy);
         drop(acquire(&name).unwrap());
         drop(other);
@@ -222,11 +220,8 @@ mod tests {
             let _client = connect(&name, purpose, Duration::from_secs(1)).unwrap();
             let (accepted, _) = lock.accept().unwrap();
             assert_eq!(Purpose::of(&accepted, name.sidecar), purpose);
-            assert_eq!(
-                Purpose::of(&accepted, "sidecar"),
-                Purpose::Status,
-                "another's"
-            );
+            let of_another = Purpose::of(&accepted, "sidecar");
+            assert_eq!(of_another, Purpose::Status);
         }
     }
 

@@ -327,11 +327,7 @@ mod tests {
             ("http://[::ffff:127.0.0.1]:3000", local("127.0.0.1"), 3000),
             ("http://[2001:db8::1]", remote("2001:db8::1"), 80),
             ("http://127.0.0.1:1/%40", local("127.0.0.1"), 1),
-            (
-                "http://app_1.Internal:65535",
-                remote("app_1.internal"),
-                65535,
-            ),
+            ("http://app_1.Lan:65535", remote("app_1.lan"), 65535),
             ("http://10.0.0.1:8080", remote("10.0.0.1"), 8080),
         ] {
             let upstream = Upstream::from_url(OsStr::new(url)).expect(url);

@@ -144,10 +144,8 @@ mod tests {
         let settings = Settings::parse(&Environment::new()).unwrap();
         let target = target("amd64");
         let release = Release::determine(&settings, &default_agent(), target, Path::new("/app"));
-        assert_eq!(
-            release.unwrap().source.redacted().to_string(),
-            "https://bin.equinox.io/c/jWahGASjoRq/backplane-stable-linux-amd64.tgz"
-        );
+        let url = "https://bin.equinox.io/c/jWahGASjoRq/backplane-stable-linux-amd64.tgz";
+        assert_eq!(release.unwrap().source.redacted().to_string(), url);
     }
 
     #[test]

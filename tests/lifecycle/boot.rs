@@ -1,21 +1,19 @@
 //! Launches by the real launcher: the app runs as without the buildpack, and nothing is left.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::collections::BTreeMap;
 
-use harness::lifecycle::{Image, Running};
+use harness::lifecycle::{FrontEnd, Image, Running};
 use harness::{MARK, ReservedPort, listen, soak_or, zombies_of};
 use rustix::process::Signal;
 
-use crate::fixtures::{APPS_OUTPUT, LEFT_AFTER_APP, PATIENT_AGENT, app, build_with_agent};
+use crate::fixtures::{
+    APPS_OUTPUT, LEFT_AFTER_APP, PATIENT_AGENT, app, build_with_agent, paths_below,
+};
 
 #[test]
 fn the_apps_environment_is_unchanged() {
-    let build = build_with_agent(
-        app().process("web", "env -0; echo; echo end; read -r _"),
-        PATIENT_AGENT,
-    );
+    let app = app().process("web", "env -0; echo; echo end; read -r _");
+    let build = build_with_agent(FrontEnd::Cnb, app, PATIENT_AGENT);
     // Both in the same directories, since their names are in the environment.
     let port = ReservedPort::reserve();
     let without = build.without_backplane().run();
@@ -49,45 +47,14 @@ fn environment_of_app(running: &Running) -> BTreeMap<String, String> {
         .collect()
 }
 
-#[test]
-fn the_apps_descriptors_and_signals_are_unchanged() {
-    let port = ReservedPort::reserve();
-    let world_of_app = |image: &Image| {
-        let running = image.launch("web").connect(port.number).start();
-        running.wait_for_stdout(APPS_OUTPUT);
-        let app = running.app();
-        let status = app.status();
-        let supervisors = running.supervisors().len();
-        let world = (
-            app.descriptors(),
-            status.sigblk,
-            status.sigign,
-            status.nonewprivs,
-            app.oom_score_adjustment(),
-        );
-        (world, supervisors)
-    };
-    let without = build_with_agent(app(), PATIENT_AGENT)
-        .without_backplane()
-        .run();
-    let (expected, none) = world_of_app(&without);
-    let (found, one) = world_of_app(&without.restored().with_backplane().run());
-
-    assert_eq!(found, expected);
-    assert_eq!((none, one), (0, 1));
-}
-
 /// As process 1 of a container, the app would have to reap what we leave. Most apps do not, and
 /// zombies count against the limit of processes.
 #[test]
 fn launches_leave_nothing() {
-    let image = build_with_agent(
-        app().process("web", "echo the app is up; exec cat >/dev/null"),
-        PATIENT_AGENT,
-    )
-    .run();
+    let app = app().process("web", "echo the app is up; exec cat >/dev/null");
+    let image = build_with_agent(FrontEnd::Cnb, app, PATIENT_AGENT).run();
     let (_listener, port) = listen();
-    let files_before = files_in(&image.layers());
+    let paths_before = paths_below(&image.layers());
     let mut signals = [None, Some(Signal::TERM), Some(Signal::KILL)]
         .into_iter()
         .cycle();
@@ -100,12 +67,9 @@ fn launches_leave_nothing() {
             first.signal(Signal::KILL);
             running.wait_for_agent_after(&first);
         }
-        assert_eq!(zombies_of(running.id()), Vec::<u32>::new(), "round {round}");
-        assert_eq!(
-            zombies_of(running.wait_for_supervisor().id()),
-            Vec::<u32>::new(),
-            "round {round}"
-        );
+        for parent in [running.id(), running.wait_for_supervisor().id()] {
+            assert_eq!(zombies_of(parent), [0; 0], "round {round}");
+        }
         match signals.next().unwrap() {
             None => running.close_stdin(),
             Some(signal) => running.signal(signal),
@@ -114,18 +78,5 @@ fn launches_leave_nothing() {
         let time = running.wait_for_nothing_left();
         assert!(time < LEFT_AFTER_APP, "round {round}: {time:?}");
     }
-    assert_eq!(files_in(&image.layers()), files_before);
-}
-
-/// All paths below a directory.
-fn files_in(directory: &Path) -> BTreeSet<PathBuf> {
-    let mut files = BTreeSet::new();
-    for entry in fs::read_dir(directory).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            files.append(&mut files_in(&path));
-        }
-        files.insert(path);
-    }
-    files
+    assert_eq!(paths_below(&image.layers()), paths_before);
 }

@@ -5,23 +5,38 @@ use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::Path;
 
 use harness::lifecycle::{Build, FrontEnd};
-use harness::release_server::{Answer, Authority, ReleaseServer, Request};
+use harness::release_server::{Answer, Authority, ReleaseServer};
 use harness::{ARCHITECTURE, archive, assert_logs, file, for_each_front_end, sha256};
 
-use crate::fixtures::{PATIENT_AGENT, app, build_by, build_with_agent};
-use crate::releases::{CACHED_AGENT_KEPT, OTHER_AGENT, build_from, installed, served};
+use crate::fixtures::{PATIENT_AGENT, app, image_with_agent, installed, paths_below};
 
 for_each_front_end! {
     first_build_installs_the_agent_and_records_it,
     secrets_are_in_no_log_and_no_file,
-    pinned_rebuild_makes_no_request,
-    pin_that_changed_is_never_served_from_the_cache,
-    unchanged_release_is_kept_by_a_conditional_request,
-    changed_release_is_installed_and_logged,
     other_source_is_never_replaced_by_the_cache,
-    damaged_cache_is_replaced_and_named,
-    lost_cache_is_a_first_build,
     agent_that_is_optional_may_be_missing,
+    faulty_source_stops_a_first_build_with_advice,
+    proxy_of_the_platform_is_used,
+}
+
+/// How the warning starts that a build goes on with the cached agent.
+const CACHED_AGENT_KEPT: &str = "Using the cached agent because";
+
+/// A build from a server with a certificate of a private authority, which the app brings along.
+fn build_from(front_end: FrontEnd, server: &ReleaseServer, authority: &Authority) -> Build {
+    let build = Build::by(front_end, app().file("ca.pem", authority.pem()));
+    let certificate = build.app_directory().join("ca.pem");
+    let url = server.url("/{channel}-{os}-{arch}.tgz");
+    let build = build.env("SSL_CERT_FILE", certificate);
+    build.env("BACKPLANE_AGENT_URL", url)
+}
+
+/// A server of one archive, and a build from it.
+fn served(front_end: FrontEnd, content: &[u8]) -> (ReleaseServer, Build) {
+    let authority = Authority::new();
+    let server = ReleaseServer::https(&authority, [file(content)]);
+    let build = build_from(front_end, &server, &authority);
+    (server, build)
 }
 
 /// Our part of the log.
@@ -31,13 +46,6 @@ fn ours(front_end: FrontEnd, log: &str) -> &str {
         FrontEnd::Classic => "-----> Backplane\n",
     };
     log.split_once(heading).expect("our heading").1
-}
-
-fn conditional(requests: &[Request]) -> Vec<Option<&str>> {
-    requests
-        .iter()
-        .map(|request| request.header("If-None-Match"))
-        .collect()
 }
 
 fn first_build_installs_the_agent_and_records_it(front_end: FrontEnd) {
@@ -75,10 +83,8 @@ fn first_build_installs_the_agent_and_records_it(front_end: FrontEnd) {
     }
     assert_eq!(installed(&image), PATIENT_AGENT);
     // Relative, so that it leads to the same layer wherever that is.
-    assert_eq!(
-        fs::read_link(layer.join("libexec/backplane-status")).unwrap(),
-        Path::new("../exec.d/launch")
-    );
+    let status = fs::read_link(layer.join("libexec/backplane-status"));
+    assert_eq!(status.unwrap(), Path::new("../exec.d/launch"));
 
     assert_eq!(image.recorded_source(), Some(url));
     assert_eq!(image.recorded_checksum(), Some(sum));
@@ -87,23 +93,22 @@ fn first_build_installs_the_agent_and_records_it(front_end: FrontEnd) {
 fn secrets_are_in_no_log_and_no_file(front_end: FrontEnd) {
     let authority = Authority::new();
     let server = ReleaseServer::https(&authority, [file(PATIENT_AGENT.as_bytes())]);
-    let url = format!(
-        "https://us3r:s3cret@{}/agent?key=s3cret",
-        server.authority()
-    );
+    let secret_url = |path| {
+        format!(
+            "https://us3r:s3cret@{}/{path}?key=s3cret",
+            server.authority()
+        )
+    };
+    let url = secret_url("agent");
     let build = build_from(front_end, &server, &authority).env("BACKPLANE_AGENT_URL", url);
     let image = build.run();
-    assert_eq!(
-        server.take_requests()[0].line,
-        "GET /agent?key=s3cret HTTP/1.1"
-    );
-    assert!(
-        !image.log.contains("s3cret") && !image.log.contains("us3r"),
-        "{}",
-        image.log
-    );
+    let request = &server.take_requests()[0];
+    assert_eq!(request.line, "GET /agent?key=s3cret HTTP/1.1");
     // The harness sets a token for the build, which some users do.
     let secrets = ["s3cret", "us3r", "token-at-build"];
+    for secret in secrets {
+        assert!(!image.log.contains(secret), "{}", image.log);
+    }
     for directory in image.written() {
         assert_no_file_contains(&directory, &secrets);
     }
@@ -112,11 +117,8 @@ fn secrets_are_in_no_log_and_no_file(front_end: FrontEnd) {
     server.will_answer([Answer::status(404)]);
     let image = image.rebuild();
     assert_logs(&image.log, CACHED_AGENT_KEPT);
-    let elsewhere = format!(
-        "https://us3r:s3cret@{}/other?key=s3cret",
-        server.authority()
-    );
-    let build = image.restored().env("BACKPLANE_AGENT_URL", elsewhere);
+    let build = image.restored();
+    let build = build.env("BACKPLANE_AGENT_URL", secret_url("other"));
     let (log, build) = build.run_to_failure();
     assert_logs(&log, "Error: backplane/download/not-found");
     for secret in secrets {
@@ -128,107 +130,14 @@ fn secrets_are_in_no_log_and_no_file(front_end: FrontEnd) {
 }
 
 fn assert_no_file_contains(directory: &Path, secrets: &[&str]) {
-    for entry in fs::read_dir(directory).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            assert_no_file_contains(&path, secrets);
-            continue;
-        }
-        let content = fs::read(&path).unwrap();
+    for path in paths_below(directory).iter().filter(|path| path.is_file()) {
+        let content = fs::read(path).unwrap();
         for secret in secrets {
-            let found = content
-                .windows(secret.len())
-                .any(|part| part == secret.as_bytes());
+            let mut parts = content.windows(secret.len());
+            let found = parts.any(|part| part == secret.as_bytes());
             assert!(!found, "{secret} is in {}", path.display());
         }
     }
-}
-
-fn pinned_rebuild_makes_no_request(front_end: FrontEnd) {
-    let content = archive(PATIENT_AGENT);
-    let server = ReleaseServer::http([file(&content)]);
-    let image = Build::by(front_end, app())
-        .env("BACKPLANE_AGENT_URL", server.url("/agent.tgz"))
-        .env("BACKPLANE_AGENT_SHA256", sha256(&content))
-        .run();
-    assert!(!image.log.contains("isn't pinned"), "{}", image.log);
-    assert_eq!(server.take_requests().len(), 1);
-    let rebuilt = image.rebuild();
-    assert_logs(
-        &rebuilt.log,
-        &format!("has the pinned checksum {}", sha256(&content)),
-    );
-    assert_eq!(installed(&rebuilt), PATIENT_AGENT);
-    // From any source.
-    let build = rebuilt
-        .restored()
-        .env("BACKPLANE_AGENT_URL", server.url("/elsewhere"));
-    let rebuilt = build.run();
-    assert_eq!(rebuilt.recorded_checksum(), Some(sha256(&content)));
-    assert!(server.take_requests().is_empty());
-}
-
-fn pin_that_changed_is_never_served_from_the_cache(front_end: FrontEnd) {
-    let (content, other) = (archive(PATIENT_AGENT), archive(OTHER_AGENT));
-    let (server, build) = served(front_end, &content);
-    let image = build.env("BACKPLANE_AGENT_SHA256", sha256(&content)).run();
-
-    let repinned = image
-        .restored()
-        .env("BACKPLANE_AGENT_SHA256", sha256(&other));
-    server.forget_requests();
-    let (log, build) = repinned.run_to_failure();
-    assert_eq!(server.take_requests().len(), 1);
-    assert_logs(&log, "Error: backplane/checksum");
-    assert_logs(&log, &format!("expected {}", sha256(&other)));
-    assert_logs(&log, &format!("actual   {}", sha256(&content)));
-
-    server.will_answer([file(b"<!DOCTYPE html>Please log in")]);
-    let (log, build) = build.run_to_failure();
-    assert_logs(&log, "(text/html), 28 B");
-
-    server.will_answer([file(&other)]);
-    let image = build.run();
-    assert_logs(&image.log, "the pinned checksum has changed");
-    assert_eq!(installed(&image), OTHER_AGENT);
-}
-
-fn unchanged_release_is_kept_by_a_conditional_request(front_end: FrontEnd) {
-    let content = archive(PATIENT_AGENT);
-    let (server, build) = served(front_end, &content);
-    let image = build.run();
-    assert_eq!(conditional(&server.take_requests()), [None]);
-    let rebuilt = image.rebuild();
-    assert_logs(&rebuilt.log, "Using the cached agent: it is unchanged");
-    assert!(!rebuilt.log.contains("isn't pinned"), "{}", rebuilt.log);
-    let requests = server.take_requests();
-    assert_eq!(requests.len(), 1);
-    assert!(requests[0].header("If-None-Match").is_some());
-    assert_eq!(rebuilt.recorded_checksum(), Some(sha256(&content)));
-
-    // A server without conditional requests sends all of it.
-    server.will_answer([Answer::chunked(&content)]);
-    let rebuilt = rebuilt.rebuild();
-    assert_logs(&rebuilt.log, "the download has the same checksum");
-    assert!(!rebuilt.log.contains("isn't pinned"), "{}", rebuilt.log);
-}
-
-fn changed_release_is_installed_and_logged(front_end: FrontEnd) {
-    let (content, other) = (archive(PATIENT_AGENT), archive(OTHER_AGENT));
-    let (server, build) = served(front_end, &content);
-    let image = build.run();
-    server.will_answer([file(&other)]);
-    let rebuilt = image.rebuild();
-    assert_logs(
-        &rebuilt.log,
-        &format!("changed {} → {}", sha256(&content), sha256(&other)),
-    );
-    assert_logs(
-        &rebuilt.log,
-        &format!("BACKPLANE_AGENT_SHA256={}", sha256(&other)),
-    );
-    assert_eq!(installed(&rebuilt), OTHER_AGENT);
-    assert_eq!(rebuilt.recorded_checksum(), Some(sha256(&other)));
 }
 
 fn other_source_is_never_replaced_by_the_cache(front_end: FrontEnd) {
@@ -246,67 +155,9 @@ fn other_source_is_never_replaced_by_the_cache(front_end: FrontEnd) {
     assert_logs(&image.log, "Using the cached agent: it is unchanged");
 }
 
-fn damaged_cache_is_replaced_and_named(front_end: FrontEnd) {
-    let build = build_by(front_end, PATIENT_AGENT);
-    let agent = build.kept_agent().join("libexec/backplane");
-    let record = build.kept_record();
-    // The other files are our programs, which the other front end does not cache.
-    let (unreadable, files) = match front_end {
-        FrontEnd::Cnb => ("the cached agent's description", 4),
-        FrontEnd::Classic => ("metadata is unreadable", 1),
-    };
-    let edit = |from: &str, to: &str| {
-        let text = fs::read_to_string(&record).unwrap();
-        assert!(text.contains(from), "{text}");
-        fs::write(&record, text.replace(from, to)).unwrap();
-    };
-    let damages: [(&str, &dyn Fn()); 5] = [
-        ("altered cached files: backplane", &|| {
-            fs::write(&agent, "#!/bin/sh\nexec evil\n").unwrap();
-        }),
-        ("unknown cached files: extra", &|| {
-            fs::write(agent.with_file_name("extra"), "extra").unwrap();
-        }),
-        ("the installer has changed from 0 to 1", &|| {
-            edit("installer = \"1\"", "installer = \"0\"");
-        }),
-        ("metadata is unreadable", &|| {
-            edit("installer = \"1\"", "installer = \"1\"\nadded_later = true");
-        }),
-        (unreadable, &|| fs::write(&record, "[half a ta").unwrap()),
-    ];
-    let mut image = build.run();
-    for (reason, damage) in damages {
-        let restored = image.restored();
-        damage();
-        image = restored.run();
-        assert_logs(&image.log, reason);
-        assert_eq!(installed(&image), PATIENT_AGENT, "{reason}");
-        let names = fs::read_dir(agent.parent().unwrap()).unwrap().count();
-        assert_eq!(names, files, "{reason}");
-    }
-}
-
-fn lost_cache_is_a_first_build(front_end: FrontEnd) {
-    let image = build_by(front_end, PATIENT_AGENT).run();
-    // The files without their record, and the record without its files.
-    let restored = image.restored();
-    fs::remove_file(restored.kept_record()).unwrap();
-    let image = restored.run();
-    assert_logs(&image.log, "no agent is cached");
-    let restored = image.restored();
-    let files = match front_end {
-        FrontEnd::Cnb => restored.kept_agent(),
-        FrontEnd::Classic => restored.kept_agent().join("libexec"),
-    };
-    fs::remove_dir_all(files).unwrap();
-    let image = restored.run();
-    assert_eq!(installed(&image), PATIENT_AGENT);
-}
-
 #[test]
 fn launch_program_is_rewritten_at_every_build() {
-    let image = build_with_agent(app(), PATIENT_AGENT).run();
+    let image = image_with_agent(PATIENT_AGENT);
     let program = image.agent_layer().join("exec.d/launch");
     let current = fs::read(&program).unwrap();
     let description = image.layers().join("backplane_agent/agent.toml");
@@ -342,4 +193,39 @@ fn agent_that_is_optional_may_be_missing(front_end: FrontEnd) {
     let image = image.rebuild();
     assert_logs(&image.log, "no agent is cached");
     assert_eq!(installed(&image), PATIENT_AGENT);
+}
+
+fn faulty_source_stops_a_first_build_with_advice(front_end: FrontEnd) {
+    let (server, mut build) = served(front_end, b"");
+    let url = server.url(&format!("/stable-linux-{ARCHITECTURE}.tgz"));
+    let rate_limit = Answer::status(429).header("Retry-After", "0");
+    let page = file(b"<!DOCTYPE html>Please log in");
+    for (fault, requests, reason, id) in [
+        (Answer::status(404), 1, "status 404", "download/not-found"),
+        (rate_limit, 4, "status 429", "download/status"),
+        (page, 1, "text/html", "archive/not-an-agent"),
+    ] {
+        server.will_answer([fault]);
+        let (log, failed) = build.run_to_failure();
+        build = failed;
+        for expected in [&url, reason, &format!("Error: backplane/{id}")] {
+            assert_logs(&log, expected);
+        }
+        assert_eq!(server.take_requests().len(), requests, "{id}");
+        assert!(!build.kept_agent().join("libexec").exists());
+        assert!(!build.agent_layer().join("libexec").exists());
+    }
+}
+
+fn proxy_of_the_platform_is_used(front_end: FrontEnd) {
+    let proxy = ReleaseServer::http([Answer::status(403)]);
+    let (server, build) = served(front_end, &archive(PATIENT_AGENT));
+    let build = build.env("HTTPS_PROXY", proxy.url("/"));
+    let (log, build) = build.run_to_failure();
+    assert_logs(&log, "Error: backplane/download/proxy-refused");
+    let connect = format!("CONNECT {} HTTP/1.1", server.authority());
+    assert_eq!(proxy.take_requests()[0].line, connect);
+    let around = build.env("NO_PROXY", "localhost").run();
+    assert_eq!(installed(&around), PATIENT_AGENT);
+    assert!(proxy.take_requests().is_empty());
 }

@@ -6,8 +6,7 @@ use std::os::unix::ffi::OsStringExt as _;
 use harness::lifecycle::{Build, FrontEnd};
 use harness::{assert_logs, for_each_front_end};
 
-use crate::fixtures::{PATIENT_AGENT, app, build_by};
-use crate::releases::installed;
+use crate::fixtures::{PATIENT_AGENT, app, build_with_agent, installed};
 
 for_each_front_end! {
     malformed_settings_stop_the_build_and_show_no_secret,
@@ -39,7 +38,7 @@ fn malformed_settings_stop_the_build_and_show_no_secret(front_end: FrontEnd) {
 /// Empty settings count as unset ones. Names that nearly fit are pointed out.
 fn variables_of_any_content_are_harmless(front_end: FrontEnd) {
     let latin1 = || OsString::from_vec(b"caf\xe9".to_vec());
-    let image = build_by(front_end, PATIENT_AGENT)
+    let image = build_with_agent(front_end, app(), PATIENT_AGENT)
         .env("BACKPLANE_AGENT_CHANNEL", "")
         .env("BACKPLANE_AGENT_SHA256", "")
         .env("BACKPLANE_AGENT_OPTIONAL", "")

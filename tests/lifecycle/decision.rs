@@ -2,73 +2,49 @@
 //!
 //! The rules have tests of their own. Here the real launcher and a dyno pass on what they need.
 
-use harness::lifecycle::{FrontEnd, Image, Running};
+use harness::lifecycle::FrontEnd;
 use harness::{ReservedPort, for_each_front_end, listen, zombies_of};
 
-use crate::fixtures::{APPS_OUTPUT, SCRIPT_AGENT, assert_lines, build_by};
+use crate::fixtures::{APPS_OUTPUT, SCRIPT_AGENT, image_by, image_with_agent};
 
 for_each_front_end! {
     process_type_is_found,
-    settings_reach_the_program,
 }
-
-/// The expected outcome of a launch.
-enum Outcome {
-    /// An agent with these labels, and on a dyno with one more.
-    Agent(&'static str),
-    /// No agent, and a line for each of these beginnings.
-    NoAgent(&'static [&'static str]),
-}
-use Outcome::{Agent, NoAgent};
-
-const SILENCE: Outcome = NoAgent(&[]);
 
 /// In the place of a process type: a one-off command.
 const ONE_OFF: &str = "";
 
-/// A process type, variables, and the outcome.
-type Case = (
-    &'static str,
-    &'static [(&'static str, &'static str)],
-    Outcome,
-);
+/// A process type, variables, and the labels of the agent.
+type Case<'a> = (&'a str, &'a [(&'a str, &'a str)], Option<&'a str>);
 
-/// A launch that would get an agent, changed by `variables`.
-fn launch(image: &Image, port: u16, process_type: &str, variables: &[(&str, &str)]) -> Running {
-    let launch = match process_type {
-        ONE_OFF => image.launch_once("echo the app is up; read -r _"),
-        _ => image.launch(process_type),
-    };
-    let changed = variables
-        .iter()
-        .fold(launch.connect(port), |launch, (name, value)| {
-            launch.env(*name, *value)
-        });
-    let running = changed.start();
-    running.wait_for_stdout(APPS_OUTPUT);
-    running
-}
-
+/// Each launch of a process type with variables has an agent with these labels, and on a dyno with
+/// one more; or, if there are none, no agent and no line in the log.
 #[track_caller]
-fn assert_outcomes(front_end: FrontEnd, cases: impl IntoIterator<Item = Case>) {
-    let image = build_by(front_end, SCRIPT_AGENT).run();
+fn assert_labels<const N: usize>(front_end: FrontEnd, cases: [Case<'_>; N]) {
+    let image = image_by(front_end, SCRIPT_AGENT);
     let (_listener, port) = listen();
-    for (process_type, variables, outcome) in cases {
-        let running = launch(&image, port, process_type, variables);
-        match outcome {
-            Agent(labels) => {
-                let agent = running.wait_for_agent();
-                let labels = front_end.labels(labels);
-                let url = format!("http://127.0.0.1:{port}");
-                let expected = ["connect", &labels, &url];
-                assert_eq!(agent.arguments()[2..], expected, "{variables:?}");
-            }
+    for (process_type, variables, labels) in cases {
+        let mut launch = match process_type {
+            ONE_OFF => image.launch_once("echo the app is up; read -r _"),
+            _ => image.launch(process_type),
+        };
+        launch = launch.connect(port);
+        for (name, value) in variables {
+            launch = launch.env(*name, *value);
+        }
+        let running = launch.start();
+        running.wait_for_stdout(APPS_OUTPUT);
+        if let Some(labels) = labels {
+            let agent = running.wait_for_agent();
+            let labels = front_end.labels(labels);
+            let url = format!("http://127.0.0.1:{port}");
+            let expected = ["connect", &labels, &url];
+            assert_eq!(agent.arguments()[2..], expected, "{variables:?}");
+        } else {
             // A supervisor would be there before the app.
-            NoAgent(lines) => {
-                assert_eq!(running.supervisors().len(), 0, "{variables:?}");
-                assert_eq!(zombies_of(running.id()), [0; 0], "{variables:?}");
-                assert_lines(&running.our_lines(), lines);
-            }
+            assert_eq!(running.supervisors().len(), 0, "{variables:?}");
+            assert_eq!(zombies_of(running.id()), [0; 0], "{variables:?}");
+            assert_eq!(running.our_lines(), [""; 0], "{variables:?}");
         }
     }
 }
@@ -79,57 +55,29 @@ fn process_type_is_found(front_end: FrontEnd) {
     const WORKER: (&str, &str) = ("BACKPLANE_LABELS_WORKER", "is=worker");
     const TWO_PARTS: (&str, &str) = ("BACKPLANE_LABELS_TWO_PARTS", "is=two-parts");
     const UNKNOWN: (&str, &str) = ("DYNO", "something else");
+    const DYNO: (&str, &str) = ("DYNO", "worker.12");
+    const STATED: (&str, &str) = ("BACKPLANE_PROCESS_TYPE", "web");
     let of_unknown_dyno = match front_end {
         // The launcher knows the type, too.
-        FrontEnd::Cnb => Agent("some=label,is=web,heroku=true"),
-        FrontEnd::Classic => SILENCE,
+        FrontEnd::Cnb => Some("some=label,is=web,heroku=true"),
+        FrontEnd::Classic => None,
     };
-    assert_outcomes(
-        front_end,
-        [
-            ("web", &[WEB, WORKER][..], Agent("some=label,is=web")),
-            ("two-parts", &[TWO_PARTS], Agent("some=label,is=two-parts")),
-            ("run", &[], SILENCE),
-            (ONE_OFF, &[WEB], SILENCE),
-            ("web", &[WEB, UNKNOWN], of_unknown_dyno),
-            (
-                "web",
-                &[WEB, WORKER, ("DYNO", "worker.12")],
-                Agent("some=label,is=worker,heroku=true"),
-            ),
-            (
-                ONE_OFF,
-                &[WEB, ("BACKPLANE_PROCESS_TYPE", "web")],
-                Agent("some=label,is=web"),
-            ),
-        ],
-    );
-}
-
-fn settings_reach_the_program(front_end: FrontEnd) {
-    const ALLOW: (&str, &str) = ("BACKPLANE_PROCESS_ALLOW", "release");
-    let no_token = NoAgent(&["No agent for this process: it has no token"]);
-    assert_outcomes(
-        front_end,
-        [
-            ("web", &[("BACKPLANE_DISABLED", "1")][..], SILENCE),
-            ("web", &[ALLOW], SILENCE),
-            ("release", &[ALLOW], Agent("some=label")),
-            ("web", &[("BACKPLANE_TOKEN", "")], no_token),
-        ],
-    );
-    let image = build_by(front_end, SCRIPT_AGENT).run();
-    let (_listener, port) = listen();
-    let url = format!("http://localhost:{port}/base?query");
-    let variables = [("PORT", "1"), ("BACKPLANE_PROXY_URL", &url)];
-    let running = launch(&image, port, "worker", &variables);
-    let arguments = running.wait_for_agent().arguments();
-    assert_eq!(arguments.last(), Some(&url));
+    let of_worker = Some("some=label,is=worker,heroku=true");
+    let cases: [Case<'_>; 7] = [
+        ("web", &[WEB, WORKER], Some("some=label,is=web")),
+        ("two-parts", &[TWO_PARTS], Some("some=label,is=two-parts")),
+        ("run", &[], None),
+        (ONE_OFF, &[WEB], None),
+        ("web", &[WEB, UNKNOWN], of_unknown_dyno),
+        ("web", &[WEB, WORKER, DYNO], of_worker),
+        (ONE_OFF, &[WEB, STATED], Some("some=label,is=web")),
+    ];
+    assert_labels(front_end, cases);
 }
 
 #[test]
 fn arguments_for_the_default_process_make_no_one_off_of_it() {
-    let image = build_by(FrontEnd::Cnb, SCRIPT_AGENT).run();
+    let image = image_with_agent(SCRIPT_AGENT);
     let port = ReservedPort::reserve();
     let running = image
         .launch_with("web", &["some-command"])

@@ -7,17 +7,17 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use harness::lifecycle::{Build, FrontEnd, Image, test_env};
+use harness::lifecycle::{FrontEnd, Image, test_env};
 use harness::{TOKEN, listen};
 use rustix::process::Signal;
 
 use crate::fixtures::{
-    APPS_STATUS, ENDPOINT, LEFT_AFTER_APP, PATIENT_AGENT, SCRIPT_AGENT, app, build_by,
-    launch_behind, sample_image_by,
+    APPS_STATUS, ENDPOINT, LEFT_AFTER_APP, PATIENT_AGENT, SCRIPT_AGENT, app, build_with_agent,
+    image_by, launch_behind, sample_image_by,
 };
 
 fn slug_with(agent: &str) -> Image {
-    build_by(FrontEnd::Classic, agent).run()
+    image_by(FrontEnd::Classic, agent)
 }
 
 /// Compares the state of a shell before and after it reads the script: its variables and functions,
@@ -111,10 +111,7 @@ fn shell_that_reads_the_script_is_left_as_it_was() {
 fn shell_that_stays_is_the_app() {
     // Two commands, so that no shell makes itself the last one.
     let app = app().process("web", "cat; bash -c 'exit 7'; exit $?");
-    let app = app.executable("agent", SCRIPT_AGENT);
-    let image = Build::by(FrontEnd::Classic, app)
-        .env("BACKPLANE_AGENT_URL", "agent")
-        .run();
+    let image = build_with_agent(FrontEnd::Classic, app, SCRIPT_AGENT).run();
     let (_listener, port) = listen();
     let mut running = image.launch("web").connect(port).start();
     running.wait_for_agent();
@@ -157,32 +154,4 @@ fn one_off_dynos_are_not_disturbed() {
         assert_eq!(running.stdout(), b"done\n", "{dyno}");
         assert_eq!(running.stderr(), "", "{dyno}");
     }
-}
-
-/// As by `heroku ps:exec`: the same variables, and the scripts are read again.
-#[test]
-fn second_shell_in_a_dyno_starts_no_second_agent() {
-    let image = slug_with(SCRIPT_AGENT);
-    let (_listener, port) = listen();
-    let running = image.launch("web").connect(port).start();
-    let agent = running.wait_for_agent();
-    for _ in 0..3 {
-        let mut shell = image
-            .launch_on_dyno("web.1", "echo a shell")
-            .connect(port)
-            .env("BACKPLANE_LOG", "debug")
-            .start();
-        assert!(shell.wait().success());
-        shell.wait_for_nothing_left();
-        let lines = shell.our_lines();
-        let expected = format!(
-            "[backplane] No second agent: another supervisor already runs one for localhost:{port}."
-        );
-        let found = lines.iter().filter(|line| line.starts_with(&expected));
-        assert_eq!(found.count(), 1, "{lines:?}");
-    }
-    assert!(agent.is_alive());
-    assert_eq!(running.agents().len(), 1);
-    let (status, report) = image.status(port);
-    assert!(status.success(), "{report}");
 }

@@ -63,24 +63,19 @@ fn assert_serves_under(cases: &[(&[&str], &str)]) {
 /// As by container engines of before 2021.
 #[test]
 fn app_is_watched_without_a_pidfd() {
-    assert_serves_under(&[(
-        &["pidfd_open=EPERM"],
-        "pidfd is unavailable (Operation not permitted (os error 1))",
-    )]);
+    let line = "pidfd is unavailable (Operation not permitted (os error 1))";
+    assert_serves_under(&[(&["pidfd_open=EPERM"], line)]);
 }
 
 /// `gVisor` has no netlink for sockets. Other sandboxes refuse to send.
 #[test]
 fn listener_is_seen_without_netlink() {
+    let no_family =
+        "Netlink is unavailable (Address family not supported by protocol (os error 97))";
+    let refused = "Netlink is unavailable (Operation not permitted (os error 1))";
     assert_serves_under(&[
-        (
-            &["socket(16)=EAFNOSUPPORT"],
-            "Netlink is unavailable (Address family not supported by protocol (os error 97))",
-        ),
-        (
-            &["sendto=EPERM"],
-            "Netlink is unavailable (Operation not permitted (os error 1))",
-        ),
+        (&["socket(16)=EAFNOSUPPORT"], no_family),
+        (&["sendto=EPERM"], refused),
     ]);
 }
 
@@ -171,24 +166,18 @@ fn supervisor_does_what_it_may_to_detach_itself() {
 
 #[test]
 fn all_that_may_be_missing_at_once_is_done_without() {
-    assert_serves_under(&[(
-        &["pidfd_open=EPERM", NO_NETLINK, NO_UNIX],
-        "pidfd is unavailable",
-    )]);
+    let rules = ["pidfd_open=EPERM", NO_NETLINK, NO_UNIX];
+    assert_serves_under(&[(&rules, "pidfd is unavailable")]);
 }
 
 #[test]
 fn app_boots_where_it_cannot_be_watched_or_supervised() {
     let image = image_with_agent(PATIENT_AGENT);
+    let unwatchable = "No agent for this process: unable to watch the app's process";
+    let unable = "The supervisor cannot continue (Operation not permitted (os error 1))";
     for (rules, line) in [
-        (
-            &["unreadable=/proc", "pidfd_open=EPERM"][..],
-            "No agent for this process: unable to watch the app's process",
-        ),
-        (
-            &["signalfd4=EPERM"],
-            "The supervisor cannot continue (Operation not permitted (os error 1))",
-        ),
+        (&["unreadable=/proc", "pidfd_open=EPERM"][..], unwatchable),
+        (&["signalfd4=EPERM"], unable),
     ] {
         let port = ReservedPort::reserve();
         let launch = image
@@ -238,10 +227,8 @@ fn unreadable_proc_leaves_the_type_to_the_environment() {
             .env("BACKPLANE_LOG", "debug")
             .denying(&["unreadable=/proc"])
     };
-    assert_lines(
-        &assert_boots(launch()),
-        &["No agent for this process: it has no process type"],
-    );
+    let line = "No agent for this process: it has no process type";
+    assert_lines(&assert_boots(launch()), &[line]);
     for (name, value) in [("BACKPLANE_PROCESS_TYPE", "web"), ("DYNO", "web.1")] {
         assert_serves(&mut launch().env(name, value).start());
     }

@@ -1,7 +1,9 @@
 //! Apps and agents to test with, and helpers for their launches and logs.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::fs;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use harness::lifecycle::{Build, FrontEnd, Image, Launch, Running, test_env};
@@ -38,18 +40,37 @@ pub(crate) fn app() -> App {
 }
 
 /// A build of `app` with this script as its vendored agent.
-pub(crate) fn build_with_agent(app: App, script: &str) -> Build {
-    Build::new(app.executable("agent", script)).env("BACKPLANE_AGENT_URL", "agent")
+pub(crate) fn build_with_agent(front_end: FrontEnd, app: App, script: &str) -> Build {
+    let app = app.executable("vendor/agent", script);
+    Build::by(front_end, app).env("BACKPLANE_AGENT_URL", "vendor/agent")
 }
 
-/// A build of [`app`] with this script as its vendored agent, by either front end.
-pub(crate) fn build_by(front_end: FrontEnd, script: &str) -> Build {
-    Build::by(front_end, app().executable("agent", script)).env("BACKPLANE_AGENT_URL", "agent")
+/// An image of [`app`] with this script as its vendored agent.
+pub(crate) fn image_by(front_end: FrontEnd, script: &str) -> Image {
+    build_with_agent(front_end, app(), script).run()
 }
 
-/// An image of [`app`] with this script as its agent.
+/// The same, as a Cloud Native Buildpack.
 pub(crate) fn image_with_agent(script: &str) -> Image {
-    build_with_agent(app(), script).run()
+    image_by(FrontEnd::Cnb, script)
+}
+
+/// The script that is installed as the agent.
+pub(crate) fn installed(image: &Image) -> String {
+    fs::read_to_string(image.agent_layer().join("libexec/backplane")).unwrap()
+}
+
+/// All paths below a directory.
+pub(crate) fn paths_below(directory: &Path) -> BTreeSet<PathBuf> {
+    let mut paths = BTreeSet::new();
+    for entry in fs::read_dir(directory).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            paths.append(&mut paths_below(&path));
+        }
+        paths.insert(path);
+    }
+    paths
 }
 
 /// An image of the stand-in's sample app, with the stand-in's agent.
@@ -78,12 +99,8 @@ pub(crate) fn assert_boots(launch: Launch) -> Vec<String> {
     let mut running = launch.start();
     running.wait_for_stdout(APPS_OUTPUT);
     running.close_stdin();
-    assert_eq!(
-        running.wait().code(),
-        Some(APPS_STATUS),
-        "{}",
-        running.stderr()
-    );
+    let status = running.wait();
+    assert_eq!(status.code(), Some(APPS_STATUS), "{}", running.stderr());
     running.wait_for_nothing_left();
     assert_eq!(String::from_utf8(running.stdout()).unwrap(), APPS_OUTPUT);
     running.our_lines()

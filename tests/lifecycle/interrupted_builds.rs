@@ -96,10 +96,8 @@ fn build_after_a_killed_one_is_whole(front_end: FrontEnd) {
         let log = run_to_success(program.command());
         let installed = fs::read(&program.installed).unwrap();
         assert!(installed == new, "after a kill at point {point}:\n{log}");
-        assert!(
-            fs::read(&program.kept).unwrap() == new,
-            "after a kill at point {point}, the old agent is kept"
-        );
+        let kept = fs::read(&program.kept).unwrap();
+        assert!(kept == new, "{point}: the old agent is kept");
         program.assert_nothing_is_left();
         // And it is whole: nothing is fetched again.
         program.restore();
@@ -147,10 +145,8 @@ fn memory_does_not_grow_with_the_archive(front_end: FrontEnd) {
     // All the program may map: its own file and stack, and far less than what is unpacked.
     let limited = ["/bin/sh", "-c", "ulimit -v 32768; exec \"$@\"", "limit"];
     let length = soak_or(1024, 100) * MEGABYTE;
-    let large = archive(
-        io::Cursor::new(b"#!/bin/sh\n").chain(io::repeat(0).take(length)),
-        length,
-    );
+    let agent = io::Cursor::new(b"#!/bin/sh\n").chain(io::repeat(0).take(length));
+    let large = archive(agent, length);
     let server = ReleaseServer::http([file(&large)]);
     let program = BuildProgram::new(front_end);
     pin(&program, &server, &large);

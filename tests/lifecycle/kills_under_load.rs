@@ -9,17 +9,6 @@ use rustix::process::Signal;
 
 use crate::fixtures::{ENDPOINT, sample_image_by};
 
-const CLIENTS: [Client; 8] = [
-    Client::Quick,
-    Client::Quick,
-    Client::Quick,
-    Client::Quick,
-    Client::Slow(300),
-    Client::Slow(300),
-    Client::Slow(300),
-    Client::Slow(300),
-];
-
 /// How long each app takes to listen, in milliseconds: far longer than a supervisor takes to start
 /// an agent.
 const LISTEN_AFTER: &str = "700";
@@ -170,7 +159,7 @@ impl Replicas {
 fn only_what_is_in_flight_at_a_kill_is_lost() {
     let (seconds, count) = soak_or((60, 10), (10, 4));
     let mut replicas = Replicas::start(count);
-    let load = replicas.edge.load(ENDPOINT, &CLIENTS);
+    let load = replicas.edge.load(ENDPOINT, &Client::MIX);
     let mut kills: Vec<Kill> = Vec::new();
     let start = Instant::now();
     for second in 1..=seconds {
@@ -198,10 +187,8 @@ fn only_what_is_in_flight_at_a_kill_is_lost() {
         assert!(!log.contains("cannot connect to the app"), "{log}");
     }
     for record in &failed {
-        assert!(
-            kills.iter().any(|kill| was_in_flight(record, kill)),
-            "not in flight at a kill: {record:#?}\n{kills:#?}"
-        );
+        let is_explained = kills.iter().any(|kill| was_in_flight(record, kill));
+        assert!(is_explained, "not in flight: {record:#?}\n{kills:#?}");
     }
     // Otherwise the kills have hit nothing, and nothing is proven.
     assert!(!failed.is_empty());

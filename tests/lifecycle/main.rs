@@ -7,7 +7,6 @@
     reason = "all of this is test code, which clippy only sees of what is inside of a test function"
 )]
 
-mod binding;
 mod boot;
 mod build;
 mod build_settings;
@@ -20,8 +19,6 @@ mod fixtures;
 mod interrupted_builds;
 mod kills_under_load;
 mod other_agent;
-mod releases;
 mod resource_limits;
 mod slug;
-mod sources;
 mod terminals;

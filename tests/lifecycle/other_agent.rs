@@ -13,19 +13,21 @@ use rustix::process::Signal;
 const PATIENT: &str = "./sample-app & trap 'kill -TERM %1' TERM; wait; wait; read -r _";
 
 /// The stand-in's sample app, with frp's client in it.
-fn image() -> Image {
+fn image_by(front_end: FrontEnd) -> Image {
+    let sample_app = fs::read(test_env().program("sample-app")).unwrap();
     let app = App::new()
         .process("web", "exec ./sample-app")
         .process("patient", PATIENT)
         .process("six", "exec ./sample-app --listen [::1]:$PORT")
-        .executable(
-            "sample-app",
-            fs::read(test_env().program("sample-app")).unwrap(),
-        )
+        .executable("sample-app", sample_app)
         .file("agent.tgz", test_env().frp_agent());
-    Build::new(app)
+    Build::by(front_end, app)
         .env("BACKPLANE_AGENT_URL", "agent.tgz")
         .run()
+}
+
+fn image() -> Image {
+    image_by(FrontEnd::Cnb)
 }
 
 fn server() -> FrpServer {
@@ -71,16 +73,7 @@ fn request_reaches_the_app_through_frp_and_again_after_a_crash() {
 #[test]
 fn request_in_flight_through_frp_outlives_a_sigterm_to_every_process() {
     let server = server();
-    let app = App::new()
-        .process("web", "exec ./sample-app")
-        .executable(
-            "sample-app",
-            fs::read(test_env().program("sample-app")).unwrap(),
-        )
-        .file("agent.tgz", test_env().frp_agent());
-    let image = Build::by(FrontEnd::Classic, app)
-        .env("BACKPLANE_AGENT_URL", "agent.tgz")
-        .run();
+    let image = image_by(FrontEnd::Classic);
     let mut running = launch(&image, "web", &server).start();
     server.wait_for_status(200);
 
@@ -90,11 +83,8 @@ fn request_in_flight_through_frp_outlives_a_sigterm_to_every_process() {
     }
     let mut rest = String::new();
     answer.read_to_string(&mut rest).unwrap();
-    assert!(
-        rest.contains("10/10\n"),
-        "{rest}; stderr: {}",
-        running.stderr()
-    );
+    let log = running.stderr();
+    assert!(rest.contains("10/10\n"), "{rest}; stderr: {log}");
     assert!(running.wait().success());
     running.wait_for_nothing_left();
 }

@@ -8,12 +8,10 @@ use flate2::read::GzDecoder;
 use harness::lifecycle::{Build, BuildProgram, FrontEnd, Image, Running, test_env};
 use harness::{App, assert_logs, listen};
 
-use crate::fixtures::{APPS_OUTPUT, PATIENT_AGENT, SCRIPT_AGENT, app};
+use crate::fixtures::{APPS_OUTPUT, PATIENT_AGENT, SCRIPT_AGENT, app, build_with_agent};
 
-/// A build of this app, and of the script as its vendored agent.
 fn build(app: App, script: &str) -> Build {
-    Build::by(FrontEnd::Classic, app.executable("vendor/agent", script))
-        .env("BACKPLANE_AGENT_URL", "vendor/agent")
+    build_with_agent(FrontEnd::Classic, app, script)
 }
 
 /// A web dyno of this image, whose app listens, with its agent.
@@ -27,14 +25,10 @@ fn web(image: &Image, check: impl FnOnce(&Running)) {
 
 /// What the original buildpack left in a slug: an agent in `bin`, and a script that starts it.
 fn original(app: App) -> App {
-    app.executable(
-        "bin/backplane",
-        "#!/bin/sh\necho the original runs >&2\nexec sleep 1000\n",
-    )
-    .file(
-        ".profile.d/backplane.sh",
-        "$HOME/bin/backplane connect \"$BACKPLANE_LABELS\" \"http://127.0.0.1:$PORT\" &\n",
-    )
+    let agent = "#!/bin/sh\necho the original runs >&2\nexec sleep 1000\n";
+    let script = r#"$HOME/bin/backplane connect "$BACKPLANE_LABELS" "http://127.0.0.1:$PORT" &"#;
+    app.executable("bin/backplane", agent)
+        .file(".profile.d/backplane.sh", script)
 }
 
 #[test]
@@ -69,24 +63,17 @@ fn agent_is_where_the_original_had_it() {
         .args(["route", "myendpoint.com"])
         .output()
         .unwrap();
-    assert_eq!(
-        String::from_utf8(output.stdout).unwrap(),
-        "asked for route myendpoint.com\n"
-    );
+    assert_eq!(output.stdout, b"asked for route myendpoint.com\n");
 }
 
 #[test]
 fn other_buildpacks_scripts_are_read_too() {
     // Before ours and after it, in the order of their names; one leaves the strictest shell behind.
+    let command = r#"echo "$FIRST $LAST"; echo the app is up; read -r _"#;
+    let first = "export FIRST=first\nset -euo pipefail\n";
     let app = app()
-        .process(
-            "web",
-            "echo \"$FIRST $LAST\"; echo the app is up; read -r _",
-        )
-        .file(
-            ".profile.d/000_first.sh",
-            "export FIRST=first\nset -euo pipefail\n",
-        )
+        .process("web", command)
+        .file(".profile.d/000_first.sh", first)
         .file(".profile.d/zz_last.sh", "export LAST=last\n");
     let image = build(app, PATIENT_AGENT).run();
     web(&image, |running| {
@@ -149,10 +136,8 @@ fn directories_that_cannot_be_used_stop_the_build_with_advice() {
     fs::write(path("app/agent"), PATIENT_AGENT).unwrap();
     fs::write(path("env/BACKPLANE_AGENT_URL"), "agent").unwrap();
     fs::write(path("a file"), "").unwrap();
-    assert_logs(
-        &compile(&["app", "a file", "env"]),
-        "Error: backplane/classic/cache",
-    );
+    let log = compile(&["app", "a file", "env"]);
+    assert_logs(&log, "Error: backplane/classic/cache");
 
     fs::set_permissions(path("app"), fs::Permissions::from_mode(0o555)).unwrap();
     let log = compile(&["app", "cache", "env"]);

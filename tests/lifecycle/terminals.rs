@@ -3,7 +3,7 @@
 use std::net::TcpListener;
 use std::time::Duration;
 
-use harness::lifecycle::{Image, Running};
+use harness::lifecycle::{FrontEnd, Image, Running};
 use harness::{App, DEADLINE, Key, Process, Terminal, eventually, listen, never_within};
 use indoc::indoc;
 use rustix::process::Signal;
@@ -51,7 +51,7 @@ impl TerminalSession {
         let app = APPS.iter().fold(App::new(), |app, (name, command)| {
             app.process(name, command)
         });
-        let image = build_with_agent(app, LOGGING_AGENT).run();
+        let image = build_with_agent(FrontEnd::Cnb, app, LOGGING_AGENT).run();
         let (listener, port) = listen();
         let run = image.agent_layer().join("libexec/backplane-run");
         let launch = image.launch(process_type).connect(port).env("RUN", run);

@@ -109,15 +109,11 @@ impl Package {
             let program = ElfBytes::<AnyEndian>::minimal_parse(bytes).unwrap();
             assert_eq!(program.ehdr.e_machine, self.machine(), "{path}");
             let segments = program.segments().expect("a program has segments");
-            assert!(
-                segments.iter().all(|segment| segment.p_type != PT_INTERP),
-                "{path} wants a loader"
-            );
-            let dynamic = program.dynamic().unwrap();
-            assert!(
-                dynamic.is_none_or(|entries| entries.iter().all(|entry| entry.d_tag != DT_NEEDED)),
-                "{path} wants libraries"
-            );
+            let wants_loader = segments.iter().any(|segment| segment.p_type == PT_INTERP);
+            assert!(!wants_loader, "{path} wants a loader");
+            let mut entries = program.dynamic().unwrap().into_iter().flatten();
+            let wants_library = entries.any(|entry| entry.d_tag == DT_NEEDED);
+            assert!(!wants_library, "{path} wants libraries");
             assert!(executable, "{path} cannot be run");
             programs.push(path.as_str());
         }

@@ -2,20 +2,15 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 /// The app of a `pack build`.
 #[derive(Debug, Clone, Default)]
 pub struct App {
     processes: BTreeMap<String, String>,
-    entries: BTreeMap<PathBuf, Entry>,
-}
-
-#[derive(Debug, Clone)]
-enum Entry {
-    File { content: Vec<u8>, mode: u32 },
-    Link { target: PathBuf },
+    /// Contents and modes.
+    files: BTreeMap<PathBuf, (Vec<u8>, u32)>,
 }
 
 impl App {
@@ -31,31 +26,15 @@ impl App {
     }
 
     pub fn file(self, path: &str, content: impl Into<Vec<u8>>) -> Self {
-        self.entry(path, content, 0o644)
+        self.with(path, content, 0o644)
     }
 
     pub fn executable(self, path: &str, content: impl Into<Vec<u8>>) -> Self {
-        self.entry(path, content, 0o755)
+        self.with(path, content, 0o755)
     }
 
-    pub fn link(mut self, path: &str, target: impl Into<PathBuf>) -> Self {
-        self.entries.insert(
-            path.into(),
-            Entry::Link {
-                target: target.into(),
-            },
-        );
-        self
-    }
-
-    fn entry(mut self, path: &str, content: impl Into<Vec<u8>>, mode: u32) -> Self {
-        self.entries.insert(
-            path.into(),
-            Entry::File {
-                content: content.into(),
-                mode,
-            },
-        );
+    fn with(mut self, path: &str, content: impl Into<Vec<u8>>, mode: u32) -> Self {
+        self.files.insert(path.into(), (content.into(), mode));
         self
     }
 
@@ -70,16 +49,11 @@ impl App {
             .iter()
             .map(|(name, command)| format!("{name}: {command}\n"));
         fs::write(directory.join("processes"), lines.collect::<String>()).unwrap();
-        for (path, entry) in &self.entries {
+        for (path, (content, mode)) in &self.files {
             let path = directory.join(path);
             fs::create_dir_all(path.parent().unwrap()).unwrap();
-            match entry {
-                Entry::File { content, mode } => {
-                    fs::write(&path, content).unwrap();
-                    fs::set_permissions(&path, fs::Permissions::from_mode(*mode)).unwrap();
-                }
-                Entry::Link { target } => symlink(target, &path).unwrap(),
-            }
+            fs::write(&path, content).unwrap();
+            fs::set_permissions(&path, fs::Permissions::from_mode(*mode)).unwrap();
         }
     }
 }

@@ -31,11 +31,8 @@ pub(crate) fn agent_archive(programs: &Programs) -> &'static [u8] {
         let script = directory.path().join("backplane");
         fs::write(&script, block(section, "```sh\n#!/bin/sh\n")).unwrap();
         fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).unwrap();
-        fs::write(
-            directory.path().join("frpc.toml"),
-            block(section, "```toml\n"),
-        )
-        .unwrap();
+        let configuration = block(section, "```toml\n");
+        fs::write(directory.path().join("frpc.toml"), configuration).unwrap();
         fs::copy(programs.path("frpc"), directory.path().join("frpc")).unwrap();
         let mut lines = section.lines();
         let line = lines

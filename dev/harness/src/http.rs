@@ -1,21 +1,23 @@
 //! Requests to servers that send them on to an app.
 
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
 use std::time::Duration;
 
 use crate::{DEADLINE, eventually};
 
 /// Sends a GET request for `endpoint` to a server; the answer can be read.
+pub(crate) fn send(address: &str, endpoint: &str, path: &str) -> io::Result<TcpStream> {
+    let mut stream = TcpStream::connect(address)?;
+    stream.set_read_timeout(Some(DEADLINE))?;
+    let headers = format!("Host: {endpoint}\r\nConnection: close");
+    write!(stream, "GET {path} HTTP/1.1\r\n{headers}\r\n\r\n")?;
+    Ok(stream)
+}
+
+/// The same, to a server that has to be there.
 pub(crate) fn open(address: &str, endpoint: &str, path: &str) -> BufReader<TcpStream> {
-    let mut stream = TcpStream::connect(address).unwrap();
-    stream.set_read_timeout(Some(DEADLINE)).unwrap();
-    write!(
-        stream,
-        "GET {path} HTTP/1.1\r\nHost: {endpoint}\r\nConnection: close\r\n\r\n"
-    )
-    .unwrap();
-    BufReader::new(stream)
+    BufReader::new(send(address, endpoint, path).unwrap())
 }
 
 /// Requests an answer of the sample app in ten lines over this time, and waits for the first.

@@ -1,15 +1,14 @@
 //! Constant load on an endpoint, and records of all requests.
 
 use std::collections::BTreeSet;
-use std::io::{self, Read as _, Write as _};
+use std::io::Read as _;
 use std::mem;
-use std::net::TcpStream;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use crate::DEADLINE;
+use crate::http;
 
 /// A client's requests, one after the other.
 #[derive(Debug, Clone, Copy)]
@@ -134,7 +133,10 @@ impl Client {
             Client::Page => format!("/?id={id}"),
         };
         let sent = Instant::now();
-        let (answer, ended) = exchange(address, endpoint, &path);
+        let mut answer = Vec::new();
+        // What came before an error counts too.
+        let ended = http::send(address, endpoint, &path)
+            .and_then(|mut stream| stream.read_to_end(&mut answer));
         let answered = Instant::now();
         let answer = String::from_utf8_lossy(&answer);
         let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
@@ -159,21 +161,6 @@ impl Client {
             answered,
         }
     }
-}
-
-/// Sends a request over a connection of its own and reads until its end; what came before an error
-/// counts too.
-fn exchange(address: &str, endpoint: &str, path: &str) -> (Vec<u8>, io::Result<()>) {
-    let mut answer = Vec::new();
-    let ended = TcpStream::connect(address).and_then(|mut stream| {
-        stream.set_read_timeout(Some(DEADLINE))?;
-        write!(
-            stream,
-            "GET {path} HTTP/1.1\r\nHost: {endpoint}\r\nConnection: close\r\n\r\n"
-        )?;
-        stream.read_to_end(&mut answer).map(drop)
-    });
-    (answer, ended)
 }
 
 /// The process of the sample app that wrote this header.

@@ -132,8 +132,4 @@ impl Process {
         numbers.sort_unstable();
         numbers
     }
-
-    pub fn oom_score_adjustment(&self) -> i16 {
-        self.0.oom_score_adj().expect("the process is there")
-    }
 }

@@ -35,6 +35,7 @@ const NO_LABELS: (&str, &str) = ("BACKPLANE_LABELS", "");
 const NO_PORT: (&str, &str) = ("PORT", "");
 const NO_TYPE: (&str, &str) = ("BACKPLANE_PROCESS_TYPE", "");
 const TEST_RUN: (&str, &str) = ("HEROKU_TEST_RUN_ID", "x");
+const DISABLED: (&str, &str) = ("BACKPLANE_DISABLED", "1");
 
 fn of_type(process_type: &str) -> (&'static str, &str) {
     ("BACKPLANE_PROCESS_TYPE", process_type)
@@ -209,37 +210,19 @@ fn process_type_is_the_stated_one_else_the_dynos_else_the_launchers() {
 #[test]
 fn process_that_is_no_server_is_skipped_silently() {
     for (changes, reason) in [
-        (
-            &[("BACKPLANE_DISABLED", "1")][..],
-            "BACKPLANE_DISABLED is set",
-        ),
-        (
-            &[ignore("worker web")],
-            "its type (web) is in BACKPLANE_IGNORE",
-        ),
+        (&[DISABLED][..], "BACKPLANE_DISABLED is set"),
+        (&[ignore("worker web")], "(web) is in BACKPLANE_IGNORE"),
         (&[ignore("web"), allow("web")], "is in BACKPLANE_IGNORE"),
-        (
-            &[allow("www")],
-            "its type (web) is not in BACKPLANE_PROCESS_ALLOW",
-        ),
+        (&[allow("www")], "(web) is not in BACKPLANE_PROCESS_ALLOW"),
         (&[allow("webs,we")], "is not in BACKPLANE_PROCESS_ALLOW"),
         (&[allow("web"), of_type("run")], "its type (run) is not in"),
-        (
-            &[allow("web"), NO_TYPE],
-            "its type is unknown, and only the types in",
-        ),
+        (&[allow("web"), NO_TYPE], "its type is unknown, and only"),
         (&[of_type("run")], "run is a one-off type"),
         (&[of_type("release")], "release is a one-off type"),
-        (
-            &[of_type("scheduler"), NO_TOKEN],
-            "scheduler is a one-off type",
-        ),
+        (&[of_type("scheduler"), NO_TOKEN], "is a one-off type"),
         (&[TEST_RUN], "this is a test run, by HEROKU_TEST_RUN_ID"),
         (&[("CNB_EXEC_ENV", "test")], "by CNB_EXEC_ENV"),
-        (
-            &[of_type("advanced-scheduler")],
-            "advanced-scheduler is a one-off type",
-        ),
+        (&[of_type("advanced-scheduler")], "is a one-off type"),
         (&[NO_TYPE], "it has no process type"),
     ] {
         with(changes).assert_skipped(Level::Debug, reason);
@@ -255,26 +238,21 @@ fn process_that_is_no_server_is_skipped_silently() {
 
 #[test]
 fn unknown_type_is_reported_if_it_looks_like_a_server() {
+    let unbound: fn() -> Binding = Binding::default;
     let bound: fn() -> Binding = || Binding {
         token: Some("T".into()),
         ..Binding::default()
     };
     let url = ("BACKPLANE_PROXY_URL", "http://127.0.0.1:3000");
     for (changes, is_main, has_terminal, binding, is_reported) in [
-        (
-            &[][..],
-            true,
-            false,
-            Binding::default as fn() -> Binding,
-            true,
-        ),
+        (&[][..], true, false, unbound, true),
         (&[NO_TOKEN], true, false, bound, true),
-        (&[NO_PORT, url], true, false, Binding::default, true),
-        (&[], false, false, Binding::default, false),
-        (&[], true, true, Binding::default, false),
-        (&[NO_TOKEN], true, false, Binding::default, false),
+        (&[NO_PORT, url], true, false, unbound, true),
+        (&[], false, false, unbound, false),
+        (&[], true, true, unbound, false),
+        (&[NO_TOKEN], true, false, unbound, false),
         // A job is not for requests.
-        (&[NO_PORT], true, false, Binding::default, false),
+        (&[NO_PORT], true, false, unbound, false),
     ] {
         let case = Case {
             is_main,
@@ -308,12 +286,10 @@ fn skips_warn_for_web_www_and_types_on_the_allow_list_only() {
             Level::Debug
         };
         let variable = labels::variable_of_type(process_type);
+        let set_labels = format!("Set BACKPLANE_LABELS or {variable}, for");
         for (missing, reason) in [
             (NO_TOKEN, "it has no token"),
-            (
-                NO_LABELS,
-                &format!("Set BACKPLANE_LABELS or {variable}, for"),
-            ),
+            (NO_LABELS, &set_labels),
             (NO_PORT, "neither PORT nor BACKPLANE_PROXY_URL"),
         ] {
             with(&[kind[0], kind[1], missing]).assert_skipped(level, reason);
@@ -330,7 +306,7 @@ fn skips_warn_for_web_www_and_types_on_the_allow_list_only() {
 fn rules_are_tried_in_their_order() {
     // Each case breaks one rule more than the one after it; the first broken one is the reason.
     let everything = [
-        ("BACKPLANE_DISABLED", "1"),
+        DISABLED,
         ignore("web"),
         allow("www"),
         TEST_RUN,
@@ -360,6 +336,7 @@ fn rules_are_tried_in_their_order() {
 #[test]
 fn labels_are_joined() {
     let of_web = ("BACKPLANE_LABELS_WEB", "tier=front");
+    let of_my_web = ("BACKPLANE_LABELS_MY_WEB", "x=y");
     let dyno = ("DYNO", "web.1");
     for (changes, expected) in [
         (&[][..], "app=shop"),
@@ -368,10 +345,7 @@ fn labels_are_joined() {
         (&[of_web, NO_LABELS], "tier=front"),
         (&[("DYNO", "anything")], "app=shop,heroku=true"),
         (&[("BACKPLANE_LABELS_WORKER", "x=y")], "app=shop"),
-        (
-            &[of_type("my-web"), ("BACKPLANE_LABELS_MY_WEB", "x=y")],
-            "app=shop,x=y",
-        ),
+        (&[of_type("my-web"), of_my_web], "app=shop,x=y"),
     ] {
         assert_eq!(with(changes).started().0.title, expected, "{changes:?}");
     }
@@ -380,28 +354,21 @@ fn labels_are_joined() {
     let (spec, log) = with(&[("BACKPLANE_LABELS", "blue,a=b")]).started();
     assert_eq!(spec.title, "blue,a=b");
     let label = "blue".to_owned();
-    assert_eq!(
-        log,
-        [LogEntry::warning(Message::LabelWithoutValue { label })]
-    );
+    let warning = Message::LabelWithoutValue { label };
+    assert_eq!(log, [LogEntry::warning(warning)]);
 }
 
 #[test]
 fn malformed_labels_and_upstreams_are_warned_of_and_skipped_for_every_type() {
+    let dash = "the label '-x' starts with";
+    let url = "is 'ftp://***@app', but it must start";
     for process_type in ["web", "worker"] {
+        let of_type_name = labels::variable_of_type(process_type);
         for (name, value, reason) in [
-            ("BACKPLANE_LABELS", "a=b,-x", "the label '-x' starts with"),
-            (
-                &labels::variable_of_type(process_type),
-                "-x",
-                "the label '-x' starts with",
-            ),
+            ("BACKPLANE_LABELS", "a=b,-x", dash),
+            (&of_type_name, "-x", dash),
             ("PORT", "80 80", "PORT is '80 80'"),
-            (
-                "BACKPLANE_PROXY_URL",
-                "ftp://me:secret@app",
-                "is 'ftp://***@app', but it must start",
-            ),
+            ("BACKPLANE_PROXY_URL", "ftp://me:secret@app", url),
         ] {
             let case = with(&[of_type(process_type), (name, value)]);
             case.assert_skipped(Level::Warning, reason);
@@ -483,11 +450,8 @@ fn token_file_comes_after_the_variable_and_before_the_binding() {
         ..with(&[file, NO_TOKEN])
     };
     let log = case.decide().log;
-    assert!(
-        log[0]
-            .text
-            .starts_with("Unable to read the token in /run/secrets/token (permission")
-    );
+    let unreadable = "Unable to read the token in /run/secrets/token (permission";
+    assert!(log[0].text.starts_with(unreadable), "{log:?}");
     assert_eq!(log[1], LogEntry::warning(Message::NoToken));
 }
 
@@ -525,11 +489,8 @@ fn agent_on_a_dyno_outlives_a_sigterm_to_every_process_unless_it_is_to_drain() {
         (&[dyno], true),
         (&[dyno, ("BACKPLANE_DRAIN", "stop")], false),
     ] {
-        assert_eq!(
-            with(changes).started().0.outlives_sigterm,
-            expected,
-            "{changes:?}"
-        );
+        let spec = with(changes).started().0;
+        assert_eq!(spec.outlives_sigterm, expected, "{changes:?}");
     }
 }
 
@@ -558,7 +519,7 @@ fn binding_is_read_once_where_needed_from_the_stated_root() {
         (&[NO_TOKEN], Some("/bindings")),
         (&[NO_TOKEN, NO_LABELS, root], Some("/platform")),
         (&[NO_TOKEN, of_type("run")], None),
-        (&[NO_TOKEN, ("BACKPLANE_DISABLED", "1")], None),
+        (&[NO_TOKEN, DISABLED], None),
     ] {
         let read = Cell::new(None);
         with(changes).decide_with(&|root| {

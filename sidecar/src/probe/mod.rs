@@ -177,11 +177,8 @@ mod tests {
         ] {
             let sockets: Vec<Listener> =
                 listeners.iter().map(|address| listener(address)).collect();
-            assert_eq!(
-                reachable_by(&host, &sockets),
-                expected,
-                "{host:?} by {listeners:?}"
-            );
+            let found = reachable_by(&host, &sockets);
+            assert_eq!(found, expected, "{host:?} by {listeners:?}");
         }
     }
 

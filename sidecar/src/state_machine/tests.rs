@@ -32,6 +32,9 @@ const UNHEALTHY: Event = Event::HealthChecked { is_healthy: false };
 
 const NOTHING: [&str; 0] = [];
 
+/// The line of an exit with the shortest delay.
+const FIRST_EXIT: &str = "Warning AgentExited { exit: Status(1), delay: Some(250ms) }";
+
 fn ended(exit: Exit) -> Event {
     Event::AgentExited {
         exit,
@@ -177,10 +180,8 @@ fn app_is_probed_every_20_ms_during_its_boot_and_every_200_ms_later() {
     let mut script = Script::keep();
     for (now, next_probe) in [(0, 20), (9_999, 20), (10_000, 200), (3_600_000, 200)] {
         script.now = now;
-        assert_eq!(
-            script.handle(NOT_LISTENING).len(),
-            usize::from(now >= 10_000)
-        );
+        let lines = script.handle(NOT_LISTENING).len();
+        assert_eq!(lines, usize::from(now >= 10_000));
         assert_eq!(script.wake(), (Some(next_probe), None), "{now}");
     }
     // One that does not listen when the agent is to be restarted may boot, too; one that listens
@@ -232,10 +233,8 @@ fn recovery_after_a_crash_loop_is_logged_once() {
         // One that exits before has not recovered.
         script.crash(29_999, exited(1));
         assert_eq!(script.after(29_999).handle(Event::TimerExpired), NOTHING);
-        assert_eq!(
-            script.after(1).handle(Event::TimerExpired),
-            ["Info AgentRecovered { ran_for: 30s, exits: 6 }"]
-        );
+        let recovered = "Info AgentRecovered { ran_for: 30s, exits: 6 }";
+        assert_eq!(script.after(1).handle(Event::TimerExpired), [recovered]);
         assert_eq!(script.wake().1, None);
         assert_eq!(script.after(1).handle(Event::TimerExpired), NOTHING);
         // Its next exit is logged, too.
@@ -250,12 +249,9 @@ fn exit_is_logged_with_its_status_and_delay_which_doubles() {
         let mut script = Script::new(wait_for_app, Drain::Keep);
         script.restart();
         for (status, delay) in [(1, "250ms"), (0, "500ms"), (127, "1s"), (3, "2s")] {
-            assert_eq!(
-                script.crash(10, exited(status)),
-                [format!(
-                    "Warning AgentExited {{ exit: Status({status}), delay: Some({delay}) }}"
-                )]
-            );
+            let end = format!("{{ exit: Status({status}), delay: Some({delay}) }}");
+            let line = format!("Warning AgentExited {end}");
+            assert_eq!(script.crash(10, exited(status)), [line]);
         }
     }
 }
@@ -268,10 +264,8 @@ fn fifth_quick_exit_is_explained_and_later_ones_are_logged_once_a_minute() {
     }
     let mut last_line = script.now + 10;
     let fifth = script.crash(10, exited(1));
-    assert_eq!(
-        fifth[1..],
-        ["Warning CrashLoop { exits: 5, cause: Refusal }"]
-    );
+    let cause = "Warning CrashLoop { exits: 5, cause: Refusal }";
+    assert_eq!(fifth[1..], [cause]);
 
     let mut count = 0;
     for _ in 0..50 {
@@ -291,15 +285,12 @@ fn fifth_quick_exit_is_explained_and_later_ones_are_logged_once_a_minute() {
 #[test]
 fn crash_loop_is_explained_once_by_what_most_of_its_exits_were() {
     let killed = || ended(Exit::Signal(9));
+    let mostly_killed = [vec![killed(), exited(1)], vec![killed(); 5]].concat();
     for (ran_for, exits, cause) in [
         (10, vec![killed(); 15], "Memory"),
         (3_600_000, vec![killed(); 15], "Memory"),
         // Most of the first five decide, and the rest is explained by then.
-        (
-            10,
-            [vec![killed(), exited(1)], vec![killed(); 5]].concat(),
-            "Memory",
-        ),
+        (10, mostly_killed, "Memory"),
         (10, vec![ended(Exit::Signal(11)); 7], "Crash"),
         // A wrapper script's status for a kill, but not every status above 128.
         (10, vec![exited(137); 7], "Memory"),
@@ -324,10 +315,7 @@ fn minute_of_running_resets_earlier_exits() {
         script.crash(10, exited(1));
     }
     script.crash(59_999, exited(1));
-    assert_eq!(
-        script.crash(60_000, exited(1)),
-        ["Warning AgentExited { exit: Status(1), delay: Some(250ms) }"]
-    );
+    assert_eq!(script.crash(60_000, exited(1)), [FIRST_EXIT]);
     for lines in [1, 1, 1, 2] {
         assert_eq!(script.crash(10, exited(1)).len(), lines, "the fifth one");
     }
@@ -360,18 +348,11 @@ fn agent_that_has_not_run_is_not_blamed_on_the_token() {
 
 #[test]
 fn app_that_stops_listening_is_logged_after_two_probes() {
+    let keeps = "Info AppStoppedListening { stops_agent: false }";
+    let stops = "Info AppStoppedListening { stops_agent: true }";
     for (drain, expected) in [
-        (
-            Drain::Keep,
-            &["Info AppStoppedListening { stops_agent: false }"][..],
-        ),
-        (
-            Drain::Stop,
-            &[
-                "Info AppStoppedListening { stops_agent: true }",
-                "terminate",
-            ],
-        ),
+        (Drain::Keep, &[keeps][..]),
+        (Drain::Stop, &[stops, "terminate"]),
     ] {
         let mut script = Script::running(drain);
         for event in [NOT_LISTENING, LISTENS, NOT_LISTENING] {
@@ -390,10 +371,7 @@ fn draining_is_no_quick_exit() {
         script.after(1).handle(exited(0));
         script.after(20).handle(LISTENS);
     }
-    assert_eq!(
-        script.crash(10, exited(1)),
-        ["Warning AgentExited { exit: Status(1), delay: Some(250ms) }"]
-    );
+    assert_eq!(script.crash(10, exited(1)), [FIRST_EXIT]);
 }
 
 #[test]

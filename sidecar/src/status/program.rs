@@ -279,12 +279,7 @@ mod tests {
         let unknown = "{\"state\":\"unknown\",\"target\":\"localhost:1\"}\n";
         let its_lock = "user ID 1000 holds the lock of localhost:1. Run sidecar-status as";
         for (answer, status, words, json) in [
-            (
-                Answer::parse("true\n{}\nIt runs.\n"),
-                0,
-                "It runs.\n",
-                "{}\n",
-            ),
+            (Answer::parse("true\n{}\nYes.\n"), 0, "Yes.\n", "{}\n"),
             (Answer::parse("false\n{}\nNo.\n"), 1, "No.\n", "{}\n"),
             (timeout, 1, "does not answer (localhost:1)", unknown),
             (of_user, 2, its_lock, ""),

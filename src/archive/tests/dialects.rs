@@ -17,15 +17,13 @@ pub(super) fn pax(kind: u8, pairs: &[(&str, &str)]) -> Vec<u8> {
     Raw::new(kind, b"PaxHeader", text.len() as u64).holding(text.as_bytes())
 }
 
-/// Only the agent must be installed from each of the archives.
+/// Only the agent must be installed from an archive of these entries.
 #[track_caller]
-fn assert_read<const N: usize>(archives: [(&str, Vec<Vec<u8>>); N]) {
-    for (what, entries) in archives {
-        let attempt = Attempt::new(&archive(&entries));
-        assert!(attempt.outcome.is_ok(), "{what}: {:?}", attempt.outcome);
-        assert_eq!(attempt.installed(), [executable("backplane")], "{what}");
-        assert_eq!(attempt.content("backplane"), SCRIPT, "{what}");
-    }
+fn assert_read(what: &str, entries: &[Vec<u8>]) {
+    let attempt = Attempt::new(&archive(entries));
+    assert!(attempt.outcome.is_ok(), "{what}: {:?}", attempt.outcome);
+    assert_eq!(attempt.installed(), [executable("backplane")], "{what}");
+    assert_eq!(attempt.content("backplane"), SCRIPT, "{what}");
 }
 
 /// An entry with the content of the agent.
@@ -35,136 +33,77 @@ fn script(kind: u8, path: &str) -> Raw {
 
 #[test]
 fn every_dialect_of_a_regular_file_is_read() {
-    let size = u8::try_from(SCRIPT.len()).unwrap();
     let entry = |kind, offset, field: &[u8]| {
-        vec![
-            script(kind, "backplane")
-                .with(offset, field)
-                .holding(SCRIPT),
-        ]
+        let raw = script(kind, "backplane").with(offset, field);
+        [raw.holding(SCRIPT)]
     };
-    let prefix = |version: &[u8]| {
+    // Before POSIX.
+    assert_read("v7", &entry(0, 257, &[0; 8]));
+    assert_read("contiguous", &entry(b'7', 0, b""));
+    assert_read("unknown", &entry(b'Q', 0, b""));
+    let mut binary = [0; 12];
+    binary[0] = 0x80;
+    binary[11] = u8::try_from(SCRIPT.len()).unwrap();
+    assert_read("binary size", &entry(b'0', 124, &binary));
+    let spaces = b"        26 \0";
+    assert_read("size between spaces", &entry(b'0', 124, spaces));
+    for version in [&b"ustar\x0000"[..], b"ustar\0\0\0"] {
         let raw = script(b'0', "backplane").with(257, version);
-        // The other one is in another directory, and so not installed.
-        vec![
-            raw.with(345, b"dist").holding(SCRIPT),
-            script(b'0', "tunnel").holding(SCRIPT),
-        ]
-    };
-    assert_read([
-        // Before POSIX.
-        ("v7", entry(0, 257, &[0; 8])),
-        ("contiguous", entry(b'7', 0, b"")),
-        ("unknown", entry(b'Q', 0, b"")),
-        ("prefix", prefix(b"ustar\x0000")),
-        ("prefix without a version", prefix(b"ustar\0\0\0")),
-        (
-            "binary size",
-            entry(b'0', 124, &[0x80, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, size]),
-        ),
-        ("size between spaces", entry(b'0', 124, b"        26 \0")),
-        (
-            "label",
-            vec![
-                Raw::new(b'V', b"release", 0)
-                    .with(124, &[0; 12])
-                    .holding(b""),
-                agent(),
-            ],
-        ),
-        (
-            "directories",
-            vec![
-                Raw::new(0, b"dist/v7/", 0).with(257, &[0; 8]).holding(b""),
-                Raw::new(b'5', b"dist/lib", 4096).holding(b""),
-                Raw::new(b'D', b"dist/list", 600).holding(&[b'Y'; 600]),
-                agent_at("dist/backplane"),
-            ],
-        ),
-        (
-            "links with the size of what they lead to",
-            vec![
-                agent(),
-                Raw::new(b'2', b"link", 9)
-                    .with(157, b"backplane")
-                    .holding(b""),
-                Raw::new(b'1', b"dist/hard", 9)
-                    .with(157, b"backplane")
-                    .holding(b""),
-            ],
-        ),
-    ]);
+        let prefixed = raw.with(345, b"dist").holding(SCRIPT);
+        // It is in another directory, and so not installed.
+        let other = script(b'0', "tunnel").holding(SCRIPT);
+        assert_read("prefix", &[prefixed, other]);
+    }
+    let label = Raw::new(b'V', b"release", 0).with(124, &[0; 12]);
+    assert_read("label", &[label.holding(b""), agent()]);
+    let directories = [
+        Raw::new(0, b"dist/v7/", 0).with(257, &[0; 8]).holding(b""),
+        Raw::new(b'5', b"dist/lib", 4096).holding(b""),
+        Raw::new(b'D', b"dist/list", 600).holding(&[b'Y'; 600]),
+        agent_at("dist/backplane"),
+    ];
+    assert_read("directories", &directories);
+    // Links have the size of what they lead to.
+    let sized_link = |kind, path: &[u8]| Raw::new(kind, path, 9).with(157, b"backplane");
+    let soft = sized_link(b'2', b"link").holding(b"");
+    let hard = sized_link(b'1', b"dist/hard").holding(b"");
+    assert_read("links with a size", &[agent(), soft, hard]);
 }
 
 #[test]
 fn extension_headers_are_read_as_posix_specifies() {
-    let size = SCRIPT.len().to_string();
     let path = |kind, path| pax(kind, &[("path", path)]);
+    let in_dist = |kind| path(kind, "dist/backplane");
     let short = || script(b'0', "short").holding(SCRIPT);
+
+    let size = SCRIPT.len().to_string();
+    let sizes = pax(b'x', &[("size", "7"), ("size", &size)]);
+    let unsized_agent = Raw::new(b'0', b"backplane", 0).holding(SCRIPT);
+    assert_read("size", &[sizes, unsized_agent]);
     let paths = [
         ("path", "wrong"),
         ("comment", "\n\n11 path=x\n"),
         ("path", "dist/backplane"),
     ];
-    assert_read([
-        (
-            "size in an extension",
-            vec![
-                pax(b'x', &[("size", "7"), ("size", &size)]),
-                Raw::new(b'0', b"backplane", 0).holding(SCRIPT),
-            ],
-        ),
-        (
-            "last path of an extension",
-            vec![pax(b'x', &paths), short()],
-        ),
-        (
-            "two extensions",
-            vec![
-                path(b'x', "dist/backplane"),
-                pax(b'x', &[("mtime", "1")]),
-                short(),
-            ],
-        ),
-        (
-            "extension and long name",
-            vec![
-                long_name(b'L', b"wrong\0"),
-                path(b'x', "dist/backplane"),
-                short(),
-            ],
-        ),
-        ("Solaris", vec![path(b'X', "dist/backplane"), short()]),
-        (
-            "global extension",
-            vec![
-                pax(b'g', &[("comment", "0123"), ("path", "wrong")]),
-                path(b'x', "dist/backplane"),
-                short(),
-            ],
-        ),
-        (
-            "global extension that is taken back",
-            vec![path(b'g', "wrong"), path(b'x', ""), agent()],
-        ),
-        // Extensions and long names are for the targets of links too.
-        (
-            "target in an extension",
-            vec![
-                agent_at("store/agent"),
-                pax(b'x', &[("linkpath", "store/agent")]),
-                link(b'1', "backplane", "short"),
-            ],
-        ),
-        (
-            "long target",
-            vec![
-                agent_at("store/agent"),
-                long_name(b'K', b"store/agent\0"),
-                link(b'1', "backplane", "short"),
-            ],
-        ),
-    ]);
+    assert_read("last path of several", &[pax(b'x', &paths), short()]);
+    let time = pax(b'x', &[("mtime", "1")]);
+    assert_read("two extensions", &[in_dist(b'x'), time, short()]);
+    let wrong_name = long_name(b'L', b"wrong\0");
+    assert_read("and a long name", &[wrong_name, in_dist(b'x'), short()]);
+    assert_read("Solaris", &[in_dist(b'X'), short()]);
+    let global = pax(b'g', &[("comment", "0123"), ("path", "wrong")]);
+    assert_read("global", &[global, in_dist(b'x'), short()]);
+    let taken_back = [path(b'g', "wrong"), path(b'x', ""), agent()];
+    assert_read("global, taken back", &taken_back);
+
+    // Extensions and long names are for the targets of links too.
+    for target in [
+        pax(b'x', &[("linkpath", "store/agent")]),
+        long_name(b'K', b"store/agent\0"),
+    ] {
+        let hard = link(b'1', "backplane", "short");
+        assert_read("target", &[agent_at("store/agent"), target, hard]);
+    }
 }
 
 #[test]
@@ -193,10 +132,8 @@ fn hard_link_is_the_file_that_it_names() {
         link(b'1', "dist/itself", "dist/itself"),
         link(b'1', "dist/passwd", "/etc/passwd"),
     ]));
-    assert_eq!(
-        attempt.installed(),
-        [executable("again"), executable("backplane"), plain("data")]
-    );
+    let expected = [executable("again"), executable("backplane"), plain("data")];
+    assert_eq!(attempt.installed(), expected);
     assert_eq!(attempt.content("again"), SCRIPT);
     assert_eq!(attempt.content("data"), b"x = 1");
     assert_eq!(attempt.unpacked().left_out, ["itself", "passwd"]);

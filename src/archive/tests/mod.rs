@@ -309,9 +309,6 @@ fn download_that_ends_with_its_connection_has_to_mark_its_end() {
     ] {
         let outcome = Attempt::with(download, &Limits::default(), false).outcome;
         let outcome = outcome.map(drop).map_err(|error| format!("{error:?}"));
-        assert_eq!(
-            outcome.as_ref().map_err(String::as_str),
-            expected.as_ref().map_err(|error| *error)
-        );
+        assert_eq!(outcome, expected.map_err(str::to_owned));
     }
 }

@@ -5,32 +5,21 @@ use super::*;
 #[test]
 fn archive_without_exactly_one_agent_is_refused() {
     let is_link = r#"AgentIsLink { path: "bin/backplane", target: "other" }"#;
+    let other = archive(&[file("bin/frpc", 0o755, SCRIPT)]);
+    let directory = archive(&[empty(b'5', "backplane/")]);
+    let agents = |paths: [&str; 2]| archive(&paths.map(agent_at));
+    let same = r#"SeveralAgents { paths: ["backplane", "backplane"] }"#;
+    let two = r#"SeveralAgents { paths: ["a/backplane", "b/backplane"] }"#;
+    let no_program = |path| file(path, 0o755, b"no program");
+    let no_programs = ["a/backplane", "b/backplane"].map(no_program);
     assert_refused([
-        (
-            archive(&[file("bin/frpc", 0o755, SCRIPT)]),
-            r#"NoAgent { names: ["bin/frpc"] }"#,
-        ),
-        (
-            archive(&[empty(b'5', "backplane/")]),
-            "NoAgent { names: [] }",
-        ),
+        (other, r#"NoAgent { names: ["bin/frpc"] }"#),
+        (directory, "NoAgent { names: [] }"),
         (archive(&[link(b'2', "bin/backplane", "other")]), is_link),
         (archive(&[link(b'1', "bin/backplane", "other")]), is_link),
-        (
-            archive(&[agent(), agent_at("./backplane")]),
-            r#"SeveralAgents { paths: ["backplane", "backplane"] }"#,
-        ),
-        (
-            archive(&[agent_at("a/backplane"), agent_at("b/backplane")]),
-            r#"SeveralAgents { paths: ["a/backplane", "b/backplane"] }"#,
-        ),
-        (
-            archive(&[
-                file("a/backplane", 0o755, b"no program"),
-                file("b/backplane", 0o755, b"no program"),
-            ]),
-            "SeveralAgents",
-        ),
+        (agents(["backplane", "./backplane"]), same),
+        (agents(["a/backplane", "b/backplane"]), two),
+        (archive(&no_programs), "SeveralAgents"),
     ]);
 }
 
@@ -41,31 +30,21 @@ fn file_that_cannot_be_installed_is_named() {
     let beside = |path: &str, content: &[u8]| archive(&[agent(), file(path, 0o644, content)]);
     let mut twice = vec![file("same", 0o644, b"y"); 2];
     twice.push(agent());
+    let reserved = r#"ReservedName("backplane-status")"#;
+    let unusable = r#"UnusableName("a\u{1b}[31mb")"#;
+    let foreign_agent = r#"WrongArchitecture { name: "backplane", machine: 183,"#;
+    let foreign_tunnel = r#"WrongArchitecture { name: "tunnel", machine: 183,"#;
+    let incomplete = r#"IncompleteProgram("backplane")"#;
     assert_refused([
-        (
-            beside("backplane-status", b"x"),
-            r#"ReservedName("backplane-status")"#,
-        ),
-        (
-            beside("a\x1b[31mb", b"x"),
-            r#"UnusableName("a\u{1b}[31mb")"#,
-        ),
+        (beside("backplane-status", b"x"), reserved),
+        (beside("a\x1b[31mb", b"x"), unusable),
         (archive(&twice), r#"RepeatedName("same")"#),
-        (
-            foreign.clone(),
-            r#"WrongArchitecture { name: "backplane", machine: 183,"#,
-        ),
-        (
-            beside("tunnel", &foreign),
-            r#"WrongArchitecture { name: "tunnel", machine: 183,"#,
-        ),
-        (half.to_vec(), r#"IncompleteProgram("backplane")"#),
-        (gzip(half), r#"IncompleteProgram("backplane")"#),
+        (foreign.clone(), foreign_agent),
+        (beside("tunnel", &foreign), foreign_tunnel),
+        (half.to_vec(), incomplete),
+        (gzip(half), incomplete),
+        (elf_header(EM_X86_64)[..40].to_vec(), incomplete),
         (beside("tunnel", half), r#"IncompleteProgram("tunnel")"#),
-        (
-            elf_header(EM_X86_64)[..40].to_vec(),
-            r#"IncompleteProgram("backplane")"#,
-        ),
         (beside("tunnel", LFS_POINTER), r#"LfsPointer("tunnel")"#),
     ]);
 }
@@ -76,14 +55,8 @@ const LFS_POINTER: &[u8] =
 #[test]
 fn download_that_is_no_program_is_named_by_its_kind() {
     for (content, expected) in [
-        (
-            &b"#!/bin/sh\r\nexec tunnel\r\n"[..],
-            "MangledScript(LineEndings)",
-        ),
-        (
-            b"\xef\xbb\xbf#!/bin/sh\nexec tunnel\n",
-            "MangledScript(ByteOrderMark)",
-        ),
+        (&b"#!/bin/sh\r\n"[..], "MangledScript(LineEndings)"),
+        (b"\xef\xbb\xbf#!/bin/sh\n", "MangledScript(ByteOrderMark)"),
         (LFS_POINTER, r#"LfsPointer("backplane")"#),
     ] {
         let downloads = [
@@ -142,21 +115,16 @@ fn unpacked_size_is_limited_everywhere() {
     let attempt = Attempt::with(&archive(&hard_links), &small(), true);
     assert_eq!(attempt.installed().len(), 3);
     hard_links.push(link(b'1', "2", "backplane"));
-    assert_refused_within(
-        &small(),
-        [
-            (archive(&[file("backplane", 0o755, &bomb)]), "TooLarge"),
-            (
-                gzip(&archive(&[agent(), file("other/bomb", 0o644, &bomb)])),
-                "TooLarge",
-            ),
-            // Behind the end of the archive, and between two layers.
-            (gzip(&[archive(&[agent()]), bomb].concat()), "TooLarge"),
-            (gzip(&[gzip(SCRIPT), empty_members].concat()), "TooLarge"),
-            (archive(&[hole(), hole()]), "TooLarge"),
-            (archive(&hard_links), "TooLarge"),
-        ],
-    );
+    let downloads = [
+        archive(&[file("backplane", 0o755, &bomb)]),
+        gzip(&archive(&[agent(), file("other/bomb", 0o644, &bomb)])),
+        // Behind the end of the archive, and between two layers.
+        gzip(&[archive(&[agent()]), bomb].concat()),
+        gzip(&[gzip(SCRIPT), empty_members].concat()),
+        archive(&[hole(), hole()]),
+        archive(&hard_links),
+    ];
+    assert_refused_within(&small(), downloads.map(|download| (download, "TooLarge")));
 }
 
 #[test]
@@ -182,15 +150,13 @@ fn memory_for_paths_and_extensions_is_bounded() {
         let path = format!("{number:04}/{}", "n".repeat(4_000));
         [long_name(b'L', path.as_bytes()), file("short", 0o644, b"")]
     });
-    assert_refused([
-        (long_name(b'L', &endless), "PathTooLong"),
-        (long_name(b'x', &endless), "PathTooLong"),
-        (
-            archive(&[dialects::pax(b'x', &[("path", &long)]), agent()]),
-            "PathTooLong",
-        ),
+    let downloads = [
+        long_name(b'L', &endless),
+        long_name(b'x', &endless),
+        archive(&[dialects::pax(b'x', &[("path", &long)]), agent()]),
         // For one entry, and for all of them.
-        (offsets.repeat(20), "PathTooLong"),
-        (archive(&names.collect::<Vec<_>>()), "PathTooLong"),
-    ]);
+        offsets.repeat(20),
+        archive(&names.collect::<Vec<_>>()),
+    ];
+    assert_refused(downloads.map(|download| (download, "PathTooLong")));
 }

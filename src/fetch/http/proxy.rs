@@ -144,11 +144,8 @@ mod tests {
             let server = chosen("https://host/", &network(value)).unwrap().unwrap();
             assert_eq!(server.name.address, address, "{value}");
             assert_eq!(server.name.variable, "https_proxy");
-            assert_eq!(
-                matches!(server.kind, ProxyKind::Socks(_)),
-                address.starts_with("socks"),
-                "{value}"
-            );
+            let is_socks = matches!(server.kind, ProxyKind::Socks(_));
+            assert_eq!(is_socks, address.starts_with("socks"), "{value}");
         }
     }
 

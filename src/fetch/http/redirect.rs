@@ -47,44 +47,35 @@ mod tests {
 
     #[test]
     fn location_is_read_as_browsers_do() {
-        let source = Url::parse("https://user:secret@host:8443/a/b?key=1").unwrap();
+        let source = Url::parse("https://u:s@host:8443/a/b?key=1").unwrap();
         for (location, expected) in [
-            (&b"/x y"[..], "https://user:secret@host:8443/x%20y"),
-            (
-                "/ü?ß".as_bytes(),
-                "https://user:secret@host:8443/%C3%BC?%C3%9F",
-            ),
-            (b"/\xfc", "https://user:secret@host:8443/%FC"),
-            (b"/%20%zz", "https://user:secret@host:8443/%20%zz"),
-            (b"/a\tb", "https://user:secret@host:8443/ab"),
-            (b" /a ", "https://user:secret@host:8443/a"),
-            (b"c", "https://user:secret@host:8443/a/c"),
-            (b"../c/./d", "https://user:secret@host:8443/c/d"),
-            (b"?key=2", "https://user:secret@host:8443/a/b?key=2"),
-            (b"", "https://user:secret@host:8443/a/b?key=1"),
-            (b"#part", "https://user:secret@host:8443/a/b?key=1#part"),
-            (b"//host:8443/x", "https://user:secret@host:8443/x"),
-            (b"//HOST:8443/x", "https://user:secret@host:8443/x"),
+            (&b"/x y"[..], "https://u:s@host:8443/x%20y"),
+            ("/ü?ß".as_bytes(), "https://u:s@host:8443/%C3%BC?%C3%9F"),
+            (b"/\xfc", "https://u:s@host:8443/%FC"),
+            (b"/%20%zz", "https://u:s@host:8443/%20%zz"),
+            (b"/a\tb", "https://u:s@host:8443/ab"),
+            (b" /a ", "https://u:s@host:8443/a"),
+            (b"c", "https://u:s@host:8443/a/c"),
+            (b"../c/./d", "https://u:s@host:8443/c/d"),
+            (b"?key=2", "https://u:s@host:8443/a/b?key=2"),
+            (b"", "https://u:s@host:8443/a/b?key=1"),
+            (b"#part", "https://u:s@host:8443/a/b?key=1#part"),
+            (b"//host:8443/x", "https://u:s@host:8443/x"),
+            (b"//HOST:8443/x", "https://u:s@host:8443/x"),
             // To another host, port or scheme.
             (b"//host/x", "https://host/x"),
             (b"//other:8443/x", "https://other:8443/x"),
-            (
-                "//bücher.example/".as_bytes(),
-                "https://xn--bcher-kva.example/",
-            ),
-            (
-                b"https://them:theirs@other/x",
-                "https://them:theirs@other/x",
-            ),
+            ("//bücher.de/".as_bytes(), "https://xn--bcher-kva.de/"),
+            (b"https://t:t@other/x", "https://t:t@other/x"),
             (b"\\\\other\\x", "https://other/x"),
         ] {
             let url = target(&source, &source, location).unwrap();
             assert_eq!(url.as_str(), expected);
         }
         // Back from another host.
-        let other = Url::parse("https://them:theirs@other/").unwrap();
+        let other = Url::parse("https://t:t@other/").unwrap();
         let url = target(&source, &other, b"https://host:8443/").unwrap();
-        assert_eq!(url.as_str(), "https://user:secret@host:8443/");
+        assert_eq!(url.as_str(), "https://u:s@host:8443/");
     }
 
     #[test]

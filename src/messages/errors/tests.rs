@@ -40,17 +40,13 @@ fn redacted(text: &str) -> Redacted {
 }
 
 fn io_error() -> Error {
-    Error::new(
-        ErrorKind::StorageFull,
-        "failed to write to file `/layers/x`: No space left on device",
-    )
+    let text = "failed to write to file `/layers/x`: No space left on device";
+    Error::new(ErrorKind::StorageFull, text)
 }
 
 fn missing_file() -> FetchError {
-    FetchError::ReadSource(Error::new(
-        ErrorKind::NotFound,
-        "No such file or directory (os error 2)",
-    ))
+    let text = "No such file or directory (os error 2)";
+    FetchError::ReadSource(Error::new(ErrorKind::NotFound, text))
 }
 
 fn status(status: u16, is_rate_limit: bool, proxy: Option<ProxyName>) -> HttpError {
@@ -74,25 +70,18 @@ fn http_errors() -> Vec<HttpError> {
         problem,
     };
     let tls = |problem, named| HttpError::Tls { problem, named };
-    let file = || redacted("/workspace/ca.pem");
-    let irregular = Error::new(ErrorKind::InvalidInput, "it is not a regular file");
+    let no_authorities = |named, problems| HttpError::NoAuthorities { named, problems };
+    let path = redacted("/workspace/ca.pem");
+    let error = Error::new(ErrorKind::InvalidInput, "it is not a regular file");
+    let problems = vec![
+        AuthorityProblem::Read { path, error },
+        AuthorityProblem::Empty(redacted("/workspace/ca.pem")),
+        AuthorityProblem::EmptyDirectory(redacted("/a")),
+        AuthorityProblem::Damaged,
+    ];
     vec![
-        HttpError::NoAuthorities {
-            named: None,
-            problems: vec![],
-        },
-        HttpError::NoAuthorities {
-            named: named(),
-            problems: vec![
-                AuthorityProblem::Read {
-                    path: file(),
-                    error: irregular,
-                },
-                AuthorityProblem::Empty(file()),
-                AuthorityProblem::EmptyDirectory(redacted("/a")),
-                AuthorityProblem::Damaged,
-            ],
-        },
+        no_authorities(None, vec![]),
+        no_authorities(named(), problems),
         HttpError::ProxySetting {
             variable: "HTTPS_PROXY",
         },
@@ -230,6 +219,8 @@ fn install_errors() -> Vec<InstallError> {
 
 fn release_errors() -> Vec<ReleaseError> {
     let source = |value, problem| ReleaseError::Source(redacted(value), problem);
+    let ftp = "ftp://mirror.example.com/backplane.tgz";
+    let plain = "http://mirror.example.com/backplane.tgz";
     let malformed = SourceProblem::Malformed(url::ParseError::InvalidDomainCharacter);
     vec![
         ReleaseError::NoDefaultArchive {
@@ -244,15 +235,9 @@ fn release_errors() -> Vec<ReleaseError> {
             placeholder: None,
         },
         source("https://mirror example.com", malformed),
-        source(
-            "ftp://mirror.example.com/backplane.tgz",
-            SourceProblem::UnsupportedScheme,
-        ),
+        source(ftp, SourceProblem::UnsupportedScheme),
         source("file://opt/backplane.tgz", SourceProblem::FileOnOtherHost),
-        source(
-            "http://mirror.example.com/backplane.tgz",
-            SourceProblem::HttpWithoutChecksum,
-        ),
+        source(plain, SourceProblem::HttpWithoutChecksum),
         source("/opt/backplane", SourceProblem::AbsolutePath),
         source("../backplane", SourceProblem::OutsideApp),
         ReleaseError::NoChecksumForArch {
@@ -264,14 +249,11 @@ fn release_errors() -> Vec<ReleaseError> {
 
 fn settings_errors() -> [SettingsError; 6] {
     let quoted = "\"https://mirror.example.com/backplane.tgz\"";
+    let bell = "https://mirror\u{7}";
     let twice = "amd64:e3b0c4…,amd64:9f86d0…";
     let repeated = SettingProblem::RepeatedArch("amd64".to_owned());
     [
-        (
-            Setting::AgentUrl,
-            "https://mirror\u{7}",
-            SettingProblem::NotText,
-        ),
+        (Setting::AgentUrl, bell, SettingProblem::NotText),
         (Setting::AgentUrl, quoted, SettingProblem::Quoted),
         (Setting::AgentChannel, "../beta", SettingProblem::Malformed),
         (Setting::AgentSha256, "e3b0c4", SettingProblem::Malformed),
@@ -287,15 +269,12 @@ fn settings_errors() -> [SettingsError; 6] {
 
 #[test]
 fn messages_hint_at_what_a_source_lacks() {
+    let no_scheme = "mirror.example.com/backplane.tgz?token=secret";
+    let slash_in_password = "https://user:12/secret@mirror.example.com/a";
+    let unknown_host = FetchError::Http(HttpError::HostNotFound);
     let fetches = [
-        (
-            "mirror.example.com/backplane.tgz?token=secret",
-            missing_file(),
-        ),
-        (
-            "https://user:12/secret@mirror.example.com/a",
-            FetchError::Http(HttpError::HostNotFound),
-        ),
+        (no_scheme, missing_file()),
+        (slash_in_password, unknown_host),
     ];
     insta::assert_snapshot!(all_of(fetches.map(|(source, error)| {
         let source = redacted(source);
@@ -429,8 +408,9 @@ fn lines_are_narrow() {
         assert!(header.chars().count() <= 56, "{header}");
         for line in text.lines() {
             let is_quoted = line.starts_with("Reason: ") || line.starts_with("Details: ");
+            let is_one_word = !line.contains(' ');
             assert!(
-                is_quoted || !line.contains(' ') || line.chars().count() <= 73,
+                is_quoted || is_one_word || line.chars().count() <= 73,
                 "{line}"
             );
         }

@@ -75,7 +75,9 @@ impl TestEnv {
 
     /// A buildpack that prints what it sees, under an id of its own: `fixture/NAME`.
     pub fn observer(&self, name: &str) -> PathBuf {
-        let (fixture, directory) = (fixture("observer"), self.new_directory_to_keep().join(name));
+        let fixture = root().join("tests/fixtures/buildpacks/observer");
+        // It stays until the end of the run.
+        let directory = self.new_directory().keep().join(name);
         let descriptor = fs::read_to_string(fixture.join("buildpack.toml")).unwrap();
         copy(&fixture, &directory).unwrap();
         let descriptor = descriptor.replace("fixture/observer", &format!("fixture/{name}"));
@@ -98,11 +100,6 @@ impl TestEnv {
     /// A directory of a test's own, gone with its handle.
     pub fn new_directory(&self) -> TempDir {
         TempDir::new_in(&self.directory).expect("the test environment's directory is writable")
-    }
-
-    /// A directory that stays until the end of the run.
-    fn new_directory_to_keep(&self) -> PathBuf {
-        self.new_directory().keep()
     }
 
     fn set_up() -> Result<Self, String> {
@@ -129,9 +126,4 @@ impl TestEnv {
             gateway: gateway(),
         })
     }
-}
-
-/// A buildpack of `tests/fixtures`.
-fn fixture(name: &str) -> PathBuf {
-    root().join("tests/fixtures/buildpacks").join(name)
 }

@@ -13,18 +13,13 @@ use tempfile::TempDir;
 
 use super::front_end::FrontEnd;
 use super::heroku::Heroku;
-use super::test_env::{BUILDPACK, test_env};
+use super::test_env::test_env;
 use crate::app::App;
 use crate::command;
-use crate::prebuild::copy;
 use crate::{ARCHITECTURE, DEADLINE, HOSTILE_AT_BUILD, read_toml};
 
 /// How long one build may take, with all retries of a download.
 const BUILD_DEADLINE: Duration = Duration::from_mins(2);
-
-/// The machines of ELF programs, see elf(5).
-const EM_X86_64: u16 = 62;
-const EM_AARCH64: u16 = 183;
 
 /// The directory of the layers of the buildpack under test.
 const LAYERS: &str = "backplane_agent";
@@ -37,17 +32,11 @@ pub struct Build {
     pub(super) front_end: FrontEnd,
     app: App,
     variables: BTreeMap<OsString, OsString>,
-    architecture: String,
     with_backplane: bool,
     directory: TempDir,
 }
 
 impl Build {
-    /// A build as a Cloud Native Buildpack.
-    pub fn new(app: App) -> Self {
-        Self::by(FrontEnd::Cnb, app)
-    }
-
     pub fn by(front_end: FrontEnd, app: App) -> Self {
         let directory = test_env().new_directory();
         for name in ["platform", "layers"] {
@@ -59,7 +48,6 @@ impl Build {
             variables: HOSTILE_AT_BUILD
                 .map(|(name, value)| (name.into(), value.into()))
                 .into(),
-            architecture: ARCHITECTURE.to_owned(),
             with_backplane: true,
             directory,
         }
@@ -67,19 +55,6 @@ impl Build {
 
     pub fn env(mut self, name: impl Into<OsString>, value: impl Into<OsString>) -> Self {
         self.variables.insert(name.into(), value.into());
-        self
-    }
-
-    /// Changes the app between two builds.
-    pub fn app(mut self, app: App) -> Self {
-        self.app = app;
-        self
-    }
-
-    /// Builds for a run image of this architecture, by its name in the CNB specification: `amd64`,
-    /// `arm64`. Heroku's classic apps have no choice.
-    pub fn architecture(mut self, architecture: &str) -> Self {
-        architecture.clone_into(&mut self.architecture);
         self
     }
 
@@ -112,14 +87,6 @@ impl Build {
         match self.front_end {
             FrontEnd::Cnb => self.agent_layer(),
             FrontEnd::Classic => self.heroku().cache().join("backplane"),
-        }
-    }
-
-    /// The record of that agent.
-    pub fn kept_record(&self) -> PathBuf {
-        match self.front_end {
-            FrontEnd::Cnb => self.layers().join(LAYERS).join("agent.toml"),
-            FrontEnd::Classic => self.kept_agent().join("agent.toml"),
         }
     }
 
@@ -193,7 +160,7 @@ impl Build {
             .arg("-app")
             .arg(self.app_directory())
             .arg("-buildpacks")
-            .arg(self.buildpacks())
+            .arg(test_env().buildpacks())
             .arg("-layers")
             .arg(self.layers())
             .arg("-platform")
@@ -204,27 +171,6 @@ impl Build {
                 .arg(self.directory.path().join("order.toml"));
         }
         command::run(&mut command, BUILD_DEADLINE)
-    }
-
-    /// The buildpacks for the architecture. Only the launch program differs, which does not run
-    /// here.
-    fn buildpacks(&self) -> PathBuf {
-        let machine = match self.architecture.as_str() {
-            own if own == ARCHITECTURE => return test_env().buildpacks(),
-            "amd64" => EM_X86_64,
-            "arm64" => EM_AARCH64,
-            other => panic!("there is no package for {other}"),
-        };
-        let buildpacks = self.directory.path().join("buildpacks");
-        if !buildpacks.exists() {
-            copy(&test_env().buildpacks(), &buildpacks).unwrap();
-            let package = buildpacks.join(BUILDPACK);
-            let launch = package.join(".libcnb-cargo/additional-bin/launch");
-            let mut program = fs::read(&launch).unwrap();
-            program[18..20].copy_from_slice(&machine.to_le_bytes());
-            fs::write(launch, program).unwrap();
-        }
-        buildpacks
     }
 
     /// Writes the platform's part: variables, the order of buildpacks, and the analyzer's result.
@@ -242,9 +188,8 @@ impl Build {
         fs::write(self.directory.path().join("order.toml"), order).unwrap();
 
         let analyzed = format!(
-            "[run-image]\nreference = \"run-image\"\n[run-image.target]\nos = \"linux\"\narch = \"{}\"\n\
-             [run-image.target.distro]\nname = \"ubuntu\"\nversion = \"24.04\"\n",
-            self.architecture
+            "[run-image]\nreference = \"run-image\"\n[run-image.target]\nos = \"linux\"\narch = \"{ARCHITECTURE}\"\n\
+             [run-image.target.distro]\nname = \"ubuntu\"\nversion = \"24.04\"\n"
         );
         fs::write(self.layers().join("analyzed.toml"), analyzed).unwrap();
     }
@@ -294,7 +239,7 @@ impl Image {
         match self.build.front_end {
             FrontEnd::Cnb => self.labels().remove("io.backplane.agent.source"),
             FrontEnd::Classic => {
-                let path = self.build.kept_record();
+                let path = self.build.kept_agent().join("agent.toml");
                 let record = path.exists().then(|| read_toml(&path))?;
                 Some(record["source"].as_str().unwrap().to_owned())
             }
@@ -314,7 +259,7 @@ impl Image {
     }
 
     /// The labels that the image would have.
-    pub fn labels(&self) -> BTreeMap<String, String> {
+    fn labels(&self) -> BTreeMap<String, String> {
         let metadata = read_toml(&self.layers().join("config/metadata.toml"));
         let labels = metadata.get("labels").and_then(toml::Value::as_array);
         labels

@@ -27,16 +27,7 @@ const DYNO_START: &str = r#"
 "#;
 
 /// The variables of a build that are the build dyno's, and no config vars.
-const OF_BUILD_DYNO: [&str; 8] = [
-    "ALL_PROXY",
-    "HTTPS_PROXY",
-    "HTTP_PROXY",
-    "NO_PROXY",
-    "SSL_CERT_DIR",
-    "SSL_CERT_FILE",
-    "http_proxy",
-    "https_proxy",
-];
+const OF_BUILD_DYNO: [&str; 3] = ["HTTPS_PROXY", "NO_PROXY", "SSL_CERT_FILE"];
 
 /// The directories of one app on Heroku, below a directory of the test. If no variable or URL names
 /// them, their names have a space.

@@ -33,7 +33,7 @@ const PROGRAMS: [&str; 5] = [
 const TOOLS: [&str; 2] = ["frpc", "frps"];
 
 /// The directory of the buildpack under test among all buildpacks, `ID/VERSION`.
-pub(super) const BUILDPACK: &str = concat!("backplane_agent/", env!("CARGO_PKG_VERSION"));
+const BUILDPACK: &str = concat!("backplane_agent/", env!("CARGO_PKG_VERSION"));
 
 /// The archive of the classic buildpack, as `script/package classic` makes it for this machine.
 const CLASSIC_ARCHIVE: &str = if cfg!(target_arch = "aarch64") {
@@ -153,10 +153,8 @@ impl TestEnv {
         ] {
             copy(&root.join(source), &test_env.buildpacks().join(name))?;
         }
-        copy(
-            &root.join("target/package").join(CLASSIC_ARCHIVE),
-            &test_env.classic_archive(),
-        )?;
+        let archive = root.join("target/package").join(CLASSIC_ARCHIVE);
+        copy(&archive, &test_env.classic_archive())?;
         unpack(&test_env.classic_archive(), &test_env.classic_buildpack())?;
         let programs_directory = test_env.directory.join("programs");
         for name in PROGRAMS {

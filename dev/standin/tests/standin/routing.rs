@@ -101,12 +101,8 @@ fn app_that_hangs_up_without_an_answer_is_502_and_not_asked_again() {
         });
         let answer = world.get("/").await;
         assert_eq!(answer.status, StatusCode::BAD_GATEWAY);
-        assert!(
-            answer
-                .text
-                .starts_with("The app took the request and gave no answer: "),
-            "{answer:?}"
-        );
+        let start = "The app took the request and gave no answer: ";
+        assert!(answer.text.starts_with(start), "{answer:?}");
         assert!(!asked.await.unwrap(), "the request was sent twice");
     });
 }
@@ -125,14 +121,11 @@ fn request_in_flight_when_its_agent_is_killed_is_502() {
         .await;
         agent.signal(Signal::SIGKILL);
         agent.ended().await;
-        assert_eq!(
-            Answer::of(answer.await.unwrap()).await,
-            Answer {
-                status: StatusCode::BAD_GATEWAY,
-                text: "The connection to agent 1 was lost before myendpoint.test answered.\n"
-                    .into(),
-            }
-        );
+        let expected = Answer {
+            status: StatusCode::BAD_GATEWAY,
+            text: "The connection to agent 1 was lost before myendpoint.test answered.\n".into(),
+        };
+        assert_eq!(Answer::of(answer.await.unwrap()).await, expected);
         world.edge.logged("agent 1 is gone").await;
         assert_eq!(world.get("/").await.status, StatusCode::SERVICE_UNAVAILABLE);
     });

@@ -257,12 +257,9 @@ impl App {
 
     /// Whether this app gave the answer, rather than another one.
     pub(crate) fn greets_in(&self, answer: &Answer) -> bool {
-        answer.status == StatusCode::OK
-            && answer.text
-                == format!(
-                    "Hello from the sample app, process {}.\n",
-                    self.program.id()
-                )
+        let process = self.program.id();
+        let text = format!("Hello from the sample app, process {process}.\n");
+        answer.status == StatusCode::OK && answer.text == text
     }
 }
 

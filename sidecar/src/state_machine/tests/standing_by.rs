@@ -28,14 +28,10 @@ fn lock_is_tried_soon_at_first_and_once_a_second_later() {
 #[test]
 fn user_who_expects_no_agent_reads_nothing_of_the_lock() {
     let mut script = Script::of_type(true, Drain::Keep, false);
-    assert_eq!(
-        script.handle(Event::AnotherListens),
-        ["Debug AnotherListens", "release lock"]
-    );
-    assert_eq!(
-        script.handle(TAKEN),
-        ["Debug TookOver", "Debug WaitingForApp"]
-    );
+    let actions = script.handle(Event::AnotherListens);
+    assert_eq!(actions, ["Debug AnotherListens", "release lock"]);
+    let actions = script.handle(TAKEN);
+    assert_eq!(actions, ["Debug TookOver", "Debug WaitingForApp"]);
 }
 
 #[test]

@@ -1,15 +1,14 @@
 //! Requests for a file, and what is read from the response.
 
+use harness::release_server::etag;
+
 use super::*;
 
 #[test]
 fn file_is_fetched_with_its_validators() {
     let server = ReleaseServer::http([content()]);
     let download = Attempt::new(&server.url("/agent.tgz?key=1")).assert_fetched();
-    assert_eq!(
-        download.validators.etag,
-        Some(harness::release_server::etag(CONTENT))
-    );
+    assert_eq!(download.validators.etag, Some(etag(CONTENT)));
     let requests = server.take_requests();
     assert_eq!(requests.len(), 1);
     assert_eq!(requests[0].line, "GET /agent.tgz?key=1 HTTP/1.1");
@@ -20,17 +19,18 @@ fn file_is_fetched_with_its_validators() {
 fn known_version_is_not_sent_again() {
     let server = ReleaseServer::http([content()]);
     let known = Validators {
-        etag: Some(harness::release_server::etag(CONTENT)),
+        etag: Some(etag(CONTENT)),
         last_modified: Some("Wed, 21 Oct 2015 07:28:00 GMT".to_owned()),
     };
     let attempt = Attempt::with(&server.url("/"), &known, &Network::default(), &quick());
     assert_eq!(attempt.outcome.unwrap(), None);
     let requests = server.take_requests();
-    assert_eq!(requests[0].header("If-None-Match"), known.etag.as_deref());
-    assert_eq!(
-        requests[0].header("If-Modified-Since"),
-        known.last_modified.as_deref()
-    );
+    for (name, value) in [
+        ("If-None-Match", known.etag),
+        ("If-Modified-Since", known.last_modified),
+    ] {
+        assert_eq!(requests[0].header(name), value.as_deref());
+    }
 }
 
 #[test]
@@ -84,13 +84,10 @@ fn body_is_delimited_or_ends_with_its_connection() {
 
 #[test]
 fn announced_size_is_checked_before_anything_is_read() {
-    let server = ReleaseServer::http([Answer::Raw(
-        b"HTTP/1.1 200 OK\r\nContent-Length: 999999999999\r\n\r\n".to_vec(),
-    )]);
-    assert!(matches!(
-        Attempt::new(&server.url("/")).outcome,
-        Err(FetchError::TooLarge { .. })
-    ));
+    let head = b"HTTP/1.1 200 OK\r\nContent-Length: 999999999999\r\n\r\n";
+    let server = ReleaseServer::http([Answer::Raw(head.to_vec())]);
+    let outcome = Attempt::new(&server.url("/")).outcome;
+    assert!(matches!(outcome, Err(FetchError::TooLarge { .. })));
     assert_eq!(server.take_requests().len(), 1);
 }
 

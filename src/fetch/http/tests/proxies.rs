@@ -111,13 +111,9 @@ fn assert_problem_of(proxy: &str, network: &Network, problem: &ProxyProblem, att
         ..quick()
     };
     let attempt = Attempt::within("https://localhost:1/", &through(network, proxy), &limits);
-    assert_eq!(
-        attempt.retries(),
-        attempts - 1,
-        "{proxy}: {}",
-        attempt.events
-    );
-    assert!(!attempt.events.contains("s3cret"), "{}", attempt.events);
+    let events = &attempt.events;
+    assert_eq!(attempt.retries(), attempts - 1, "{proxy}: {events}");
+    assert!(!events.contains("s3cret"), "{events}");
     let error = attempt.error();
     assert!(!format!("{error:?}").contains("s3cret"), "{error:?}");
     let HttpError::Proxy {
@@ -129,11 +125,8 @@ fn assert_problem_of(proxy: &str, network: &Network, problem: &ProxyProblem, att
     };
     assert_eq!(actual, *problem, "{proxy}");
     assert_eq!(name.variable, "https_proxy");
-    assert!(
-        proxy
-            .replace("user:s3cret@", "")
-            .starts_with(&name.address.replace(":80", ""))
-    );
+    let without_password = proxy.replace("user:s3cret@", "");
+    assert!(without_password.starts_with(&name.address.replace(":80", "")));
 }
 
 fn with_password(url: &str) -> String {
@@ -166,8 +159,10 @@ fn problem_on_the_way_to_a_proxy_is_reported_as_its_own() {
     let (_directory, network) = trusting(&Authority::new());
     let stranger = ReleaseServer::https(&Authority::new(), [Answer::Proxy]);
     let closing = ReleaseServer::http([Answer::status(407)]);
+    let closing = closing.url("").replace("http:", "https:");
     let socks = SocksServer::start(Some(("user", "right")));
-    let protected = socks.authority();
+    let protected = format!("socks5://{}", socks.authority());
+    let unknown = "http://proxy.invalid";
     let (nowhere, no_tls) = (nowhere(), without_tls());
     let refused = || ProxyProblem::Connection("Connection refused (os error 111)".to_owned());
     let tls = ProxyProblem::Tls;
@@ -175,29 +170,16 @@ fn problem_on_the_way_to_a_proxy_is_reported_as_its_own() {
     for (proxy, problem, attempts) in [
         (format!("http://{nowhere}"), refused(), 4),
         (format!("socks5h://{nowhere}"), refused(), 4),
-        (
-            "http://proxy.invalid".to_owned(),
-            ProxyProblem::HostNotFound,
-            4,
-        ),
+        (unknown.to_owned(), ProxyProblem::HostNotFound, 4),
         (format!("https://{no_tls}"), tls(TlsProblem::NoTls), 1),
-        (
-            closing.url("").replace("http:", "https:"),
-            tls(TlsProblem::Handshake),
-            4,
-        ),
+        (closing, tls(TlsProblem::Handshake), 4),
         (stranger.url(""), tls(TlsProblem::UnknownAuthority), 1),
-        (
-            format!("socks5://{protected}"),
-            ProxyProblem::Credentials,
-            1,
-        ),
+        (protected.clone(), ProxyProblem::Credentials, 1),
         (format!("socks5://{no_tls}"), ProxyProblem::Protocol, 4),
     ] {
         assert_problem_of(&with_password(&proxy), &network, &problem, attempts);
     }
-    let no_password = format!("socks5://{protected}");
-    assert_problem_of(&no_password, &network, &refused_by_proxy, 4);
+    assert_problem_of(&protected, &network, &refused_by_proxy, 4);
 }
 
 #[test]

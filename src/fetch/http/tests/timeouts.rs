@@ -108,19 +108,16 @@ fn total_time_bounds_endless_handshakes() {
     let tls = dripping_server(b"\x16\x03\x03\x40\x00\x02\x00\x3f\xfc");
     let socks = dripping_server(b"\x05\x00\x05\x00\x00\x03\xff");
     let (_directory, trusting) = trusting(&Authority::new());
+    let tls = format!("https://{tls}/");
+    let by_socks = through(&trusting, &format!("socks5h://{socks}"));
+    let by_tls = through(&trusting, &tls);
     for (url, network) in [
-        (format!("https://{tls}/"), trusting.clone()),
-        (
-            "http://localhost:1/".to_owned(),
-            through(&trusting, &format!("socks5h://{socks}")),
-        ),
-        (
-            "https://localhost:1/".to_owned(),
-            through(&trusting, &format!("https://{tls}")),
-        ),
+        (tls.as_str(), trusting),
+        ("http://localhost:1/", by_socks),
+        ("https://localhost:1/", by_tls),
     ] {
         let start = Instant::now();
-        let attempt = Attempt::within(&url, &network, &limits);
+        let attempt = Attempt::within(url, &network, &limits);
         assert!(start.elapsed() < Duration::from_secs(1), "{url}");
         attempt.assert_failed(0, TOTAL);
     }

@@ -50,15 +50,10 @@ fn authorities_may_be_in_directories_and_only_in_regular_files() {
     let path = |name| other.path().join(name);
     mknodat(CWD, path("fifo"), FileType::Fifo, Mode::RUSR, 0).unwrap();
     fs_err::write(path("text"), "no certificate").unwrap();
-    fs_err::write(
-        path("damaged"),
-        "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n",
-    )
-    .unwrap();
-    fs_err::File::create(path("large"))
-        .unwrap()
-        .set_len(1 << 40)
-        .unwrap();
+    let damaged = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+    fs_err::write(path("damaged"), damaged).unwrap();
+    let large = fs_err::File::create(path("large")).unwrap();
+    large.set_len(1 << 40).unwrap();
     let directories = [empty.path(), other.path(), directory.path()].map(Path::to_owned);
     let network = Network {
         ca_directories: directories.to_vec(),
