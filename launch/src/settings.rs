@@ -370,6 +370,7 @@ pub(crate) mod tests {
         for (value, expected) in [
             ("268435456", Some(256 << 20)),
             ("256M", Some(256 << 20)),
+            ("256Mi", Some(256 << 20)),
             (" 1g\n", Some(1 << 30)),
             ("8k", Some(8 << 10)),
             ("0", None),

@@ -427,7 +427,7 @@ fn token_file_comes_after_the_variable_and_before_the_binding() {
     for (changes, token_file, token, is_from_file, messages) in [
         (&[file][..], readable, "sesame", false, 0),
         (&[file, NO_TOKEN], readable, "from a file", true, 0),
-        (&[file, NO_TOKEN], empty, "bound", false, 0),
+        (&[file, NO_TOKEN], empty, "bound", false, 1),
         (&[file, NO_TOKEN], unreadable, "bound", false, 1),
     ] {
         let case = Case {
