@@ -305,6 +305,19 @@ mod tests {
         assert_eq!(found, Some(true));
     }
 
+    /// Many servers log an error for a client that leaves.
+    #[test]
+    fn response_is_read_to_its_end() {
+        let found = get(|mut stream| {
+            read_request(&mut stream);
+            stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n").unwrap();
+            for _ in 0..64 {
+                stream.write_all(&[b'x'; 65_536]).unwrap();
+            }
+        });
+        assert_eq!(found, Some(true));
+    }
+
     #[test]
     fn server_that_never_comes_to_the_point_is_not_good() {
         let found = get(|mut stream| {

@@ -142,9 +142,11 @@ fn rotated_token_is_the_next_agents() {
     let mut layer = Layer::new(agent, port);
     let file = layer.path().join("token");
     fs::write(&file, "first\n").unwrap();
+    // A relative path, and above the root directory is the root directory again.
+    let relative = format!("{}{}", "../".repeat(40), file.display());
     layer
         .set("BACKPLANE_TOKEN", "")
-        .set("BACKPLANE_TOKEN_FILE", file.to_str().unwrap());
+        .set("BACKPLANE_TOKEN_FILE", &relative);
     let app = layer.launch();
     let restart = |count: usize| {
         support::signal(app.agent(count), "KILL");
