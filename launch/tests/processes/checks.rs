@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use harness::soak_or;
 
-use crate::support::{self, Layer, PATIENT_AGENT, eventually, holds_for, listen, within};
+use crate::support::{self, App, Layer, PATIENT_AGENT, eventually, holds_for, listen, within};
 
 const SILENT: u16 = 0;
 
@@ -99,7 +99,8 @@ fn app_that_accepts_and_says_nothing_is_not_ready() {
 fn agent_that_is_not_healthy_is_replaced_within_a_minute() {
     let (_listener, port) = listen("127.0.0.1");
     let health = Server::start(200);
-    let mut layer = Layer::new(PATIENT_AGENT, port);
+    let agent = PATIENT_AGENT.replace("sleep 1000", "sleep infinity");
+    let mut layer = Layer::new(&agent, port);
     let url = format!("http://127.0.0.1:{}/healthz", health.port);
     layer.set("BACKPLANE_HEALTH_URL", &url);
     let app = layer.launch();
@@ -142,12 +143,11 @@ fn rotated_token_is_the_next_agents() {
     let mut layer = Layer::new(agent, port);
     let file = layer.path().join("token");
     fs::write(&file, "first\n").unwrap();
-    // A relative path, and above the root directory is the root directory again.
-    let relative = format!("{}{}", "../".repeat(40), file.display());
     layer
         .set("BACKPLANE_TOKEN", "")
-        .set("BACKPLANE_TOKEN_FILE", &relative);
-    let app = layer.launch();
+        .set("BACKPLANE_TOKEN_FILE", "token");
+    let mut launch = layer.command("cat");
+    let app = App::of(&layer, launch.current_dir(layer.path()).spawn().unwrap());
     let restart = |count: usize| {
         support::signal(app.agent(count), "KILL");
         app.agent(count + 1);

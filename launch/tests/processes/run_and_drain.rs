@@ -206,11 +206,9 @@ fn signals_reach_the_command_and_orphans_are_reaped() {
             |pid: &u32| field(*pid, "State").is_some_and(|state| state.starts_with('Z'));
         (!children(app.pid()).iter().any(is_zombie)).then_some(())
     });
-    support::signal(app.pid(), "KILL");
-    app.wait();
-    for pid in layer.processes() {
-        support::signal(pid, "KILL");
-    }
+    support::signal(app.pid(), "TERM");
+    assert_eq!(app.wait().code(), Some(128 + 15));
+    app.nothing_is_left();
 }
 
 /// Such as a Java program, which prints its threads at SIGQUIT.
