@@ -311,8 +311,8 @@ mod tests {
         let found = get(|mut stream| {
             read_request(&mut stream);
             stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n").unwrap();
-            for _ in 0..64 {
-                stream.write_all(&[b'x'; 65_536]).unwrap();
+            for _ in 0..512 {
+                stream.write_all(&[b'x'; 8_192]).unwrap();
             }
         });
         assert_eq!(found, Some(true));

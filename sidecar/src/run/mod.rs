@@ -121,8 +121,7 @@ struct Signals {
 }
 
 impl Signals {
-    /// Takes all signals, SIGTTOU among them, so that nothing on a terminal stops this process. The
-    /// kernel ends it for a fault of its own all the same.
+    /// Takes all signals. The kernel ends this process for a fault of its own all the same.
     fn take() -> nix::Result<Self> {
         let signals = SigSet::all();
         signals.thread_block()?;
@@ -142,15 +141,25 @@ impl Signals {
             let is_of_key = self.shares_group
                 && signal.ssi_code == SI_KERNEL
                 && number != Signal::SIGHUP as i32;
-            if is_of_key && STOPS.iter().any(|stop| *stop as i32 == number) {
-                // As the command: the shell that both are a job of waits for this process.
-                let _ = process::kill_process(process::getpid(), process::Signal::STOP);
+            if let Some(stop) = STOPS.into_iter().find(|stop| *stop as i32 == number)
+                && is_of_key
+            {
+                stop_as_a_job(stop);
             }
             if number != Signal::SIGCHLD as i32 && !is_of_key {
                 return Some(number);
             }
         }
     }
+}
+
+/// Stops with the command, because the shell that both are a job of waits for this process. Without
+/// such a shell, the kernel stops neither (POSIX, signal concepts: orphaned process groups).
+fn stop_as_a_job(stop: Signal) {
+    let signals = SigSet::from(stop);
+    let _ = signals.thread_unblock();
+    let _ = nix::sys::signal::raise(stop);
+    let _ = signals.thread_block();
 }
 
 /// The command, its signals, and the agent's end.
