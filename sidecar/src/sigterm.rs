@@ -13,7 +13,8 @@ use seccompiler::sock_filter;
 
 /// A shell ignores a signal for the program that it becomes (POSIX, trap); no crate does so safely.
 const SHELL: &str = "/bin/sh";
-const IGNORE_AND_BECOME: &str = "trap '' TERM; exec \"$@\"";
+/// Without the variables that shells add.
+const IGNORE_AND_BECOME: &str = "trap '' TERM; unset PWD OLDPWD SHLVL; exec \"$@\"";
 
 /// A command that becomes `program` with SIGTERM ignored, if there is a shell.
 pub(crate) fn command_that_ignores(program: &Path) -> Command {
