@@ -68,7 +68,7 @@ pub(crate) const KILL_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// How often to check whether an app that has the supervisor for its child waits for it.
 pub(crate) const APP_CHECK_INTERVAL: Duration = Duration::from_secs(1);
-/// The same, once it seems so.
+/// The same, once it seems so, and for a while after the start of the agent.
 pub(crate) const SUSPECT_CHECK_INTERVAL: Duration = Duration::from_millis(100);
 /// For how long an app sleeps in wait(2) before the supervisor gets out of its way.
 pub(crate) const APP_WAIT_THRESHOLD: Duration = Duration::from_millis(500);

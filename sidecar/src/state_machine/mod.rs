@@ -221,7 +221,7 @@ impl StateMachine {
         // wakeup.
         let latest_check = self.next_check + limits::APP_CHECK_INTERVAL;
         let check_at = match probe.or(timer) {
-            Some(at) if at <= latest_check && !self.deadlock.is_suspected() => {
+            Some(at) if at <= latest_check && !self.checks_are_urgent(self.next_check) => {
                 at.max(self.next_check)
             }
             _ => self.next_check,
@@ -509,6 +509,7 @@ impl StateMachine {
         };
         self.starts = self.starts.saturating_add(1);
         self.started_at = now;
+        self.next_check = now;
         self.next_probe = now + limits::RUNNING_PROBE_INTERVAL;
         vec![Action::Start(loopback)]
     }
@@ -694,12 +695,19 @@ impl StateMachine {
             });
         }
         self.next_check = now
-            + if self.deadlock.is_suspected() {
+            + if self.checks_are_urgent(now) {
                 limits::SUSPECT_CHECK_INTERVAL
             } else {
                 limits::APP_CHECK_INTERVAL
             };
         Vec::new()
+    }
+
+    /// Whether the app has other children while it listens is to be known before somebody stops it,
+    /// which can be soon.
+    fn checks_are_urgent(&self, now: Moment) -> bool {
+        let is_young = self.starts > 0 && now < self.started_at + limits::APP_CHECK_INTERVAL;
+        is_young || self.deadlock.is_suspected()
     }
 
     /// Asks the agent to exit, or finishes if there is none; `log` is called with whether there is

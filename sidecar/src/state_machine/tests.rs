@@ -492,12 +492,17 @@ fn supervisor_gets_out_of_the_way_of_an_app_that_waits_for_it() {
     let check_at = |script: &Script| script.machine.wake().check;
     let milliseconds = |number| Some(Duration::from_millis(number));
 
+    // An app that has just begun to listen may be stopped soon.
     let mut script = Script::running(Drain::Keep);
-    assert_eq!(check_at(&script), milliseconds(1_000));
+    assert_eq!(check_at(&script), milliseconds(0));
+    script.handle(Event::AppChecked(Activity::Other));
+    assert_eq!(check_at(&script), milliseconds(100));
+    script.after(950).handle(Event::AppChecked(Activity::Other));
+    assert_eq!(check_at(&script), milliseconds(1_050));
     // Together with a probe that comes soon.
-    let mut later = Script::running(Drain::Keep);
-    later.after(50).handle(LISTENS);
-    assert_eq!(check_at(&later), milliseconds(1_050));
+    script.after(50).handle(LISTENS);
+    assert_eq!(check_at(&script), milliseconds(2_000));
+    let mut script = Script::running(Drain::Keep);
     script
         .after(1_000)
         .handle(Event::AppChecked(Activity::Other));
