@@ -17,7 +17,7 @@ use crate::app;
 use crate::checks::Checks;
 use crate::children;
 use crate::config::{Lock, SupervisorConfig};
-use crate::deadlock;
+use crate::deadlock::{self, Activity};
 use crate::drain;
 use crate::exit::Exit;
 use crate::file;
@@ -353,10 +353,10 @@ impl EventLoop {
     fn check_app_waits(&mut self) {
         const SLACK: Duration = Duration::from_millis(20);
         let due = self.state.wake().check;
-        if due.is_some_and(|at| self.now() + SLACK >= at)
-            && let Some(app) = self.app_as_parent()
-        {
-            self.dispatch(Event::AppChecked(deadlock::check(app)));
+        if due.is_some_and(|at| self.now() + SLACK >= at) {
+            let app = self.app_as_parent();
+            let activity = app.map_or(Activity::Other, deadlock::check);
+            self.dispatch(Event::AppChecked(activity));
         }
     }
 
