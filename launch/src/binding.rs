@@ -11,9 +11,6 @@ use std::path::{Path, PathBuf};
 
 use crate::messages::Message;
 
-/// The directory of bindings if `SERVICE_BINDING_ROOT` is not set.
-pub(crate) const DEFAULT_ROOT: &str = "/bindings";
-
 /// The content of the first binding of type `backplane`, by the names of the directories.
 #[derive(Debug, Default)]
 pub(crate) struct Binding {

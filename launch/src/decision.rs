@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use sidecar::{Arg, Decision, Drain, Level, LogEntry, Process, Spec};
 
 use crate::agent_environment;
-use crate::binding::{self, Binding};
+use crate::binding::Binding;
 use crate::labels::{self, Labels};
 use crate::messages::Message;
 use crate::process_type;
@@ -19,7 +19,7 @@ pub(crate) struct Inputs<'a> {
     pub(crate) process: &'a Process<'a>,
     /// Reads the service binding below this directory. Called only if the variables do not suffice.
     pub(crate) read_binding: &'a dyn Fn(&Path) -> Binding,
-    /// Reads the file of a token.
+    /// Reads the file of a token. An empty one is an error.
     pub(crate) read_token: &'a dyn Fn(&Path) -> io::Result<OsString>,
     /// Whether there is a file.
     pub(crate) is_file: &'a dyn Fn(&Path) -> bool,
@@ -164,7 +164,7 @@ fn plan(inputs: &Inputs, settings: &Settings, log: &mut Vec<LogEntry>) -> Result
         health_url: settings.health_url.clone(),
         drain: settings.drain,
         stop_timeout: settings.stop_timeout,
-        // Cedar sends SIGTERM to every process of a dyno at once.
+        // Cedar sends SIGTERM to every process of a dyno at once. Nothing tells it from Fir here.
         outlives_sigterm: settings.dyno.is_some() && settings.drain == Drain::Keep,
         memory_limit: settings.memory_limit,
         is_expected,
@@ -254,7 +254,7 @@ impl Credentials<'_> {
         let path = self.settings.token_file.as_ref()?;
         let read = || (self.inputs.read_token)(path);
         let value = self.token_file.get_or_insert_with(read).as_ref().ok()?;
-        (!value.is_empty()).then(|| Token {
+        Some(Token {
             value: value.clone(),
             path: Some(path.clone()),
         })
@@ -271,11 +271,7 @@ impl Credentials<'_> {
     fn problems(&self) -> Vec<Message> {
         let path = self.settings.token_file.clone();
         let result = self.token_file.as_ref();
-        let error = result.and_then(|result| match result {
-            Ok(value) if value.is_empty() => Some("it is empty".to_owned()),
-            Ok(_) => None,
-            Err(error) => Some(error.to_string()),
-        });
+        let error = result.and_then(|result| Some(result.as_ref().err()?.to_string()));
         let token_file = path
             .zip(error)
             .map(|(path, error)| Message::TokenFileUnreadable { path, error });
@@ -284,11 +280,8 @@ impl Credentials<'_> {
     }
 
     fn binding(&mut self) -> &Binding {
-        self.binding.get_or_insert_with(|| {
-            let root = self.inputs.process.environment.get("SERVICE_BINDING_ROOT");
-            let root = root.unwrap_or(OsStr::new(binding::DEFAULT_ROOT));
-            (self.inputs.read_binding)(Path::new(root))
-        })
+        self.binding
+            .get_or_insert_with(|| (self.inputs.read_binding)(&self.settings.binding_root))
     }
 }
 

@@ -37,7 +37,7 @@ impl Sidecar for Backplane {
         decision::decide(&Inputs {
             process,
             read_binding: &binding::read,
-            read_token: &sidecar::read_value,
+            read_token: &sidecar::read_nonempty_value,
             is_file: &|path| path.is_file(),
             read_checksum: &checksum::read,
         })

@@ -36,6 +36,8 @@ pub(crate) struct Settings {
     pub(crate) disabled: bool,
     pub(crate) token: Option<OsString>,
     pub(crate) token_file: Option<PathBuf>,
+    /// The directory of service bindings.
+    pub(crate) binding_root: PathBuf,
     pub(crate) labels: Option<OsString>,
     pub(crate) ignored_types: Vec<String>,
     /// `None`: no allow list.
@@ -71,6 +73,10 @@ impl Settings {
             disabled: reader.choice("BACKPLANE_DISABLED", &SWITCH, false),
             token: environment.get("BACKPLANE_TOKEN").map(OsStr::to_owned),
             token_file: environment.get("BACKPLANE_TOKEN_FILE").map(PathBuf::from),
+            binding_root: environment
+                .get("SERVICE_BINDING_ROOT")
+                .unwrap_or(OsStr::new("/bindings"))
+                .into(),
             labels: environment.get("BACKPLANE_LABELS").map(OsStr::to_owned),
             ignored_types: parse_list(environment.get("BACKPLANE_IGNORE_PROCESS_TYPE"))
                 .unwrap_or_default(),

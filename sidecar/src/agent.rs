@@ -50,19 +50,20 @@ impl AgentTree {
                 (Stdio::from(output.try_clone()?), Stdio::from(output))
             }
         };
-        let mut command = if config.outlives_sigterm {
-            sigterm::command_that_ignores(&config.program)
+        let ignoring = config
+            .outlives_sigterm
+            .then(|| sigterm::command_that_ignores(&config.program))
+            .flatten();
+        let sigterm = if ignoring.is_some() {
+            trampoline::IGNORES_SIGTERM
         } else {
-            Command::new(&config.program)
+            trampoline::GETS_SIGTERM
         };
+        let mut command = ignoring.unwrap_or_else(|| Command::new(&config.program));
         let child = command
             .arg(trampoline::ROLE)
             .arg(process::getpid().to_string())
-            .arg(if config.outlives_sigterm {
-                trampoline::IGNORES_SIGTERM
-            } else {
-                trampoline::GETS_SIGTERM
-            })
+            .arg(sigterm)
             .arg(&config.agent)
             .args(config.args.iter().map(|arg| match arg {
                 Arg::Text(text) => text.as_os_str(),

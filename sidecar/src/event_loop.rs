@@ -199,10 +199,7 @@ impl EventLoop {
     }
 
     fn lock_name(&self) -> LockName {
-        LockName {
-            sidecar: self.definition.name,
-            address: self.config.upstream.address(),
-        }
+        LockName::new(self.definition.name, &self.config.upstream)
     }
 
     fn try_lock(&mut self) -> Event {
@@ -231,19 +228,17 @@ impl EventLoop {
     fn read_values(&self) -> Vec<(OsString, OsString)> {
         let mut values = Vec::new();
         for (name, path) in &self.config.value_files {
-            let error = match file::read_value(path) {
-                Ok(value) if !value.is_empty() => {
-                    values.push((name.clone(), value));
-                    continue;
-                }
-                Ok(_) => "it is empty".to_owned(),
-                Err(error) => error.to_string(),
-            };
-            let (name, path) = (name.to_string_lossy().into_owned(), path.clone());
-            self.log.log(
-                Level::Warning,
-                &Message::ValueUnreadable { name, path, error },
-            );
+            match file::read_nonempty_value(path) {
+                Ok(value) => values.push((name.clone(), value)),
+                Err(error) => self.log.log(
+                    Level::Warning,
+                    &Message::ValueUnreadable {
+                        name: name.to_string_lossy().into_owned(),
+                        path: path.clone(),
+                        error: error.to_string(),
+                    },
+                ),
+            }
         }
         values
     }
@@ -349,7 +344,8 @@ impl EventLoop {
         self.check_app_waits();
     }
 
-    /// Checks whether the app waits for the supervisor, together with a probe if both are due.
+    /// Checks whether the app waits for the supervisor, together with a probe if both are due. One that
+    /// is not the parent does not.
     fn check_app_waits(&mut self) {
         const SLACK: Duration = Duration::from_millis(20);
         let due = self.state.wake().check;

@@ -110,10 +110,7 @@ fn start_supervisor(
     program: PathBuf,
     log: Log,
 ) -> Result<(), Message> {
-    let name = LockName {
-        sidecar: definition.name,
-        address: spec.upstream.address(),
-    };
+    let name = LockName::new(definition.name, &spec.upstream);
     let (lock, stdin) = take_lock(name, spec.is_expected, log);
     let AppHandle { id, pidfd } = app::open_parent().map_err(|error| Message::AppUnwatchable {
         error: error.to_string(),

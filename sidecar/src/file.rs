@@ -48,8 +48,22 @@ pub fn read_value(path: &Path) -> io::Result<OsString> {
     Ok(OsString::from_vec(value.to_vec()))
 }
 
+/// The same for a value that must not be empty.
+///
+/// # Errors
+///
+/// Those of [`read_value`], and another one for an empty value.
+pub fn read_nonempty_value(path: &Path) -> io::Result<OsString> {
+    let value = read_value(path)?;
+    if value.is_empty() {
+        return Err(io::Error::other("it is empty"));
+    }
+    Ok(value)
+}
+
 #[cfg(test)]
 mod tests {
+    use std::ffi::OsStr;
     use std::fs;
     use std::os::unix::fs::symlink;
     use std::os::unix::net::UnixListener;
@@ -57,6 +71,17 @@ mod tests {
     use rustix::fs::{CWD, FileType};
 
     use super::*;
+
+    #[test]
+    fn value_that_must_not_be_empty_is_more_than_white_space() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("value");
+        for (content, value) in [("", None), (" \n", None), (" x\n", Some("x"))] {
+            fs::write(&path, content).unwrap();
+            let found = read_nonempty_value(&path).ok();
+            assert_eq!(found.as_deref(), value.map(OsStr::new), "{content:?}");
+        }
+    }
 
     #[test]
     fn regular_files_and_links_to_them_alone_are_opened() {

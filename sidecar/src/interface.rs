@@ -14,7 +14,7 @@ use crate::upstream::Upstream;
 /// A process that a buildpack runs beside the app.
 pub trait Sidecar {
     /// A short name in lower case: what log lines start with, what the lock is named for, and the
-    /// first part of the name of the status program.
+    /// first part of the names of the status, drain and run programs.
     const NAME: &'static str;
 
     /// What a user can do about trouble with this agent.
@@ -53,10 +53,7 @@ impl Connection {
     }
 
     pub(crate) fn lock_name(&self, definition: Definition) -> LockName {
-        LockName {
-            sidecar: definition.name,
-            address: self.upstream.address(),
-        }
+        LockName::new(definition.name, &self.upstream)
     }
 }
 

@@ -34,7 +34,7 @@ mod trampoline;
 mod upstream;
 
 pub use crate::environment::Environment;
-pub use crate::file::{open_regular, read_value};
+pub use crate::file::{open_regular, read_nonempty_value, read_value};
 pub use crate::interface::{Arg, Connection, Decision, Drain, Hints, Process, Sidecar, Spec};
 pub use crate::limits::STOP_TIMEOUT;
 pub use crate::log::{Level, LogEntry, Verbosity};

@@ -11,7 +11,7 @@ pub(crate) const BOOT_PROBE_INTERVAL: Duration = Duration::from_millis(20);
 pub(crate) const BOOT: Duration = Duration::from_secs(10);
 /// How often to probe after that.
 pub(crate) const WAITING_PROBE_INTERVAL: Duration = Duration::from_millis(200);
-/// How often to probe while the agent runs: the supervisor's only periodic work.
+/// How often to probe while the agent runs. Its memory is looked at with the probe.
 pub(crate) const RUNNING_PROBE_INTERVAL: Duration = Duration::from_secs(1);
 /// The shortest interval between two probes through `/proc/net/tcp`, which cost fifty times as much
 /// as by netlink.
@@ -57,8 +57,8 @@ pub(crate) const RECOVERED_AFTER: Duration = Duration::from_secs(30);
 
 /// How long the agent may take to exit after SIGTERM, unless the buildpack says otherwise.
 pub const STOP_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long the agent stays after the command of the run program, so that the last responses get
-/// out.
+/// How long the agent stays after the command of the run program, or after the app if SIGTERM
+/// does not end the agent, so that the last responses get out.
 pub(crate) const LINGER: Duration = Duration::from_secs(1);
 /// How long the kernel may take to end the agent after SIGKILL.
 pub(crate) const KILL_TIMEOUT: Duration = Duration::from_millis(500);

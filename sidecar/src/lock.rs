@@ -18,6 +18,7 @@ use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 use rustix::process::{self, Pid, Uid};
 
 use crate::random;
+use crate::upstream::Upstream;
 
 /// Why the lock was not taken.
 #[derive(Debug)]
@@ -38,6 +39,14 @@ pub(crate) struct LockName {
 }
 
 impl LockName {
+    /// The lock of a sidecar for the app at this address.
+    pub(crate) fn new(sidecar: &'static str, upstream: &Upstream) -> Self {
+        Self {
+            sidecar,
+            address: upstream.address(),
+        }
+    }
+
     fn socket(&self) -> String {
         format!("{}/{}", self.sidecar, self.address)
     }

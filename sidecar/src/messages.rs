@@ -111,7 +111,7 @@ impl Display for Message {
             ),
             Self::ValueUnreadable { name, path, error } => write!(
                 f,
-                "Unable to read {name} in {} ({error}). The agent starts with the value that it had when the app started.",
+                "Unable to read a new value of {name} in {} ({error}). The agent starts with the value that it had when the app started.",
                 path.display()
             ),
             Self::RunWithoutCommand { program } => {

@@ -87,12 +87,12 @@ mod tests {
         let mut output = std::io::BufReader::new(shell.stdout.take().unwrap());
         output.read_line(&mut String::new()).unwrap();
         let tree = children::tree(Pid::from_child(&shell)).unwrap();
-        assert_eq!(tree.len(), 2);
-        assert_eq!(has_any(tree[0], &[own]), Some(true));
-        for process in tree.into_iter().rev() {
-            process::kill_process(process, process::Signal::KILL).unwrap();
+        let has_own = has_any(tree[0], &[own]);
+        for process in tree.iter().rev() {
+            process::kill_process(*process, process::Signal::KILL).unwrap();
         }
         shell.wait().unwrap();
+        assert_eq!((tree.len(), has_own), (2, Some(true)));
         drop(without.stdin.take());
         without.wait().unwrap();
         assert_eq!(has_any(child, &[own]), None, "it has exited");

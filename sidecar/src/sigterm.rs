@@ -4,7 +4,6 @@
 //! cuts the requests in flight. A blocked signal is no help: programs in Go unblock it. So the agent
 //! starts with the signal ignored, and its calls of sigaction(2) for it succeed without an effect.
 
-use std::ffi::OsStr;
 use std::path::Path;
 use std::process::Command;
 
@@ -16,15 +15,14 @@ const SHELL: &str = "/bin/sh";
 /// Without the variables that shells add.
 const IGNORE_AND_BECOME: &str = "trap '' TERM; unset PWD OLDPWD SHLVL; exec \"$@\"";
 
-/// A command that becomes `program` with SIGTERM ignored, if there is a shell.
-pub(crate) fn command_that_ignores(program: &Path) -> Command {
+/// A command that becomes `program` with SIGTERM ignored. `None` without a shell.
+pub(crate) fn command_that_ignores(program: &Path) -> Option<Command> {
     if !Path::new(SHELL).exists() {
-        return Command::new(program);
+        return None;
     }
     let mut command = Command::new(SHELL);
-    command.args(["-c", IGNORE_AND_BECOME, "sh"].map(OsStr::new));
-    command.arg(program);
-    command
+    command.args(["-c", IGNORE_AND_BECOME, "sh"]).arg(program);
+    Some(command)
 }
 
 /// Keeps this process, and what it becomes and starts, from changing what SIGTERM does. Without

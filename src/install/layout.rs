@@ -16,7 +16,7 @@ use crate::metadata::AgentMetadata;
 pub(crate) const FILES_DIRECTORY: &str = "libexec";
 
 /// The path of the launch program, relative to that directory. If it is run by the name of a link
-/// in there, it prints the agent's status.
+/// in there, it plays the role of that name: status, drain or run.
 const LAUNCH_PROGRAM: &str = "../exec.d/launch";
 
 /// Removes from `directory` everything that an installation can't use: all except the agent's files

@@ -12,13 +12,6 @@ pub(crate) const ENDPOINT: &str = "myendpoint.test";
 /// An agent that runs until it gets a signal.
 pub(crate) const PATIENT_AGENT: &str = "#!/bin/sh\nexec sleep 1000\n";
 
-/// What images are built for here.
-pub(crate) const PLATFORM: &str = if cfg!(target_arch = "aarch64") {
-    "linux/arm64"
-} else {
-    "linux/amd64"
-};
-
 /// An app that reports that it is up, and waits for a signal.
 pub(crate) fn app() -> App {
     App::new().process("web", "echo the app is up; exec sleep 1000")
@@ -40,6 +33,15 @@ pub(crate) fn sample_app() -> App {
 /// A build of the sample app.
 pub(crate) fn sample_build() -> Build {
     Build::new(sample_app()).env("BACKPLANE_AGENT_URL", "vendor/backplane")
+}
+
+/// A build of an app for the real servers, with the stand-in's agent in it.
+pub(crate) fn build_with_servers(app: App) -> Build {
+    let agent = fs::read(test_env().program("backplane")).unwrap();
+    Build::new(app.executable("vendor/backplane", agent))
+        .env("BACKPLANE_AGENT_URL", "vendor/backplane")
+        .argument("--run-image")
+        .argument(&test_env().run_image_with_servers)
 }
 
 /// A server of one archive, and a build from it, over TLS: its certificate is of a private

@@ -81,7 +81,9 @@ fn status_of(case: &Case, init: &[&str]) -> i32 {
         container.wait_for_stdout("up\n");
         container.kill(signal);
     }
-    container.wait()
+    let status = container.wait();
+    assert!(!container.stdout().contains("child"), "{init:?}");
+    status
 }
 
 #[test]

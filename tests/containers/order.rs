@@ -1,10 +1,10 @@
 //! The buildpack among others, by pack's options and by `project.toml`.
 
 use harness::containers::{Build, test_env};
-use harness::{App, assert_logs};
+use harness::{ARCHITECTURE, App, assert_logs};
 use indoc::formatdoc;
 
-use crate::fixtures::{PATIENT_AGENT, PLATFORM, app, order, ours};
+use crate::fixtures::{PATIENT_AGENT, app, order, ours};
 
 /// An app with an agent of its own.
 fn vendored() -> App {
@@ -79,6 +79,6 @@ fn project_descriptor_adds_ours_behind_the_builders_order_and_sets_its_variables
     assert_eq!(order(&image), ["fixture/processes", "backplane/agent"]);
     assert_logs(
         ours(&image.log),
-        &format!("\n  - Fetching vendor/backplane for {PLATFORM}\n"),
+        &format!("\n  - Fetching vendor/backplane for linux/{ARCHITECTURE}\n"),
     );
 }

@@ -1,15 +1,15 @@
 //! Rolling deploys under load in which the agent ends before its app: by `backplane-run` in front of the app's command, or by
 //! `backplane-drain` before the container is stopped. Then no request is lost, whatever the app does at SIGTERM.
 
-use std::fs;
 use std::sync::OnceLock;
 
 use harness::containers::{Build, Container, Image, test_env};
 use harness::{App, Client, Edge, Load, Record, TOKEN, eventually, soak_or};
 use indoc::indoc;
 
-use crate::fixtures::{ENDPOINT, sample_app};
+use crate::fixtures::{ENDPOINT, build_with_servers, sample_app};
 use crate::served_app::GRACE;
+use crate::servers::{GUNICORN_APP, NGINX_CONF};
 
 const REPLICAS: usize = 3;
 
@@ -74,43 +74,13 @@ const CASES: [Case; 4] = [
     Case {
         name: "gunicorn",
         command: "exec RUN gunicorn --bind 127.0.0.1:$PORT --workers 2 app:application",
-        file: (
-            "app.py",
-            indoc! {r#"
-                import os
-
-                def application(environ, start_response):
-                    page = f"{os.getpid()}\n".encode()
-                    start_response("200 OK", [("Content-Length", str(len(page)))])
-                    return [page]
-            "#},
-        ),
+        file: GUNICORN_APP,
         status: 0,
     },
     Case {
         name: "nginx",
         command: "sed s/PORT/$PORT/ nginx.conf >/tmp/nginx.conf; exec RUN nginx -e stderr -c /tmp/nginx.conf",
-        file: (
-            "nginx.conf",
-            indoc! {r#"
-                daemon off;
-                worker_processes 2;
-                pid /tmp/nginx.pid;
-                events {}
-                http {
-                  access_log off;
-                  client_body_temp_path /tmp/client_body;
-                  proxy_temp_path /tmp/proxy;
-                  fastcgi_temp_path /tmp/fastcgi;
-                  uwsgi_temp_path /tmp/uwsgi;
-                  scgi_temp_path /tmp/scgi;
-                  server {
-                    listen 127.0.0.1:PORT;
-                    location / { return 200 "$pid\n"; }
-                  }
-                }
-            "#},
-        ),
+        file: NGINX_CONF,
         status: 0,
     },
 ];
@@ -128,12 +98,7 @@ pub(crate) fn image() -> &'static Image {
                 )
                 .file(case.file.0, case.file.1)
         });
-        let agent = fs::read(test_env().program("backplane")).unwrap();
-        Build::new(app.executable("vendor/backplane", agent))
-            .env("BACKPLANE_AGENT_URL", "vendor/backplane")
-            .argument("--run-image")
-            .argument(&test_env().run_image_with_servers)
-            .run()
+        build_with_servers(app).run()
     })
 }
 

@@ -1,15 +1,14 @@
 //! Real servers as process 1 of a container: reloads under load, and `docker stop`.
 
-use std::fs;
 use std::sync::OnceLock;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use harness::containers::{Build, Container, Image, Run, test_env};
+use harness::containers::{Build, Container, Image, Run};
 use harness::{App, Client, Load, Record};
 use indoc::indoc;
 
-use crate::fixtures::ENDPOINT;
+use crate::fixtures::{ENDPOINT, build_with_servers};
 use crate::served_app::{GRACE, Served};
 
 /// A server of the run image, and an app for it whose page is the PID of the process that answers.
@@ -23,50 +22,56 @@ struct Server {
     reloads: &'static [&'static str],
 }
 
+/// An app for gunicorn.
+pub(crate) const GUNICORN_APP: (&str, &str) = (
+    "app.py",
+    indoc! {r#"
+        import os
+
+        def application(environ, start_response):
+            page = f"{os.getpid()}\n".encode()
+            start_response("200 OK", [("Content-Length", str(len(page)))])
+            return [page]
+    "#},
+);
+
+/// A configuration of nginx, whose command replaces PORT.
+pub(crate) const NGINX_CONF: (&str, &str) = (
+    "nginx.conf",
+    indoc! {r#"
+        daemon off;
+        worker_processes 2;
+        pid /tmp/nginx.pid;
+        error_log stderr;
+        events {}
+        http {
+          access_log off;
+          client_body_temp_path /tmp/client_body;
+          proxy_temp_path /tmp/proxy;
+          fastcgi_temp_path /tmp/fastcgi;
+          uwsgi_temp_path /tmp/uwsgi;
+          scgi_temp_path /tmp/scgi;
+          server {
+            listen 127.0.0.1:PORT;
+            location / { return 200 "$pid\n"; }
+          }
+        }
+    "#},
+);
+
 const SERVERS: [Server; 6] = [
     // Its upgrade by USR2 is not for containers: in the end, process 1 exits.
     Server {
         name: "gunicorn",
         command: "exec gunicorn --bind 127.0.0.1:$PORT --workers 2 app:application",
-        file: (
-            "app.py",
-            indoc! {r#"
-                import os
-
-                def application(environ, start_response):
-                    page = f"{os.getpid()}\n".encode()
-                    start_response("200 OK", [("Content-Length", str(len(page)))])
-                    return [page]
-            "#},
-        ),
+        file: GUNICORN_APP,
         reloads: &["HUP"],
     },
     // The same holds for its upgrade.
     Server {
         name: "nginx",
         command: "sed s/PORT/$PORT/ nginx.conf >/tmp/nginx.conf; exec nginx -e stderr -c /tmp/nginx.conf",
-        file: (
-            "nginx.conf",
-            indoc! {r#"
-                daemon off;
-                worker_processes 2;
-                pid /tmp/nginx.pid;
-                error_log stderr;
-                events {}
-                http {
-                  access_log off;
-                  client_body_temp_path /tmp/client_body;
-                  proxy_temp_path /tmp/proxy;
-                  fastcgi_temp_path /tmp/fastcgi;
-                  uwsgi_temp_path /tmp/uwsgi;
-                  scgi_temp_path /tmp/scgi;
-                  server {
-                    listen 127.0.0.1:PORT;
-                    location / { return 200 "$pid\n"; }
-                  }
-                }
-            "#},
-        ),
+        file: NGINX_CONF,
         reloads: &["HUP"],
     },
     // By default its workers accept connections before they have a thread for them, and close those
@@ -155,11 +160,7 @@ fn build() -> Build {
         app.process(server.name, server.command)
             .file(server.file.0, server.file.1)
     });
-    let agent = fs::read(test_env().program("backplane")).unwrap();
-    Build::new(app.executable("vendor/backplane", agent))
-        .env("BACKPLANE_AGENT_URL", "vendor/backplane")
-        .argument("--run-image")
-        .argument(&test_env().run_image_with_servers)
+    build_with_servers(app)
 }
 
 /// The image that the tests share. `script/engine` removes it.

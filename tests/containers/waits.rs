@@ -3,11 +3,11 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
-use harness::containers::{Build, Container, Image, docker, test_env};
+use harness::containers::{Build, Container, Image, docker};
 use harness::never_within;
 use indoc::indoc;
 
-use crate::fixtures::{ENDPOINT, sample_app};
+use crate::fixtures::{ENDPOINT, build_with_servers, sample_app};
 use crate::served_app::{GRACE, edge};
 
 /// How much longer than without the buildpack an app may take to end.
@@ -128,10 +128,7 @@ fn build() -> Build {
         .file("server.py", PYTHON)
         .file("server.pl", PERL)
         .file("server.sh", SHELL);
-    Build::new(app)
-        .env("BACKPLANE_AGENT_URL", "vendor/backplane")
-        .argument("--run-image")
-        .argument(&test_env().run_image_with_servers)
+    build_with_servers(app)
 }
 
 /// Waits until the app listens on its port.

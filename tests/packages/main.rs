@@ -20,6 +20,7 @@ use elf::ElfBytes;
 use elf::abi::{DT_NEEDED, EM_AARCH64, EM_X86_64, PT_INTERP};
 use elf::endian::AnyEndian;
 use flate2::read::GzDecoder;
+use harness::ARCHITECTURE;
 
 /// The architectures to package for, separated by spaces; by default this machine's own.
 const ARCHITECTURES: &str = "BACKPLANE_TEST_ARCHITECTURES";
@@ -46,7 +47,7 @@ struct Package {
 fn packages() -> &'static [Package] {
     static PACKAGES: OnceLock<Vec<Package>> = OnceLock::new();
     PACKAGES.get_or_init(|| {
-        let architectures = env::var(ARCHITECTURES).unwrap_or_else(|_| own().to_owned());
+        let architectures = env::var(ARCHITECTURES).unwrap_or_else(|_| ARCHITECTURE.to_owned());
         let packages: Vec<_> = architectures
             .split_whitespace()
             .map(Package::make)
@@ -56,22 +57,13 @@ fn packages() -> &'static [Package] {
     })
 }
 
-/// This machine's architecture, by its name in images.
-fn own() -> &'static str {
-    match env::consts::ARCH {
-        "x86_64" => "amd64",
-        "aarch64" => "arm64",
-        other => panic!("there is no package for {other}"),
-    }
-}
-
 impl Package {
     fn make(architecture: &str) -> Self {
         let root = Path::new(env!("CARGO_MANIFEST_DIR"));
         let mut script = Command::new(root.join("script/package"));
         script.args(["--arch", architecture, "--cnb"]);
         harness::make(&mut script).unwrap_or_else(|problem| panic!("{problem}"));
-        let directory = if architecture == own() {
+        let directory = if architecture == ARCHITECTURE {
             "backplane_agent".to_owned()
         } else {
             format!("backplane_agent-{architecture}")

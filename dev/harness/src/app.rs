@@ -5,7 +5,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
-/// The app of a `pack build`.
+/// The source of an app.
 #[derive(Debug, Clone, Default)]
 pub struct App {
     processes: BTreeMap<String, String>,

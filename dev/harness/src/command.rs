@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 ///
 /// When it does not end within `deadline`; it is killed then.
 #[track_caller]
-pub fn run(command: &mut Command, deadline: Duration) -> (ExitStatus, String) {
+pub(crate) fn run(command: &mut Command, deadline: Duration) -> (ExitStatus, String) {
     let (reader, writer) = std::io::pipe().unwrap();
     let mut child = command
         .stdin(Stdio::null())
@@ -33,7 +33,7 @@ pub fn run(command: &mut Command, deadline: Duration) -> (ExitStatus, String) {
 ///
 /// When it does not end within `deadline`; it is killed then.
 #[track_caller]
-pub fn run_apart(command: &mut Command, deadline: Duration) -> (ExitStatus, String, String) {
+pub(crate) fn run_apart(command: &mut Command, deadline: Duration) -> (ExitStatus, String, String) {
     let mut child = command
         .stdin(Stdio::null())
         .stdout(Stdio::piped())

@@ -10,7 +10,7 @@
 
 mod agent_release;
 mod app;
-pub mod command;
+mod command;
 pub mod containers;
 mod edge;
 mod edge_log;

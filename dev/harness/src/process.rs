@@ -97,7 +97,7 @@ impl Process {
     }
 
     /// The environment that it was started with; empty once it is gone.
-    pub fn environment(&self) -> HashMap<OsString, OsString> {
+    fn environment(&self) -> HashMap<OsString, OsString> {
         self.0.environ().unwrap_or_default()
     }
 

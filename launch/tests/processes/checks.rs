@@ -36,8 +36,8 @@ impl Server {
         let (status, requests) = (Arc::clone(&server.status), Arc::clone(&server.requests));
         thread::spawn(move || {
             for stream in listener.incoming() {
-                answer(stream.unwrap(), status.load(Ordering::Relaxed));
                 requests.fetch_add(1, Ordering::Relaxed);
+                answer(stream.unwrap(), status.load(Ordering::Relaxed));
             }
         });
         server
@@ -164,7 +164,7 @@ fn rotated_token_is_the_next_agents() {
         .filter_map(|line| line.strip_prefix("token "))
         .collect();
     assert_eq!(tokens, ["first", "second", "first"]);
-    app.log_has("Unable to read BACKPLANE_TOKEN in ");
+    app.log_has("Unable to read a new value of BACKPLANE_TOKEN in ");
     assert!(!layer.log().contains("first") && !layer.log().contains("second"));
     app.finish();
 }

@@ -147,7 +147,7 @@ fn app_without_other_children_that_finishes_a_request_keeps_its_agent() {
 fn workers_that_are_all_replaced_at_once_keep_the_agent() {
     thread::scope(|scope| {
         for script in [
-            // The next worker comes a second later, and listens another one later.
+            // The next worker comes a second later.
             "$SIG{CHLD} = sub { 1 while waitpid(-1, POSIX::WNOHANG) > 0; select(undef, undef, undef, 1); start() };
              start(); select(undef, undef, undef, undef) while 1",
             "start(); while (1) { my $ended = wait; next if $ended == -1; sleep 3; start() }",

@@ -49,9 +49,9 @@ echo \"pid $$\" >>\"$0.notes\"
 exec sleep 1000
 ";
 
-/// An installed layer in a folder of its own, and the variables of the app that is to be launched with it.
+/// An installed layer in a directory of its own, and the variables of the app that is to be launched with it.
 pub(crate) struct Layer {
-    folder: TempDir,
+    directory: TempDir,
     variables: Vec<(String, String)>,
     /// What the shell does before it runs the exec.d program.
     pub(crate) prelude: String,
@@ -65,12 +65,12 @@ impl Layer {
     pub(crate) fn new(agent: &str, port: u16) -> Self {
         // On the file system of the program, which is linked: a copy that another thread's child still has open for writing could
         // not be run (ETXTBSY).
-        let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
-        fs::create_dir_all(folder.path().join("exec.d")).unwrap();
-        fs::create_dir_all(folder.path().join("libexec")).unwrap();
+        let directory = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+        fs::create_dir_all(directory.path().join("exec.d")).unwrap();
+        fs::create_dir_all(directory.path().join("libexec")).unwrap();
         fs::hard_link(
             env!("CARGO_BIN_EXE_backplane-launch-test-program"),
-            folder.path().join("exec.d/launch"),
+            directory.path().join("exec.d/launch"),
         )
         .unwrap();
         let layer = Self {
@@ -85,7 +85,7 @@ impl Layer {
             ]
             .map(|(name, value)| (name.to_owned(), value.to_owned()))
             .to_vec(),
-            folder,
+            directory,
             prelude: String::new(),
             runner: String::new(),
             redirections: String::new(),
@@ -109,7 +109,7 @@ impl Layer {
     }
 
     pub(crate) fn path(&self) -> &Path {
-        self.folder.path()
+        self.directory.path()
     }
 
     pub(crate) fn program(&self) -> PathBuf {
@@ -151,7 +151,7 @@ impl Layer {
             .collect()
     }
 
-    /// A file of the layer's folder to write to the end of. Not a pipe: its reader would wait for its last writer, and who that is,
+    /// A file of the layer's directory to write to the end of. Not a pipe: its reader would wait for its last writer, and who that is,
     /// is for the tests to find out.
     fn file(&self, name: &str) -> File {
         let path = self.path().join(name);
@@ -234,18 +234,18 @@ impl Layer {
         (app, process_1)
     }
 
-    /// All processes that have this layer's folder in their arguments or environment: the supervisor, the agent, and whatever that
+    /// All processes that have this layer's directory in their arguments or environment: the supervisor, the agent, and whatever that
     /// started. Never taken from pids that were noted earlier: they may be others' by now, and these are killed if a test fails.
     pub(crate) fn processes(&self) -> Vec<u32> {
-        let folder = self.path().to_str().unwrap();
-        let names_folder = |path: String| {
-            fs::read(path).is_ok_and(|bytes| String::from_utf8_lossy(&bytes).contains(folder))
+        let directory = self.path().to_str().unwrap();
+        let names_directory = |path: String| {
+            fs::read(path).is_ok_and(|bytes| String::from_utf8_lossy(&bytes).contains(directory))
         };
         processes()
             .into_iter()
             .filter(|pid| {
-                names_folder(format!("/proc/{pid}/cmdline"))
-                    || names_folder(format!("/proc/{pid}/environ"))
+                names_directory(format!("/proc/{pid}/cmdline"))
+                    || names_directory(format!("/proc/{pid}/environ"))
             })
             .collect()
     }

@@ -2,8 +2,8 @@
 //! end of the command and the agent, so that no request is lost between them.
 //!
 //! As the exec.d program's supervisor cannot outlive process 1, an app that is process 1 takes the
-//! agent with it. This program is process 1 instead. It passes all signals on, reaps orphans, and
-//! exits with the command's status.
+//! agent with it. This program is process 1 instead. It passes on all signals but SIGCHLD and
+//! real-time ones, reaps orphans, and exits with the command's status.
 
 mod ending;
 

@@ -1,21 +1,25 @@
 //! The supervisor's decisions: a state machine without any I/O. The event loop passes events to it,
 //! and does the actions that it returns.
 
+mod agent;
+mod app;
 mod backoff;
 mod events;
 mod health;
 mod restart;
+mod standing_by;
+mod stop;
 
 pub(crate) use backoff::Jitter;
 pub(crate) use events::{Action, AgentState, AgentStatus, Event, Notice, Wake};
 pub(crate) use health::Health;
 
+use std::mem;
 use std::time::Duration;
-use std::{iter, mem};
 
 use self::health::HealthChecks;
 use self::restart::Failures;
-use crate::deadlock::{Activity, Deadlock};
+use crate::deadlock::Deadlock;
 use crate::exit::Exit;
 use crate::interface::Drain;
 use crate::limits::{self, Moment};
@@ -51,15 +55,15 @@ enum State {
         recovered_at: Option<Moment>,
         health: Option<HealthChecks>,
     },
-    /// The agent was asked to exit because it is not healthy or takes too much memory, or because
-    /// a client asked for it and SIGTERM does not end it.
+    /// The agent was asked to exit because it is not healthy or takes too much memory.
     Replacing {
         /// `None` once it was killed.
         kill_at: Option<Moment>,
     },
     /// The agent was asked to exit because the app no longer listens, or a client asked for it.
     Draining {
-        /// When the processes that it has started are killed if they outlive it.
+        /// When the processes that it has started are killed if they outlive it, or the agent too if
+        /// SIGTERM does not end it.
         kill_at: Option<Moment>,
     },
     /// The agent has exited and is started again at this moment.
@@ -303,48 +307,6 @@ impl StateMachine {
         }
     }
 
-    fn another_listens(&mut self, now: Moment) -> Vec<Action> {
-        if !self.may_yield() {
-            return Vec::new();
-        }
-        self.state = State::StandingBy {
-            try_at: now + limits::YIELD_FOR,
-            has_yielded: true,
-        };
-        vec![
-            self.log_if_expected(Notice::AnotherListens),
-            Action::ReleaseLock,
-        ]
-    }
-
-    fn lock_taken(&mut self, now: Moment) -> Vec<Action> {
-        let State::StandingBy { has_yielded, .. } = self.state else {
-            return Vec::new();
-        };
-        let mut actions = vec![self.log_if_expected(Notice::TookOver)];
-        if self.waits_for_app() {
-            actions.extend(self.wait(now));
-            if let State::Waiting { insists, .. } = &mut self.state {
-                *insists = has_yielded;
-            }
-        } else {
-            self.state = State::Restarting { at: now };
-        }
-        actions
-    }
-
-    fn lock_is_held(&mut self, now: Moment) -> Vec<Action> {
-        if matches!(self.state, State::StandingBy { .. }) {
-            let waited = now.saturating_sub(self.since);
-            let interval = waited.clamp(limits::MIN_LOCK_INTERVAL, limits::MAX_LOCK_INTERVAL);
-            self.state = State::StandingBy {
-                try_at: now + interval,
-                has_yielded: false,
-            };
-        }
-        Vec::new()
-    }
-
     /// A line for users who expect an agent.
     fn log_if_expected(&self, notice: Notice) -> Action {
         let level = if self.options.is_expected {
@@ -353,400 +315,6 @@ impl StateMachine {
             Level::Debug
         };
         Action::Log(level, notice)
-    }
-
-    fn app_listens(&mut self, loopback: Loopback, now: Moment) -> Vec<Action> {
-        self.deadlock.probed(true);
-        self.next_probe = now + limits::RUNNING_PROBE_INTERVAL;
-        match &mut self.state {
-            State::Waiting { .. } => self.start_if_ready(loopback, now),
-            State::Restarting { at } if now >= *at => self.start_if_ready(loopback, now),
-            State::Running { failed_probes, .. } => {
-                let was_away = *failed_probes >= limits::FAILURE_THRESHOLD;
-                *failed_probes = 0;
-                if was_away {
-                    vec![Action::Log(Level::Info, Notice::AppListensAgain)]
-                } else {
-                    Vec::new()
-                }
-            }
-            _ => Vec::new(),
-        }
-    }
-
-    fn start_if_ready(&mut self, loopback: Loopback, now: Moment) -> Vec<Action> {
-        if self.options.start != StartWhen::AppIsReady {
-            return self.start(loopback, now);
-        }
-        if !matches!(self.state, State::Waiting { .. }) {
-            self.state = State::WAITING;
-        }
-        if let State::Waiting { checking_since, .. } = &mut self.state {
-            *checking_since = Some(now);
-        }
-        vec![Action::CheckReady(loopback)]
-    }
-
-    fn ready_checked(&mut self, loopback: Loopback, is_ready: bool, now: Moment) -> Vec<Action> {
-        let State::Waiting { checking_since, .. } = &mut self.state else {
-            return Vec::new();
-        };
-        let Some(since) = checking_since.take() else {
-            return Vec::new();
-        };
-        if is_ready {
-            return self.start(loopback, now);
-        }
-        // Checks take at most half of the time of an app that answers one request after another.
-        self.next_probe = now + limits::READY_INTERVAL.max(now.saturating_sub(since));
-        self.log_if_late(Notice::AppIsNotReady, now)
-    }
-
-    /// A line for a wait that takes longer than a boot does, once for each level.
-    fn log_if_late(&mut self, notice: Notice, now: Moment) -> Vec<Action> {
-        let waited = now.saturating_sub(self.since);
-        let State::Waiting {
-            is_slow, is_late, ..
-        } = &mut self.state
-        else {
-            return Vec::new();
-        };
-        let is_expected = self.options.is_expected;
-        if is_expected && waited >= limits::LATE && !mem::replace(is_late, true) {
-            vec![Action::Log(Level::Warning, notice)]
-        } else if waited >= limits::BOOT && !mem::replace(is_slow, true) {
-            vec![Action::Log(Level::Debug, notice)]
-        } else {
-            Vec::new()
-        }
-    }
-
-    fn health_checked(&mut self, is_healthy: bool, now: Moment) -> Vec<Action> {
-        let State::Running {
-            health: Some(health),
-            ..
-        } = &mut self.state
-        else {
-            return Vec::new();
-        };
-        let is_lost = health.checked(is_healthy, now);
-        if is_healthy {
-            return self.recovered(now);
-        }
-        if !is_lost {
-            return Vec::new();
-        }
-        // It has run for a while, and an edge that is away is not its fault.
-        self.failures = Failures::default();
-        let checks = limits::HEALTH_THRESHOLD;
-        self.replace(Notice::AgentUnhealthy { checks }, now)
-    }
-
-    /// How long the agent may take to exit after SIGTERM, or, if it does not get it, to pass on the
-    /// last responses.
-    fn stop_timeout(&self) -> Duration {
-        if self.options.outlives_sigterm {
-            limits::LINGER
-        } else {
-            self.options.stop_timeout
-        }
-    }
-
-    fn replace(&mut self, notice: Notice, now: Moment) -> Vec<Action> {
-        // A longer timeout is for requests in flight. This agent has lost them, or harms the app.
-        let timeout = self.stop_timeout().min(limits::STOP_TIMEOUT);
-        self.state = State::Replacing {
-            kill_at: Some(now + timeout),
-        };
-        vec![Action::Log(Level::Warning, notice), Action::Terminate]
-    }
-
-    fn app_not_listening(&mut self, now: Moment) -> Vec<Action> {
-        self.deadlock.probed(false);
-        self.next_probe = now + limits::RUNNING_PROBE_INTERVAL;
-        match &mut self.state {
-            State::Waiting { insists, .. } => {
-                *insists = false;
-                self.next_probe = now
-                    + if now.saturating_sub(self.since) < limits::BOOT {
-                        limits::BOOT_PROBE_INTERVAL
-                    } else {
-                        limits::WAITING_PROBE_INTERVAL
-                    };
-                self.log_if_late(Notice::AppIsLate, now)
-            }
-            State::Restarting { at } if now >= *at => self.wait(now + limits::BOOT_PROBE_INTERVAL),
-            State::Running { failed_probes, .. } => {
-                *failed_probes = failed_probes.saturating_add(1);
-                if *failed_probes == limits::FAILURE_THRESHOLD {
-                    self.app_stopped_listening()
-                } else {
-                    Vec::new()
-                }
-            }
-            _ => Vec::new(),
-        }
-    }
-
-    fn app_stopped_listening(&mut self) -> Vec<Action> {
-        let stops_agent = self.options.drain == Drain::Stop;
-        let line = Action::Log(Level::Info, Notice::AppStoppedListening { stops_agent });
-        if stops_agent {
-            self.state = State::Draining { kill_at: None };
-            vec![line, Action::Terminate]
-        } else {
-            vec![line]
-        }
-    }
-
-    fn start(&mut self, loopback: Loopback, now: Moment) -> Vec<Action> {
-        let is_after_crash_loop = self.failures.crash_loop().is_some();
-        self.state = State::Running {
-            failed_probes: 0,
-            recovered_at: (is_after_crash_loop && !self.options.checks_health)
-                .then_some(now + limits::RECOVERED_AFTER),
-            health: self.options.checks_health.then(|| HealthChecks::new(now)),
-        };
-        self.starts = self.starts.saturating_add(1);
-        self.started_at = now;
-        self.next_check = now;
-        self.next_probe = now + limits::RUNNING_PROBE_INTERVAL;
-        vec![Action::Start(loopback)]
-    }
-
-    fn wait(&mut self, next_probe: Moment) -> Vec<Action> {
-        self.state = State::WAITING;
-        self.next_probe = next_probe;
-        vec![Action::Log(Level::Debug, Notice::WaitingForApp)]
-    }
-
-    fn agent_started(&self, loopback: Loopback) -> Vec<Action> {
-        // An agent in a crash loop has its own lines, which are limited.
-        let level = match self.failures.crash_loop() {
-            Some(_) => Level::Debug,
-            None => Level::Info,
-        };
-        vec![Action::Log(level, Notice::AgentStarted(loopback))]
-    }
-
-    fn agent_exited(
-        &mut self,
-        exit: Exit,
-        others_live: bool,
-        jitter: Jitter,
-        now: Moment,
-    ) -> Vec<Action> {
-        self.last_exit = Some(exit.clone());
-        if others_live {
-            match &mut self.state {
-                // They got SIGTERM, and have as much time to exit as the agent had.
-                State::Draining { kill_at } => {
-                    let kill_at = *kill_at.get_or_insert(now + self.options.stop_timeout);
-                    if now < kill_at {
-                        return Vec::new();
-                    }
-                }
-                State::Replacing {
-                    kill_at: Some(kill_at),
-                } if now < *kill_at => return Vec::new(),
-                State::Stopping { .. } => return Vec::new(),
-                // The children of those that were killed have lost their parents by now.
-                State::Killed { .. } => return vec![Action::Kill],
-                // No other agent starts, so they may stay until the app has exited.
-                State::Running { .. } if self.last_agent.is_some() => return Vec::new(),
-                _ => {}
-            }
-        }
-        // What the agent leaves behind is killed before it is reaped: afterwards the group's number
-        // may be another's.
-        let mut actions = vec![Action::Kill, Action::Reap];
-        match self.state {
-            State::Stopping { .. } | State::Killed { .. } => {
-                self.state = State::Finished;
-                let notice = Notice::AgentExited { exit, delay: None };
-                actions.push(Action::Log(Level::Debug, notice));
-                actions.push(Action::Finish);
-            }
-            State::Draining { .. } => actions.extend(self.agent_drained(exit, now)),
-            State::Running { failed_probes, .. } => {
-                let app_listens = failed_probes < limits::FAILURE_THRESHOLD;
-                actions.extend(self.agent_failed(exit, app_listens, jitter, now));
-            }
-            State::Replacing { .. } => {
-                actions.extend(self.agent_failed(exit, true, jitter, now));
-            }
-            State::StandingBy { .. }
-            | State::Waiting { .. }
-            | State::Restarting { .. }
-            | State::Ended
-            | State::Finished => {}
-        }
-        actions
-    }
-
-    /// The agent was the last one.
-    fn end(&mut self, exit: Exit) -> Vec<Action> {
-        self.state = State::Ended;
-        let notice = Notice::AgentExited { exit, delay: None };
-        vec![Action::Log(Level::Info, notice)]
-    }
-
-    fn agent_drained(&mut self, exit: Exit, now: Moment) -> Vec<Action> {
-        if self.last_agent.is_some() {
-            return self.end(exit);
-        }
-        let mut actions = vec![Action::Log(Level::Info, Notice::AgentDrained { exit })];
-        // The app may have been listening again for a while.
-        actions.extend(self.wait(now));
-        actions
-    }
-
-    fn agent_failed(
-        &mut self,
-        exit: Exit,
-        app_listens: bool,
-        jitter: Jitter,
-        now: Moment,
-    ) -> Vec<Action> {
-        if self.last_agent.is_some() {
-            return self.end(exit);
-        }
-        // Why it was replaced is logged already.
-        let is_replaced = matches!(self.state, State::Replacing { .. });
-        let ran_for = now.saturating_sub(self.started_at);
-        let failure = self.failures.record(&exit, ran_for, now, jitter);
-        self.state = State::Restarting {
-            at: now + failure.delay,
-        };
-        let exited = failure.is_logged.then(|| {
-            if app_listens {
-                let delay = Some(failure.delay);
-                Notice::AgentExited { exit, delay }
-            } else {
-                Notice::AgentDrained { exit }
-            }
-        });
-        let explained = failure
-            .explained
-            .filter(|_| !is_replaced)
-            .map(|(exits, cause)| Notice::CrashLoop { exits, cause });
-        let notices = exited.into_iter().chain(explained);
-        notices
-            .map(|notice| Action::Log(Level::Warning, notice))
-            .collect()
-    }
-
-    fn shutdown_requested(&mut self) -> Vec<Action> {
-        if self.last_agent.is_some() {
-            return Vec::new();
-        }
-        self.last_agent = Some(LastAgent::ShutdownRequested);
-        if matches!(
-            self.state,
-            State::StandingBy { .. } | State::Waiting { .. } | State::Restarting { .. }
-        ) {
-            self.state = State::Ended;
-        }
-        vec![Action::Log(Level::Debug, Notice::ShutdownRequested)]
-    }
-
-    fn drain_requested(&mut self, now: Moment) -> Vec<Action> {
-        if self.last_agent.replace(LastAgent::DrainRequested) == Some(LastAgent::DrainRequested) {
-            return Vec::new();
-        }
-        let log = |agent_runs| Action::Log(Level::Info, Notice::DrainRequested { agent_runs });
-        match self.state {
-            State::Running { .. } => {
-                self.state = if self.options.outlives_sigterm {
-                    State::Replacing {
-                        kill_at: Some(now + self.options.stop_timeout),
-                    }
-                } else {
-                    State::Draining { kill_at: None }
-                };
-                vec![log(true), Action::Terminate]
-            }
-            State::Replacing { .. } | State::Draining { .. } => vec![log(true)],
-            State::StandingBy { .. } | State::Waiting { .. } | State::Restarting { .. } => {
-                self.state = State::Ended;
-                vec![log(false)]
-            }
-            State::Ended | State::Stopping { .. } | State::Killed { .. } | State::Finished => {
-                Vec::new()
-            }
-        }
-    }
-
-    fn app_exited(&mut self, now: Moment) -> Vec<Action> {
-        self.stop(self.stop_timeout(), now, |agent_runs| {
-            let level = if agent_runs {
-                Level::Info
-            } else {
-                Level::Debug
-            };
-            Action::Log(level, Notice::AppExited { agent_runs })
-        })
-    }
-
-    fn app_checked(&mut self, activity: Activity, now: Moment) -> Vec<Action> {
-        if self.deadlock.observe(activity, now) {
-            return self.stop(limits::WAITING_APP_STOP_TIMEOUT, now, |_| {
-                Action::Log(Level::Info, Notice::AppWaitsForSupervisor)
-            });
-        }
-        self.next_check = now
-            + if self.checks_are_urgent(now) {
-                limits::SUSPECT_CHECK_INTERVAL
-            } else {
-                limits::APP_CHECK_INTERVAL
-            };
-        Vec::new()
-    }
-
-    /// Whether the app has other children while it listens is to be known before somebody stops it,
-    /// which can be soon.
-    fn checks_are_urgent(&self, now: Moment) -> bool {
-        let is_young = self.starts > 0 && now < self.started_at + limits::APP_CHECK_INTERVAL;
-        is_young || self.deadlock.is_suspected()
-    }
-
-    /// Asks the agent to exit, or finishes if there is none; `log` is called with whether there is
-    /// one.
-    fn stop(
-        &mut self,
-        timeout: Duration,
-        now: Moment,
-        log: impl FnOnce(bool) -> Action,
-    ) -> Vec<Action> {
-        match self.state {
-            State::Running { .. } | State::Replacing { .. } | State::Draining { .. } => {
-                // Many programs take a second SIGTERM for the wish that they exit at once.
-                let is_asked = !matches!(self.state, State::Running { .. });
-                self.state = State::Stopping {
-                    kill_at: now + timeout,
-                };
-                let terminate = (!is_asked).then_some(Action::Terminate);
-                iter::once(log(true)).chain(terminate).collect()
-            }
-            State::StandingBy { .. }
-            | State::Waiting { .. }
-            | State::Restarting { .. }
-            | State::Ended => {
-                self.state = State::Finished;
-                vec![log(false), Action::Finish]
-            }
-            State::Stopping { .. } | State::Killed { .. } | State::Finished => Vec::new(),
-        }
-    }
-
-    /// The agent works again. That is logged once after a crash loop.
-    fn recovered(&mut self, now: Moment) -> Vec<Action> {
-        let ran_for = now.saturating_sub(self.since);
-        let exits = self.failures.recovered();
-        exits
-            .map(|exits| Action::Log(Level::Info, Notice::AgentRecovered { ran_for, exits }))
-            .into_iter()
-            .collect()
     }
 
     fn timer_expired(&mut self, now: Moment) -> Vec<Action> {
@@ -773,7 +341,9 @@ impl StateMachine {
                 health.begin();
                 vec![Action::CheckHealth]
             }
-            State::Replacing { kill_at } if kill_at.is_some_and(|at| now >= at) => {
+            State::Replacing { kill_at } | State::Draining { kill_at }
+                if kill_at.is_some_and(|at| now >= at) =>
+            {
                 *kill_at = None;
                 vec![Action::Log(level, Notice::KillingAgent), Action::Kill]
             }

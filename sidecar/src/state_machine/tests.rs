@@ -7,6 +7,7 @@ mod transitions;
 use std::time::Duration;
 
 use super::*;
+use crate::deadlock::Activity;
 use crate::exit::ExecError;
 
 /// Events by short names.

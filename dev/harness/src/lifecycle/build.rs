@@ -230,7 +230,7 @@ impl Image {
     }
 
     /// The app's directory during a build.
-    pub fn app_directory(&self) -> PathBuf {
+    pub(super) fn app_directory(&self) -> PathBuf {
         self.build.app_directory()
     }
 

@@ -118,7 +118,7 @@ fn total_time_bounds_endless_handshakes() {
     ] {
         let start = Instant::now();
         let attempt = Attempt::within(url, &network, &limits);
-        assert!(start.elapsed() < Duration::from_secs(1), "{url}");
+        assert!(start.elapsed() < Duration::from_secs(5), "{url}");
         attempt.assert_failed(0, TOTAL);
     }
 }
