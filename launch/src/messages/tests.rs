@@ -37,6 +37,7 @@ fn every_message() -> Vec<(&'static str, Message)> {
                 Message::MalformedProxyUrl { .. } => "malformed proxy URL",
                 Message::UnknownLayer => "unknown layer",
                 Message::NoAgent { .. } => "no agent",
+                Message::MissingVariables { .. } => "missing variables",
                 Message::Starting { .. } => "starting",
             };
             (name, message)
@@ -133,6 +134,12 @@ fn messages() -> Vec<Message> {
     }));
     messages.extend([
         Message::UnknownLayer,
+        Message::MissingVariables {
+            names: vec![text("BACKPLANE_FRP_SERVER")],
+        },
+        Message::MissingVariables {
+            names: vec![text("BACKPLANE_FRP_SERVER"), text("BACKPLANE_FRP_DOMAIN")],
+        },
         Message::NoAgent {
             path: PathBuf::from("/layers/backplane_agent/agent/libexec/backplane"),
         },
