@@ -45,6 +45,11 @@ fn every_message() -> Vec<(&'static str, Message)> {
         .collect()
 }
 
+fn missing(names: &[&str]) -> Message {
+    let names = names.iter().map(|name| (*name).to_owned()).collect();
+    Message::MissingVariables { names }
+}
+
 fn messages() -> Vec<Message> {
     let text = str::to_owned;
     let process_type = |name: &str| Some(name.to_owned());
@@ -134,12 +139,8 @@ fn messages() -> Vec<Message> {
     }));
     messages.extend([
         Message::UnknownLayer,
-        Message::MissingVariables {
-            names: vec![text("BACKPLANE_FRP_SERVER")],
-        },
-        Message::MissingVariables {
-            names: vec![text("BACKPLANE_FRP_SERVER"), text("BACKPLANE_FRP_DOMAIN")],
-        },
+        missing(&["BACKPLANE_FRP_SERVER"]),
+        missing(&["BACKPLANE_FRP_SERVER", "BACKPLANE_FRP_DOMAIN"]),
         Message::NoAgent {
             path: PathBuf::from("/layers/backplane_agent/agent/libexec/backplane"),
         },
