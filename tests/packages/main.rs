@@ -21,6 +21,7 @@ use elf::abi::{DT_NEEDED, EM_AARCH64, EM_X86_64, PT_INTERP};
 use elf::endian::AnyEndian;
 use flate2::read::GzDecoder;
 use harness::ARCHITECTURE;
+use harness::registry::{OTHER_ARCHITECTURE, Registry, packages_of_both_architectures};
 
 /// The architectures to package for, separated by spaces; by default this machine's own.
 const ARCHITECTURES: &str = "BACKPLANE_TEST_ARCHITECTURES";
@@ -232,4 +233,89 @@ fn file_of_a_package_has_what_the_package_has_for_its_architecture_alone() {
             files.keys()
         );
     }
+}
+
+#[test]
+fn published_index_has_the_images_of_both_files() {
+    let version = env!("CARGO_PKG_VERSION");
+    let packages = packages_of_both_architectures();
+    let registry = Registry::start();
+    let names = ["backplane/agent:first", "backplane/agent:second"];
+    let name = registry.publish(packages.path(), &names);
+    let digest = name.strip_prefix(&format!("{}/backplane/agent@", registry.address));
+    let index = registry.manifest(names[0]);
+    assert_eq!(
+        digest.unwrap(),
+        format!("sha256:{}", harness::sha256(index.as_bytes()))
+    );
+    assert_eq!(index, registry.manifest(names[1]));
+
+    let index: serde_json::Value = serde_json::from_str(&index).unwrap();
+    assert_eq!(
+        index["mediaType"],
+        "application/vnd.oci.image.index.v1+json"
+    );
+    let manifests = index["manifests"].as_array().unwrap();
+    assert_eq!(manifests.len(), 2, "{index}");
+    for architecture in [ARCHITECTURE, OTHER_ARCHITECTURE] {
+        let platform = serde_json::json!({ "os": "linux", "architecture": architecture });
+        let mut found = manifests
+            .iter()
+            .filter(|manifest| manifest["platform"] == platform);
+        let digest = found.next().unwrap()["digest"].as_str().unwrap();
+        assert!(found.next().is_none(), "{index}");
+
+        let file = format!("backplane_agent-{version}-linux-{architecture}.cnb");
+        let layout = Layout(files_in(File::open(packages.path().join(file)).unwrap()));
+        let manifest = registry.manifest(&format!("backplane/agent@{digest}"));
+        assert_eq!(
+            manifest.as_bytes(),
+            layout.bytes(&format!("blobs/{}", digest.replace(':', "/")))
+        );
+        // What a registry's pages and pack show.
+        let manifest: serde_json::Value = serde_json::from_str(&manifest).unwrap();
+        let config = layout.json(&manifest["config"]);
+        assert_eq!(config["architecture"], architecture);
+        let label = config["config"]["Labels"]["io.buildpacks.buildpackage.metadata"].as_str();
+        let label: serde_json::Value = serde_json::from_str(label.unwrap()).unwrap();
+        assert_eq!(label["id"], "backplane/agent");
+        assert_eq!(label["version"], version);
+        assert_eq!(
+            label["homepage"],
+            "https://github.com/backplane/backplane-heroku-buildpack"
+        );
+        assert!(label["description"].is_string(), "{label}");
+    }
+}
+
+/// Neither the user's configuration of git, nor a repository around it, nor a strict umask matters.
+#[test]
+fn classic_branch_is_the_same_commit_wherever_it_is_made() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let repository = root.join("target/package").join(if ARCHITECTURE == "amd64" {
+        "classic.git"
+    } else {
+        "classic-arm64.git"
+    });
+    let package = |prepare: fn(&mut Command)| {
+        let mut script = Command::new("sh");
+        script
+            .args(["-c", r#"umask 077 && exec "$0" classic"#])
+            .arg(root.join("script/package"));
+        prepare(&mut script);
+        harness::make(&mut script).unwrap_or_else(|problem| panic!("{problem}"));
+        let branch = repository.join("refs/heads/classic");
+        fs::read_to_string(branch).unwrap()
+    };
+    let plain = package(|_| ());
+    let hostile = package(|script| {
+        script
+            .env("GIT_DIR", "/nonexistent")
+            .env("GIT_INDEX_FILE", "/nonexistent")
+            .env("GIT_AUTHOR_NAME", "somebody")
+            .env("GIT_CONFIG_COUNT", "1")
+            .env("GIT_CONFIG_KEY_0", "core.fileMode")
+            .env("GIT_CONFIG_VALUE_0", "false");
+    });
+    assert_eq!(plain, hostile);
 }

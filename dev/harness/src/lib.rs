@@ -4,7 +4,8 @@
 //!   classic API: plain directories and processes, no container.
 //! - [`containers`] does it by the real pack and a Docker engine.
 //! - [`release_server`] serves agents and misbehaves on demand. [`Edge`] is the edge of the
-//!   stand-in, [`TunnelServer`] the real server of a tunnel.
+//!   stand-in, [`TunnelServer`] the real server of a tunnel. [`registry`] has a real registry of
+//!   images.
 //!
 //! All of it panics where a test has to fail.
 
@@ -22,6 +23,7 @@ mod port;
 mod prebuild;
 mod process;
 mod programs;
+pub mod registry;
 pub mod release_server;
 mod server_process;
 mod soak;
