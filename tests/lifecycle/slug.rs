@@ -133,7 +133,10 @@ fn branch_has_the_files_of_the_archive() {
     let branch = test_env().classic_buildpack();
     let archive = File::open(test_env().classic_archive()).unwrap();
     let mut count = 0;
-    for entry in tar::Archive::new(GzDecoder::new(archive)).entries().unwrap() {
+    for entry in tar::Archive::new(GzDecoder::new(archive))
+        .entries()
+        .unwrap()
+    {
         let mut entry = entry.unwrap();
         if !entry.header().entry_type().is_file() {
             continue;

@@ -159,10 +159,7 @@ impl TestEnv {
             copy(&root.join(source), &test_env.buildpacks().join(name))?;
         }
         let packages = root.join("target/package");
-        copy(
-            &packages.join(CLASSIC_ARCHIVE),
-            &test_env.classic_archive(),
-        )?;
+        copy(&packages.join(CLASSIC_ARCHIVE), &test_env.classic_archive())?;
         clone(
             &packages.join(CLASSIC_REPOSITORY),
             &test_env.classic_buildpack(),
@@ -207,7 +204,8 @@ fn build_programs(root: &Path) -> Result<PathBuf, String> {
 
 /// Clones the branch `classic`, as Heroku does for a URL that ends with `#classic`.
 fn clone(repository: &Path, directory: &Path) -> Result<(), String> {
-    const SCRIPT: &str = r#"umask 022 && git clone --quiet --depth 1 --branch classic "file://$1" "$2""#;
+    const SCRIPT: &str =
+        r#"umask 022 && git clone --quiet --depth 1 --branch classic "file://$1" "$2""#;
     make(
         Command::new("sh")
             .args(["-c", SCRIPT, "sh"])
