@@ -2,7 +2,7 @@
 //! a registry, by its name.
 
 use harness::TOKEN;
-use harness::containers::{Build, test_env};
+use harness::containers::{Build, docker, test_env};
 use harness::registry::{Registry, packages_of_both_architectures};
 use indoc::formatdoc;
 
@@ -42,32 +42,36 @@ fn package_file_serves_in_an_order_by_hand() {
     );
 }
 
-/// A registry with the image, and the image's name there.
-fn published() -> (Registry, String) {
+/// A registry with the image, and the image's name: in this registry, and its last part.
+fn published() -> (Registry, String, String) {
     let registry = Registry::start();
     // The engine keeps the image under this name until the end.
-    let name = format!("{}:latest", test_env().new_name());
-    registry.publish(packages_of_both_architectures().path(), &[&name]);
-    let name = format!("{}/{name}", registry.address);
-    (registry, name)
+    let name = test_env().new_name();
+    let tagged = format!("{name}:latest");
+    registry.publish(packages_of_both_architectures().path(), &[&tagged]);
+    let full_name = format!("{}/{name}", registry.address);
+    (registry, full_name, name)
 }
 
 /// The other image of the index has programs that cannot run here.
 #[test]
 fn published_image_serves_behind_the_builders_order() {
-    let (_registry, name) = published();
+    let (_registry, name, _) = published();
     let build = sample_build().without_buildpacks();
     assert_serves(
         build
             .argument("--pull-policy=if-not-present")
-            .post_buildpack(format!("docker://{name}")),
+            .post_buildpack(name),
         POST,
     );
 }
 
+/// pack takes no port after `docker://`, so here the image has a name without a registry.
 #[test]
 fn published_image_serves_by_a_project_descriptor() {
-    let (_registry, name) = published();
+    let (_registry, full_name, name) = published();
+    docker(["pull", &full_name]);
+    docker(["tag", &full_name, &name]);
     let descriptor = formatdoc! {r#"
         [_]
         schema-version = "0.2"
@@ -82,8 +86,7 @@ fn published_image_serves_by_a_project_descriptor() {
     assert_serves(
         Build::new(sample_app().file("project.toml", descriptor))
             .without_env()
-            .without_buildpacks()
-            .argument("--pull-policy=if-not-present"),
+            .without_buildpacks(),
         POST,
     );
 }
