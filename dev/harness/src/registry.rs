@@ -46,8 +46,9 @@ impl Registry {
         let storage = directory.path().join("storage");
         let content = format!(
             "version: 0.1\n\
-             storage: {{filesystem: {{rootdirectory: {storage:?}}}}}\n\
-             http: {{addr: 127.0.0.1:0}}\n"
+             storage: {{filesystem: {{rootdirectory: '{}'}}}}\n\
+             http: {{addr: 127.0.0.1:0}}\n",
+            storage.display()
         );
         fs::write(&configuration, content).unwrap();
         // Its log is on standard error.
