@@ -218,11 +218,11 @@ platform = "0.7"
 
 [apis.buildpack]
 deprecated = []
-supported = ["0.7", "0.8", "0.9", "0.10", "0.11"]
+supported = ["0.7", "0.8", "0.9", "0.10", "0.11", "0.12"]
 
 [apis.platform]
 deprecated = []
-supported = ["0.7", "0.8", "0.9", "0.10", "0.11", "0.12", "0.13", "0.14"]
+supported = ["0.7", "0.8", "0.9", "0.10", "0.11", "0.12", "0.13", "0.14", "0.15"]
 
 [lifecycle]
 version = "$("$LIFECYCLE/lifecycle" -version | cut -d + -f 1)"
