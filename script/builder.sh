@@ -1,24 +1,32 @@
 # shellcheck shell=bash
 # The CNB builder of the tests on a Docker engine, for script/engine. Scripts source this file, and never run it.
 #
-# Its base images are those of heroku/builder:24, or local ones in the same shape. Its buildpacks are those of the tests, and its lifecycle
-# is the one that dev/tools/ pins. So all tests run on both kinds of base images, and no test needs a network for what an app would need. A
-# second run image has servers of the distribution, such as nginx, for apps that such a server runs.
+# Its base images are those of heroku/builder:24 or heroku/builder:26, or local ones in the same shape. Its buildpacks are those of the
+# tests, and its lifecycle is the one that dev/tools/ pins. So all tests run on all base images, and no test needs a network for what an app
+# would need. A second run image has servers of the distribution, such as nginx, for apps that such a server runs.
 
 # The directory of everything that is kept between runs.
 # shellcheck disable=SC2153 # lib.sh sets it
 STATE="$ROOT/target/docker"
+# The number in the name of Heroku's builder.
+HEROKU=${BACKPLANE_TEST_HEROKU:-24}
+HEROKU_BUILDER=heroku/builder:$HEROKU
+HEROKU_RUN_IMAGE=heroku/heroku:$HEROKU
 # The file that names the base images: `heroku` or `local`.
-CHOICE="$STATE/base-images"
+CHOICE="$STATE/base-images-$HEROKU"
 # The configuration of the builder, for pack and for tests that make another builder. Its paths are absolute.
 BUILDER_CONFIG="$STATE/builder/builder.toml"
-HEROKU_BUILDER=heroku/builder:24
-HEROKU_RUN_IMAGE=heroku/heroku:24
 # The packages of the servers in the second run image.
 SERVERS='busybox dumb-init gunicorn haproxy nginx nodejs puma python3 ruby tini'
 
-# The users of heroku-24 (<https://github.com/heroku/base-images>): one user builds an image, and another one runs it.
-readonly GROUP_ID=1000 RUN_USER_ID=1001 BUILD_USER_ID=1002
+# The users of Heroku's base images (<https://github.com/heroku/base-images>): in heroku-24, one user builds an image, and another one runs
+# it. In heroku-26, one user does both.
+readonly GROUP_ID=1000
+case $HEROKU in
+  24) readonly RUN_USER_ID=1001 BUILD_USER_ID=1002 ;;
+  26) readonly RUN_USER_ID=1000 BUILD_USER_ID=1000 ;;
+  *) die "BACKPLANE_TEST_HEROKU is '$HEROKU', but must be 24 or 26; set it to one of them, or unset it for 24" ;;
+esac
 
 # choose_builder: decides which base images to use, with an engine that answers. It tries a pull only once. With Heroku's
 # images, it also makes servers.tar, because only this engine is sure to have a network.
@@ -68,8 +76,12 @@ bootstrap_base() {
   rm -rf "$root"
   debootstrap --variant=minbase --include=ca-certificates "$1" "$root" "$2" >"$STATE/debootstrap.log" 2>&1 ||
     die "debootstrap failed; the reason is in ${STATE#"$ROOT/"}/debootstrap.log"
-  printf 'heroku:x:%s:%s::/app:/bin/bash\n' "$RUN_USER_ID" "$GROUP_ID" >>"$root/etc/passwd"
-  printf 'heroku-build:x:%s:%s::/tmp:/bin/bash\n' "$BUILD_USER_ID" "$GROUP_ID" >>"$root/etc/passwd"
+  # The users of both shapes, so that one file system serves both.
+  cat >>"$root/etc/passwd" <<END
+heroku:x:1001:$GROUP_ID::/app:/bin/bash
+heroku-build:x:1002:$GROUP_ID::/tmp:/bin/bash
+heroku-26:x:1000:$GROUP_ID::/tmp:/bin/bash
+END
   printf 'heroku:x:%s:\n' "$GROUP_ID" >>"$root/etc/group"
   # Docker 28 takes an absolute link for an escape from the image.
   ln -sfn ../run "$root/var/run"
@@ -187,6 +199,7 @@ make_builder() {
 # builder_key: prints a key that differs between builders with different contents.
 builder_key() {
   {
+    echo "$HEROKU"
     cat "$CHOICE" "$TOOLS"/stamps/{lifecycle,pack}
     if [[ $(<"$CHOICE") == heroku ]]; then
       docker image inspect --format '{{.Id}}' "$HEROKU_BUILDER" "$HEROKU_RUN_IMAGE"
@@ -204,7 +217,7 @@ import() {
   local image=$1 change changes=()
   shift
   for change in 'ENV PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin' "$@" \
-    'LABEL io.buildpacks.stack.id=heroku-24' \
+    "LABEL io.buildpacks.stack.id=heroku-$HEROKU" \
     "LABEL io.buildpacks.base.distro.name=$DISTRO" \
     "LABEL io.buildpacks.base.distro.version=$DISTRO_VERSION"; do
     changes+=(--change "$change")
@@ -256,7 +269,7 @@ id = "fixture/processes"
 version = "0.1.0"
 
 [stack]
-id = "heroku-24"
+id = "heroku-$HEROKU"
 
 [build]
 image = "$1"
