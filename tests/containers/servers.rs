@@ -75,7 +75,8 @@ const SERVERS: [Server; 6] = [
         reloads: &["HUP"],
     },
     // By default its workers accept connections before they have a thread for them, and close those
-    // without an answer at a restart.
+    // without an answer at a restart. A worker of puma 6 may hang after its last request, until it
+    // is killed: <https://github.com/puma/puma/issues/3677>.
     Server {
         name: "puma",
         command: "exec puma --config puma.rb",
@@ -86,6 +87,7 @@ const SERVERS: [Server; 6] = [
                 workers 2
                 preload_app! false
                 queue_requests false
+                worker_shutdown_timeout 3
                 app { |_| [200, {}, ["#{Process.pid}\n"]] }
             "##},
         ),
