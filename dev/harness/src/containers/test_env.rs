@@ -53,7 +53,12 @@ impl TestEnv {
 
     /// Starts an edge that knows one token, for agents in containers.
     pub fn edge(&self, token: &str) -> Edge {
-        Edge::start(&self.programs, &self.gateway, token)
+        self.edge_at(&self.gateway, token)
+    }
+
+    /// Starts an edge that knows one token, for agents that reach this address.
+    pub(crate) fn edge_at(&self, host: &str, token: &str) -> Edge {
+        Edge::start(&self.programs, host, token)
     }
 
     /// The directory of the buildpack under test.
@@ -86,7 +91,7 @@ impl TestEnv {
     }
 
     /// A name for something on the engine, which is removed at the end.
-    pub(super) fn new_name(&self) -> String {
+    pub(crate) fn new_name(&self) -> String {
         static NUMBER: AtomicU32 = AtomicU32::new(1);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         format!("{}-{}-{number}", self.prefix, std::process::id())
