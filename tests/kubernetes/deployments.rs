@@ -52,8 +52,8 @@ fn documented_manifest_serves_and_leaves_nothing_behind() {
 }
 
 /// Starts load, and lets `disturb` do something to the pods.
-fn assert_no_request_fails(shop: &Shop, disturb: impl FnOnce(&Load)) {
-    let load = shop.edge.load(ENDPOINT, &Client::MIX);
+fn assert_no_request_fails(shop: &Shop, clients: &[Client], disturb: impl FnOnce(&Load)) {
+    let load = shop.edge.load(ENDPOINT, clients);
     disturb(&load);
     let records = load.stop();
     let failed: Vec<&Record> = records.failed().collect();
@@ -83,7 +83,7 @@ fn wait_for_answers(shop: &Shop, load: &Load) {
 fn no_request_is_lost_in_rolling_updates() {
     let shop = Shop::documented();
     shop.wait_until_served();
-    assert_no_request_fails(&shop, |load| {
+    assert_no_request_fails(&shop, &Client::MIX, |load| {
         for _ in 0..soak_or(5 * ROLLOUTS, ROLLOUTS) {
             wait_for_answers(&shop, load);
             shop.namespace
@@ -100,17 +100,29 @@ fn no_request_is_lost_in_rolling_updates() {
 fn no_request_is_lost_if_pods_are_evicted_or_deleted() {
     let shop = Shop::documented();
     shop.wait_until_served();
-    assert_no_request_fails(&shop, |load| {
-        let ends: [&dyn Fn(&str); 2] = [&|pod| shop.namespace.evict(pod), &|pod| {
-            shop.namespace
-                .kubectl(&["delete", "pod", pod, "--wait=false"]);
-        }];
-        for end in ends {
-            wait_for_answers(&shop, load);
-            end(&shop.pods()[0]);
-            shop.wait_until_ready(3);
-        }
+    let end_one = |load: &Load, end: &dyn Fn(&str)| {
         wait_for_answers(&shop, load);
+        let pod = shop.pods().remove(0);
+        let agent = shop.edge.wait_for_connected(&format!("pod={pod}"));
+        end(&pod);
+        shop.edge.wait_for_gone(agent);
+        shop.wait_until_ready(3);
+        wait_for_answers(&shop, load);
+    };
+    let delete = |pod: &str, how: &[&str]| {
+        let delete = ["delete", "pod", pod, "--wait=false"];
+        shop.namespace.kubectl(&[&delete, how].concat());
+    };
+    assert_no_request_fails(&shop, &Client::MIX, |load| {
+        end_one(load, &|pod| shop.namespace.evict(pod));
+        end_one(load, &|pod| delete(pod, &[]));
+    });
+    // It leaves less time than the slowest requests of the mix take.
+    let clients = [Client::Quick, Client::Quick, Client::Slow(300)];
+    assert_no_request_fails(&shop, &clients, |load| {
+        end_one(load, &|pod| {
+            delete(pod, &["--force", "--grace-period", "0"])
+        });
     });
 }
 
@@ -127,7 +139,8 @@ fn pods_are_not_ready_while_the_edge_is_down_and_a_rollout_stops() {
     namespace.kubectl(&["rollout", "restart", "deployment/shop"]);
     namespace.eventually("a new pod that has tried to connect", || {
         let logs = ["logs", "--selector", "app=shop", "--tail", "-1", "--prefix"];
-        let logs = namespace.kubectl(&logs);
+        // It fails until the new pod's container runs.
+        let (_, logs, _) = namespace.try_kubectl(&logs);
         let tried = logs
             .lines()
             .filter(|line| line.contains("The agent exited with status 1"));
