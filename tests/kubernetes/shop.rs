@@ -12,6 +12,9 @@ use serde_json::{Value, json};
 /// The endpoint of the app at the edge.
 pub(crate) const ENDPOINT: &str = "myendpoint.test";
 
+/// How many replicas the document's Deployment has.
+pub(crate) const REPLICAS: usize = 3;
+
 /// Where the programs of the buildpack are in an image.
 pub(crate) const LIBEXEC: &str = "/layers/backplane_agent/agent/libexec";
 
@@ -90,7 +93,7 @@ impl Shop {
     pub(crate) fn documented() -> Self {
         let shop = Self::new();
         shop.namespace.apply(&manifest(image(), &shop.edge));
-        shop.wait_until_ready(3);
+        shop.wait_until_ready(REPLICAS);
         shop
     }
 
@@ -123,7 +126,7 @@ impl Shop {
 
     /// Waits until this many replicas are ready and none is left of an earlier state.
     #[track_caller]
-    pub(crate) fn wait_until_ready(&self, replicas: u32) {
+    pub(crate) fn wait_until_ready(&self, replicas: usize) {
         self.namespace.eventually("a Deployment that is ready", || {
             let format = ["--output", "json"];
             let deployment = [&["get", "deployment", "shop"], &format[..]].concat();
