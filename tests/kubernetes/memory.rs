@@ -31,7 +31,7 @@ fn image() -> &'static str {
 /// In a pod of this class, the kernel may kill the app instead of its agent.
 #[test]
 fn agent_memory_is_limited_in_a_burstable_pod() {
-    let shop = Shop::of_image(image(), |objects| {
+    let shop = Shop::of_image(image, |objects| {
         objects.env("BACKPLANE_APPETITE", "slow");
         objects.env("BACKPLANE_AGENT_MEMORY", "48Mi");
         objects.app()["resources"] =
@@ -53,7 +53,7 @@ fn agent_memory_is_limited_in_a_burstable_pod() {
 /// The class Guaranteed. On nodes with cgroup v2, the kernel kills the whole container.
 #[test]
 fn agent_that_eats_all_memory_is_killed_and_the_log_names_memory() {
-    let shop = Shop::of_image(image(), |objects| {
+    let shop = Shop::of_image(image, |objects| {
         objects.env("BACKPLANE_AGENT_MEMORY", "");
         objects.app()["resources"] = json!({"limits": {"memory": "160Mi", "cpu": "500m"}});
     });

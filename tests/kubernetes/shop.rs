@@ -99,13 +99,13 @@ impl Shop {
 
     /// Applies the manifest with one replica and one difference.
     pub(crate) fn with(adjust: impl FnOnce(&mut Objects)) -> Self {
-        Self::of_image(image(), adjust)
+        Self::of_image(image, adjust)
     }
 
     /// The same with another image, by its name on the node.
-    pub(crate) fn of_image(image: &str, adjust: impl FnOnce(&mut Objects)) -> Self {
+    pub(crate) fn of_image(image: fn() -> &'static str, adjust: impl FnOnce(&mut Objects)) -> Self {
         let shop = Self::new();
-        let objects = shop.namespace.parse(&manifest(image, &shop.edge));
+        let objects = shop.namespace.parse(&manifest(image(), &shop.edge));
         let [secret, deployment] = objects.try_into().unwrap();
         let mut objects = Objects { secret, deployment };
         objects.deployment["spec"]["replicas"] = json!(1);
