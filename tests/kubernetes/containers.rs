@@ -4,7 +4,7 @@ use std::thread;
 
 use serde_json::{Value, json};
 
-use crate::shop::{ENDPOINT, LIBEXEC, Objects, Shop};
+use crate::shop::{ENDPOINT, LIBEXEC, Objects, Shop, remove_hooks};
 
 /// What differs from the documented Deployment.
 type Difference = fn(&mut Objects);
@@ -12,9 +12,7 @@ type Difference = fn(&mut Objects);
 /// Another container of the pod with its image and rights.
 fn beside(objects: &mut Objects, name: &str, command: Value) -> Value {
     let mut container = objects.app().clone();
-    for own in ["readinessProbe", "lifecycle"] {
-        container.as_object_mut().unwrap().remove(own).unwrap();
-    }
+    remove_hooks(&mut container);
     container["name"] = json!(name);
     container["command"] = command;
     container
@@ -93,7 +91,7 @@ fn commands_and_debug_containers_start_no_second_agent() {
     assert!(stderr.contains("[backplane] No second agent"), "{stderr}");
     shop.debug(&pod, &["web"]);
     shop.namespace
-        .eventually("the end of the debug container", || {
+        .eventually("the line of the debug container", || {
             let (_, log, _) = shop
                 .namespace
                 .try_kubectl(&["logs", &pod, "--container", "debug"]);

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::shop::{ENDPOINT, REPLICAS, Shop};
 
-/// Everything on the node that names a pod: its processes' groups, groups, mounts and files.
+/// What the node has of a pod: processes, control groups, mounts and files, by its UID.
 fn traces(pod: &str) -> String {
     const SCRIPT: &str = r#"
         grep --files-with-matches --no-messages "$1" /proc/[0-9]*/cgroup /proc/self/mountinfo
@@ -45,6 +45,7 @@ fn documented_manifest_serves_and_leaves_nothing_behind() {
     }
 }
 
+/// Ends the load, which shows failed requests.
 fn assert_no_request_failed(load: Load) {
     let records = load.stop();
     let failed: Vec<&Record> = records.failed().collect();
@@ -131,7 +132,7 @@ fn forced_delete_loses_at_most_what_its_pod_has_in_flight() {
     }
 }
 
-/// An app is not restarted because its edge is down, and a rollout does not go on with pods that have no agent.
+/// No app is restarted for it, and the rollout does not go on with pods that have no agent.
 #[test]
 fn pods_are_not_ready_while_the_edge_is_down_and_a_rollout_stops() {
     let Shop { namespace, edge } = Shop::documented();

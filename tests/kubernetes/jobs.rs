@@ -1,17 +1,18 @@
 //! Jobs with the same Secret as the app.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
-use crate::shop::Shop;
+use crate::shop::{Shop, remove_hooks};
 
-/// Their pods have no terminal and their process types may be hidden, as in containers of an app.
+/// The pod of a job has no terminal. The first job has a process type, and the second one hides it.
 #[test]
 fn job_keeps_its_exit_status_and_output() {
-    let shop = Shop::with(|_| {});
-    let deployment = shop
-        .namespace
-        .kubectl(&["get", "deployment", "shop", "--output", "json"]);
-    let deployment: serde_json::Value = serde_json::from_str(&deployment).unwrap();
+    let mut pod = Value::Null;
+    let shop = Shop::with(|objects| pod = objects.pod().clone());
+    pod["restartPolicy"] = json!("Never");
+    let container = &mut pod["containers"][0];
+    remove_hooks(container);
+    container["env"] = json!([]);
     for (name, command) in [
         ("type", json!(["task"])),
         (
@@ -19,14 +20,7 @@ fn job_keeps_its_exit_status_and_output() {
             json!(["launcher", "--", "sh", "-c", "echo done; exit 7"]),
         ),
     ] {
-        let mut pod = deployment["spec"]["template"]["spec"].clone();
-        pod["restartPolicy"] = json!("Never");
-        let container = pod["containers"][0].as_object_mut().unwrap();
-        for server_only in ["readinessProbe", "lifecycle"] {
-            container.remove(server_only).unwrap();
-        }
-        container["env"] = json!([]);
-        container["command"] = command;
+        pod["containers"][0]["command"] = command;
         let job = json!({
             "apiVersion": "batch/v1",
             "kind": "Job",
@@ -34,23 +28,15 @@ fn job_keeps_its_exit_status_and_output() {
             "spec": {"backoffLimit": 0, "template": {"spec": pod}},
         });
         shop.namespace.apply(&job.to_string());
-        let status = shop.namespace.eventually("the end of the job", || {
-            let state = "{.items[*].status.containerStatuses[0].state.terminated.exitCode}";
-            let selector = format!("job-name={name}");
-            let status = shop.namespace.kubectl(&[
-                "get",
-                "pods",
-                "--selector",
-                &selector,
-                "--output",
-                &format!("jsonpath={state}"),
-            ]);
-            (!status.is_empty()).then_some(status)
+        let of_job = ["get", "pods", "--selector", &format!("job-name={name}")];
+        let code = "jsonpath={.items[*].status.containerStatuses[0].state.terminated.exitCode}";
+        let code = shop.namespace.eventually("the end of the job", || {
+            let code = [&of_job, &["--output", code][..]].concat();
+            let code = shop.namespace.kubectl(&code);
+            (!code.is_empty()).then_some(code)
         });
-        assert_eq!(status, "7");
-        assert_eq!(
-            shop.namespace.kubectl(&["logs", &format!("job/{name}")]),
-            "done\n"
-        );
+        assert_eq!(code, "7");
+        let log = shop.namespace.kubectl(&["logs", &format!("job/{name}")]);
+        assert_eq!(log, "done\n");
     }
 }

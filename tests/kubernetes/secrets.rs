@@ -1,6 +1,7 @@
 //! The Secret that is the app's service binding.
 
 use harness::TOKEN;
+use harness::cluster::in_node;
 use serde_json::json;
 
 use crate::shop::Shop;
@@ -8,7 +9,7 @@ use crate::shop::Shop;
 /// A token that the edge refuses.
 const OLD_TOKEN: &str = "token-of-yesterday";
 
-/// Tools that write files end them with a newline.
+/// Both end with a newline, as many tools write files.
 #[test]
 fn rotated_secret_is_the_tokens_of_the_next_agent() {
     let shop = Shop::with(|objects| {
@@ -41,4 +42,7 @@ fn token_is_nowhere_but_in_the_secret() {
     for (what, text) in [("log", log), ("objects", objects), ("processes", processes)] {
         assert!(!text.contains(TOKEN), "{what}: {text}");
     }
+    let search = r#"grep --recursive --files-with-matches "$1" /log || :"#;
+    let logs_of_node = in_node(&["sh", "-c", search, "sh", TOKEN]);
+    assert_eq!(logs_of_node, "");
 }

@@ -88,6 +88,14 @@ impl Objects {
     }
 }
 
+/// Makes a container of the app one that need not serve.
+pub(crate) fn remove_hooks(container: &mut Value) {
+    for hook in ["readinessProbe", "lifecycle"] {
+        let removed = container.as_object_mut().unwrap().remove(hook);
+        assert!(removed.is_some(), "{hook} is not in the document");
+    }
+}
+
 impl Shop {
     /// Applies the manifest exactly as it stands in the document.
     pub(crate) fn documented() -> Self {
