@@ -85,7 +85,8 @@ fn commands_and_debug_containers_start_no_second_agent() {
 
     let (code, stdout, stderr) = shop.exec(&["launcher", "--", "sh", "-c", "echo out; exit 7"]);
     assert_eq!((code, &*stdout), (Some(7), "out\n"), "{stderr}");
-    // A second process of the app's type finds the port taken, in this container and in another one.
+    // A second process of the app's type finds the port taken, in this container and in another
+    // one.
     let (code, stdout, stderr) = shop.exec(&["web"]);
     assert_eq!(code, Some(1), "{stdout}{stderr}");
     assert!(stderr.contains("[backplane] No second agent"), "{stderr}");
