@@ -6,8 +6,8 @@ use std::io::{self, BufReader};
 use std::os::unix::ffi::OsStringExt;
 use std::path::Path;
 
-use crate::archive;
 use crate::archive::gunzip::Gunzip;
+use crate::archive::{self, AGENT};
 use crate::cached_agent::Previous;
 use crate::classic;
 use crate::error::BackplaneError;
@@ -33,9 +33,17 @@ pub fn unpack(directory: &Path, is_complete: bool) -> Result<Vec<String>, String
     };
     let target = target();
     let download = directory.join("download");
-    archive::unpack(&download, &scratch, &into, &target, &limits, is_complete)
-        .map(|unpacked| unpacked.files.into_keys().collect())
-        .map_err(|error| format!("{error:?}"))
+    archive::unpack(
+        &download,
+        AGENT,
+        &scratch,
+        &into,
+        &target,
+        &limits,
+        is_complete,
+    )
+    .map(|unpacked| unpacked.files.into_keys().collect())
+    .map_err(|error| format!("{error:?}"))
 }
 
 /// Decompresses a gzip stream through a buffer of some bytes, and returns how many come out.
@@ -50,15 +58,15 @@ pub fn gunzip(stream: &[u8], buffer_bytes: usize) -> io::Result<u64> {
 
 /// Everything that a build logs about these values of its settings before it fetches anything.
 #[must_use]
-pub fn settings(values: [&[u8]; 4]) -> String {
+pub fn settings(values: [&[u8]; 6]) -> String {
     let names = Setting::ALL.map(|setting| setting.name().into());
     let values = values.map(|value| OsString::from_vec(value.to_vec()));
     let environment = names.into_iter().zip(values).collect();
+    let agents = classic::agents(Path::new(env!("CARGO_MANIFEST_DIR"))).unwrap_or_default();
     let determined = Settings::parse(&environment)
         .map_err(BackplaneError::Settings)
         .and_then(|settings| {
-            let default = classic::default_agent();
-            Release::determine(&settings, &default, target(), Path::new("/app"))
+            Release::determine(&settings, &agents, target(), Path::new("/app"))
                 .map_err(BackplaneError::Release)
         });
     escape(&match determined {

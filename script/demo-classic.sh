@@ -1,7 +1,8 @@
 # shellcheck shell=bash disable=SC2034,SC2154
 # The part of script/demo for the classic buildpack only. script/demo sources it. The variables in capitals belong to both files.
 
-WHAT_IS_BUILT='This step builds the classic buildpack and the stand-ins below target/.'
+WHAT_IS_BUILT='the classic buildpack'
+TOOLS_OF_FRONT_END=(cargo-libcnb)
 PACKAGE_ARGUMENTS=(classic)
 # The directory of the app's config vars, with one file for each, as Heroku passes it to a build.
 VARIABLES=config-vars
@@ -53,9 +54,7 @@ introduce_launch() {
 PATH=/usr/local/bin:/usr/bin:/bin
 HOME=$DEMO/dyno/app
 STACK=heroku-24
-BACKPLANE_EDGE=$BACKPLANE_EDGE
-BACKPLANE_TOKEN=$BACKPLANE_TOKEN
-BACKPLANE_LABELS=some=label
+$(printf '%s\n' "${VARIABLES_OF_AGENT[@]}")
 END
   run cat dyno.env start-dyno
 }

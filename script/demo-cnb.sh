@@ -1,7 +1,8 @@
 # shellcheck shell=bash disable=SC2034,SC2154
 # The part of script/demo for the Cloud Native Buildpack only. script/demo sources it. The variables in capitals belong to both files.
 
-WHAT_IS_BUILT='This step builds the lifecycle (which pack runs during a build), the buildpack and the stand-ins below target/.'
+WHAT_IS_BUILT='the lifecycle (which pack runs during a build), the buildpack'
+TOOLS_OF_FRONT_END=(lifecycle cargo-libcnb)
 PACKAGE_ARGUMENTS=()
 # The directory of a build's variables, with one file for each, as pack makes it from --env.
 VARIABLES=platform/env
@@ -18,8 +19,8 @@ make_front_end() {
 # add_buildpack DIRECTORY: copies a buildpack to the place where the lifecycle looks for it, and adds it at the end of the order.
 add_buildpack() {
   local id version
-  id=$(sed -n 's/^id = "\(.*\)"$/\1/p' "$1/buildpack.toml")
-  version=$(sed -n 's/^version = "\(.*\)"$/\1/p' "$1/buildpack.toml")
+  id=$(buildpack_field id "$1")
+  version=$(buildpack_field version "$1")
   mkdir "buildpacks/${id//\//_}"
   cp --recursive "$1" "buildpacks/${id//\//_}/$version"
   [[ -e order.toml ]] || printf '[[order]]\n' >order.toml
@@ -67,9 +68,7 @@ PATH=/usr/local/bin:/usr/bin:/bin
 CNB_PLATFORM_API=0.12
 CNB_APP_DIR=$DEMO/app
 CNB_LAYERS_DIR=$DEMO/layers
-BACKPLANE_EDGE=$BACKPLANE_EDGE
-BACKPLANE_TOKEN=$BACKPLANE_TOKEN
-BACKPLANE_LABELS=some=label
+$(printf '%s\n' "${VARIABLES_OF_AGENT[@]}")
 END
   run cat container.env
 }

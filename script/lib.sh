@@ -155,6 +155,12 @@ static() {
   cargo "$subcommand" "$@" --target "$target"
 }
 
+# buildpack_field NAME DIRECTORY: prints the id or the version of the buildpack in DIRECTORY. They are at the beginning of its descriptor, and
+# other tables may have fields with the same names.
+buildpack_field() {
+  sed -n "/^$1 = \"\(.*\)\"\$/ { s//\1/p; q }" "$2/buildpack.toml"
+}
+
 # print_help: prints the comment block at the head of the running script, without its marks.
 print_help() {
   sed -n '2,/^[^#]/ { s/^# \{0,1\}//p }' "$SELF"

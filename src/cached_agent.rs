@@ -25,15 +25,6 @@ impl Previous {
     }
 }
 
-/// What is really in the agent's directory.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Contents {
-    /// The files of the metadata that exist.
-    pub(crate) files: Files,
-    /// Other names beside them.
-    pub(crate) unknown: Names,
-}
-
 /// What to do with a cached agent.
 #[derive(Debug, Eq, PartialEq)]
 pub(crate) enum Decision {
@@ -77,6 +68,7 @@ impl Reason {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Property {
     Installer,
+    Agent,
     Os,
     Arch,
     Pin,
@@ -88,8 +80,6 @@ pub(crate) enum Property {
 pub(crate) enum FileProblem {
     Altered,
     Missing,
-    /// No build installed them.
-    Unknown,
 }
 
 /// The first of many names, and the number of the others: enough for a line of the log, without
@@ -121,9 +111,9 @@ impl<'a> FromIterator<&'a str> for Names {
     }
 }
 
-/// Decides what to do with the agent of an earlier build, and the `contents` of its directory, if
+/// Decides what to do with the agent of an earlier build, of whose files `contents` exist, if
 /// `release` is wanted. The first row that fits wins.
-pub(crate) fn decide(previous: Previous, contents: Contents, release: &Release) -> Decision {
+pub(crate) fn decide(previous: Previous, contents: &Files, release: &Release) -> Decision {
     let metadata = match previous {
         Previous::Nothing => return Decision::Install(vec![Reason::NothingCached]),
         Previous::Unreadable(reason) => {
@@ -147,10 +137,11 @@ pub(crate) fn decide(previous: Previous, contents: Contents, release: &Release) 
 
 /// All reasons that make a cached agent unusable, so that users do not look for the cause of a
 /// download in the wrong change.
-fn reasons_against(metadata: &AgentMetadata, contents: Contents, release: &Release) -> Vec<Reason> {
+fn reasons_against(metadata: &AgentMetadata, contents: &Files, release: &Release) -> Vec<Reason> {
     // Without `..`: a new field has to be considered here.
     let AgentMetadata {
         installer,
+        agent,
         os,
         arch,
         source: _,
@@ -161,12 +152,16 @@ fn reasons_against(metadata: &AgentMetadata, contents: Contents, release: &Relea
     } = metadata;
     let changes = [
         (Property::Installer, installer.as_str(), INSTALLER),
+        (Property::Agent, agent, &release.agent),
         (Property::Os, os, &release.target.os),
         (Property::Arch, arch, &release.target.arch),
     ];
     let (mut altered, mut missing) = (Names::default(), Names::default());
+    if !installed.contains_key(&release.program) {
+        missing.add(&release.program);
+    }
     for (name, checksum) in installed {
-        match contents.files.get(name) {
+        match contents.get(name) {
             None => missing.add(name),
             Some(actual) if actual != checksum => altered.add(name),
             Some(_) => {}
@@ -175,7 +170,6 @@ fn reasons_against(metadata: &AgentMetadata, contents: Contents, release: &Relea
     let problems = [
         (FileProblem::Altered, altered),
         (FileProblem::Missing, missing),
-        (FileProblem::Unknown, contents.unknown),
     ];
     let changes = changes
         .into_iter()
@@ -200,6 +194,9 @@ mod tests {
 
     fn release(source: &str, pin: Option<Checksum>) -> Release {
         Release {
+            agent: "backplane".to_owned(),
+            program: "backplane".to_owned(),
+            note: None,
             source: Source::Web(source.parse().unwrap()),
             target: target("amd64"),
             pin,
@@ -207,12 +204,9 @@ mod tests {
     }
 
     /// The agent of an earlier build, after `change` to its metadata and its directory.
-    fn changed(change: &dyn Fn(&mut AgentMetadata, &mut Contents)) -> (Previous, Contents) {
+    fn changed(change: &dyn Fn(&mut AgentMetadata, &mut Files)) -> (Previous, Files) {
         let mut metadata = agent_metadata();
-        let mut contents = Contents {
-            files: metadata.files.clone(),
-            ..Contents::default()
-        };
+        let mut contents = metadata.files.clone();
         change(&mut metadata, &mut contents);
         (Previous::Agent(metadata), contents)
     }
@@ -224,37 +218,45 @@ mod tests {
             problem,
             names: [name].into_iter().collect(),
         };
-        let missing = problem(FileProblem::Missing, "backplane");
+        let missing = || problem(FileProblem::Missing, "backplane");
         let altered = problem(FileProblem::Altered, "backplane");
-        let unknown = problem(FileProblem::Unknown, "stranger");
 
-        let none = (Previous::Nothing, Contents::default());
+        let none = (Previous::Nothing, Files::new());
         let unreadable = "missing field".to_owned();
         let damaged = Previous::Unreadable(unreadable.clone());
-        let damaged = (damaged, Contents::default());
+        let damaged = (damaged, Files::new());
         let older = changed(&|metadata, _| metadata.installer = "0".to_owned());
         let foreign = changed(&|metadata, _| metadata.os = "windows".to_owned());
         let edited = changed(&|_, contents| {
             let other = Checksum::of_bytes(b"other");
-            contents.files.insert("backplane".to_owned(), other);
+            contents.insert("backplane".to_owned(), other);
+        });
+        let of_other_agent = changed(&|metadata, _| metadata.agent = "frp".to_owned());
+        // As if the agent's table had another `file` now.
+        let without_program = changed(&|metadata, contents| {
+            let program = contents.remove("backplane").unwrap();
+            contents.insert("frpc".to_owned(), program);
+            metadata.files.clone_from(contents);
         });
         let several = changed(&|metadata, contents| {
             metadata.arch = "arm64".to_owned();
-            contents.files.clear();
-            contents.unknown.add("stranger");
+            contents.clear();
         });
+        let agent = change(Property::Agent, "frp", "backplane");
         let arch = change(Property::Arch, "arm64", "amd64");
         for ((previous, contents), expected) in [
             (none, vec![Reason::NothingCached]),
             (damaged, vec![Reason::UnreadableMetadata(unreadable)]),
-            (older, vec![change(Property::Installer, "0", "1")]),
+            (older, vec![change(Property::Installer, "0", INSTALLER)]),
             (foreign, vec![change(Property::Os, "windows", "linux")]),
             (edited, vec![altered]),
-            (several, vec![arch, missing, unknown]),
+            (of_other_agent, vec![agent]),
+            (without_program, vec![missing()]),
+            (several, vec![arch, missing()]),
         ] {
             // A download with the pinned checksum does not change that.
             for pin in [None, Some(agent_metadata().sha256)] {
-                let decision = decide(previous.clone(), contents.clone(), &release(SOURCE, pin));
+                let decision = decide(previous.clone(), &contents, &release(SOURCE, pin));
                 let Decision::Install(reasons) = decision else {
                     panic!("{previous:?}");
                 };
@@ -285,7 +287,7 @@ mod tests {
             (&credentials, None, refresh()),
         ] {
             let (previous, contents) = changed(&|_, _| {});
-            let decision = decide(previous, contents, &release(source, pinned.cloned()));
+            let decision = decide(previous, &contents, &release(source, pinned.cloned()));
             assert_eq!(decision, expected, "{source} {pinned:?}");
         }
     }

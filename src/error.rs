@@ -18,6 +18,8 @@ pub(crate) enum BackplaneError {
     Release(ReleaseError),
     /// The launch program cannot be installed.
     LaunchProgram(io::Error),
+    /// This package of the buildpack lacks a file.
+    Package(io::Error),
     /// This package of the buildpack is for another architecture than the image; `package` is its
     /// architecture, if known.
     PackageArchitecture {

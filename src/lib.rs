@@ -32,6 +32,7 @@ mod release;
 mod sbom;
 mod settings;
 mod target;
+mod wrapper;
 
 use std::env;
 use std::ffi::OsStr;
@@ -49,7 +50,7 @@ use rustix::process::umask;
 use crate::catch_panics::catch_panics;
 use crate::environment::Environment;
 use crate::error::BackplaneError;
-use crate::messages::{errors, warnings};
+use crate::messages::{errors, progress, warnings};
 use crate::metadata::AgentMetadata;
 use crate::network::Network;
 use crate::output::{ClassicLog, CnbLog, Log};
@@ -98,9 +99,10 @@ impl Buildpack for BackplaneBuildpack {
             os: context.target.os.clone(),
             arch: context.target.arch.clone(),
         };
-        let default = &context.buildpack_descriptor.metadata.agent;
-        let release = Release::determine(&settings, default, target, &context.app_dir)
+        let agents = &context.buildpack_descriptor.metadata.agents;
+        let release = Release::determine(&settings, agents, target, &context.app_dir)
             .map_err(BackplaneError::Release)?;
+        progress::log_agent(&release, &CnbLog);
         let metadata = layers::agent::install(&context, &settings, &network, &release, &CnbLog)?;
 
         CnbLog::end(started);
@@ -126,6 +128,7 @@ fn labels(metadata: Option<&AgentMetadata>) -> Vec<Label> {
     };
     metadata.map_or_else(Vec::new, |metadata| {
         vec![
+            label("name", &metadata.agent),
             label("source", &metadata.source),
             label("sha256", &metadata.sha256.to_string()),
         ]

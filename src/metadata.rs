@@ -3,7 +3,7 @@
 use serde::de::Error;
 use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::archive::{AGENT, Files, RESERVED_NAMES};
+use crate::archive::{Files, RESERVED_NAMES};
 use crate::checksum::Checksum;
 use crate::fetch::Validators;
 use crate::limits::Limits;
@@ -11,7 +11,7 @@ use crate::release::Source;
 
 /// The version of the installer. Raise it if the same download would be installed differently than
 /// before.
-pub(crate) const INSTALLER: &str = "1";
+pub(crate) const INSTALLER: &str = "2";
 
 /// An installed agent.
 ///
@@ -27,6 +27,9 @@ pub(crate) struct AgentMetadata {
     /// The [`INSTALLER`] that installed it.
     #[serde(deserialize_with = "word")]
     pub(crate) installer: String,
+    /// The name of the agent's table in buildpack.toml.
+    #[serde(deserialize_with = "word")]
+    pub(crate) agent: String,
     /// Operating system and architecture, by their names in the CNB specification.
     #[serde(deserialize_with = "word")]
     pub(crate) os: String,
@@ -72,7 +75,11 @@ fn word<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> 
     const MAX_BYTES: usize = 32;
     let is_word_byte = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
     let is_word = |text: &str| text.len() <= MAX_BYTES && text.bytes().all(is_word_byte);
-    checked(deserializer, is_word, "invalid installer or platform")
+    checked(
+        deserializer,
+        is_word,
+        "invalid installer, agent or platform",
+    )
 }
 
 fn source<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
@@ -86,8 +93,8 @@ fn validator<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String
 
 fn files<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Files, D::Error> {
     let files = Files::deserialize(deserializer)?;
-    let problem = if !files.contains_key(AGENT) {
-        "no agent among the files"
+    let problem = if files.is_empty() {
+        "no files"
     } else if files.len() > Limits::default().max_entries {
         "too many files"
     } else if !files.keys().all(|name| is_file_name(name)) {
@@ -116,6 +123,7 @@ pub(crate) mod tests {
     pub(crate) fn agent_metadata() -> AgentMetadata {
         AgentMetadata {
             installer: INSTALLER.to_owned(),
+            agent: "backplane".to_owned(),
             os: "linux".to_owned(),
             arch: "amd64".to_owned(),
             source: "https://mirror.example/agent.tgz".to_owned(),
@@ -132,7 +140,8 @@ pub(crate) mod tests {
     fn serialized_form_is_stable() {
         let text = toml::to_string(&agent_metadata()).unwrap();
         insta::assert_snapshot!(text, @r#"
-        installer = "1"
+        installer = "2"
+        agent = "backplane"
         os = "linux"
         arch = "amd64"
         source = "https://mirror.example/agent.tgz"
@@ -168,6 +177,7 @@ pub(crate) mod tests {
         };
         for (key, value) in [
             ("installer", "1\nError: x"),
+            ("agent", "a b"),
             ("os", "lin/ux"),
             ("arch", &long(33)),
             ("source", ""),
@@ -210,13 +220,9 @@ pub(crate) mod tests {
             assert!(!is_accepted_file(name), "{name:?}");
         }
         assert!(!with(&|table| drop(table.remove("sha256"))));
-        let without_agent = toml::Table::from_iter([("frpc".to_owned(), sum.as_str().into())]);
-        for files in [toml::Table::new(), without_agent] {
-            let replace = |table: &mut toml::Table| {
-                table.insert("files".to_owned(), files.clone().into());
-            };
-            assert!(!with(&replace));
-        }
+        assert!(!with(&|table| {
+            table.insert("files".to_owned(), toml::Table::new().into());
+        }));
 
         for (key, value) in [
             ("source", "https://mirror.example:8443/a%20b"),

@@ -1,10 +1,12 @@
 //! The release that a build asks for: its source, platform and pin.
 
+use std::collections::BTreeMap;
 use std::path::{Component, Path, PathBuf};
 
 use serde::Deserialize;
 use url::Url;
 
+use crate::archive::AGENT;
 use crate::checksum::Checksum;
 use crate::redact::{self, MARK, Redacted};
 use crate::settings::{Pin, Settings};
@@ -14,22 +16,34 @@ use crate::target::Target;
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct BuildpackMetadata {
-    pub(crate) agent: DefaultAgent,
+    pub(crate) agents: Agents,
 }
 
-/// The `[metadata.agent]` table: where the agent comes from by default.
+/// The agents that the buildpack has a table for, by name.
+pub(crate) type Agents = BTreeMap<String, AgentTable>;
+
+/// A `[metadata.agents.NAME]` table; buildpack.toml describes its fields.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct DefaultAgent {
-    /// A URL with the placeholders `{channel}`, `{os}` and `{arch}`.
+pub(crate) struct AgentTable {
+    /// A URL with the placeholders `{channel}`, `{version}`, `{os}` and `{arch}`.
     url: String,
-    /// The platforms that have an archive there, as `os/arch`.
+    /// As `os/arch`.
     platforms: Vec<String>,
+    version: Option<String>,
+    file: Option<String>,
+    note: Option<String>,
 }
 
 /// What to install.
 #[derive(Debug)]
 pub(crate) struct Release {
+    /// The name of the agent's table.
+    pub(crate) agent: String,
+    /// The name of the agent's program in the download.
+    pub(crate) program: String,
+    /// A line about the agent for the user.
+    pub(crate) note: Option<String>,
     pub(crate) source: Source,
     pub(crate) target: Target,
     /// The checksum that the download must have.
@@ -65,8 +79,16 @@ pub(crate) enum SourceKind {
 /// Errors that can occur when a release is determined.
 #[derive(Debug)]
 pub(crate) enum ReleaseError {
-    /// The default source has nothing for this platform.
-    NoDefaultArchive { target: Target },
+    /// The buildpack has no table for this agent.
+    UnknownAgent { name: Redacted, known: Vec<String> },
+    /// The agent's own source has nothing for this platform.
+    NoDefaultArchive {
+        agent: String,
+        target: Target,
+        platforms: Vec<String>,
+    },
+    /// The source has the placeholder `{version}`, and the agent has no version.
+    NoVersion(Redacted),
     /// The source has an unknown placeholder.
     UnknownPlaceholder {
         value: Redacted,
@@ -100,10 +122,16 @@ impl Release {
     /// Determines the release that `settings` ask for.
     pub(crate) fn determine(
         settings: &Settings,
-        default: &DefaultAgent,
+        agents: &Agents,
         target: Target,
         app_directory: &Path,
     ) -> Result<Self, ReleaseError> {
+        let Some(agent) = agents.get(&settings.agent) else {
+            return Err(ReleaseError::UnknownAgent {
+                name: Redacted::text(&settings.agent),
+                known: agents.keys().cloned().collect(),
+            });
+        };
         let pin = match &settings.pin {
             Pin::None => None,
             Pin::Every(checksum) => Some(checksum.clone()),
@@ -116,10 +144,17 @@ impl Release {
         };
         let template = match &settings.url {
             Some(url) => url,
-            None if default.platforms.contains(&target.to_string()) => &default.url,
-            None => return Err(ReleaseError::NoDefaultArchive { target }),
+            None if agent.platforms.contains(&target.to_string()) => &agent.url,
+            None => {
+                return Err(ReleaseError::NoDefaultArchive {
+                    agent: settings.agent.clone(),
+                    target,
+                    platforms: agent.platforms.clone(),
+                });
+            }
         };
-        let location = fill(template, &settings.channel, &target)?;
+        let version = settings.version.as_ref().or(agent.version.as_ref());
+        let location = fill(template, &settings.channel, version, &target)?;
         let unusable = |problem| ReleaseError::Source(Redacted::text(&location), problem);
         let source = Source::parse(&location, app_directory).map_err(unusable)?;
         match &source {
@@ -128,6 +163,9 @@ impl Release {
                 Err(ReleaseError::Source(source.redacted(), problem))
             }
             _ => Ok(Self {
+                agent: settings.agent.clone(),
+                program: agent.file.clone().unwrap_or_else(|| AGENT.to_owned()),
+                note: agent.note.clone(),
                 source,
                 target,
                 pin,
@@ -234,7 +272,12 @@ fn app_path(location: &str, app_directory: &Path) -> Result<Source, SourceProble
 }
 
 /// Fills in the placeholders of a source.
-fn fill(template: &str, channel: &str, target: &Target) -> Result<String, ReleaseError> {
+fn fill(
+    template: &str,
+    channel: &str,
+    version: Option<&String>,
+    target: &Target,
+) -> Result<String, ReleaseError> {
     let mut filled = String::with_capacity(template.len());
     let mut rest = template;
     while let Some((before, from_name)) = rest.split_once('{') {
@@ -244,6 +287,9 @@ fn fill(template: &str, channel: &str, target: &Target) -> Result<String, Releas
         filled.push_str(before);
         filled.push_str(match name {
             "channel" => channel,
+            "version" => {
+                version.ok_or_else(|| ReleaseError::NoVersion(Redacted::text(template)))?
+            }
             "os" => &target.os,
             "arch" => &target.arch,
             _ => {
@@ -276,17 +322,28 @@ pub(crate) mod tests {
         }
     }
 
-    fn default_agent() -> DefaultAgent {
-        DefaultAgent {
-            url: "https://releases.example/agent-{channel}-{os}-{arch}.tgz".to_owned(),
-            platforms: vec!["linux/amd64".to_owned()],
-        }
+    fn agents() -> Agents {
+        toml::from_str(
+            r#"
+                [backplane]
+                url = "https://releases.example/agent-{channel}-{os}-{arch}.tgz"
+                platforms = ["linux/amd64"]
+
+                [tunnel]
+                url = "https://releases.example/v{version}/tunnel_{version}_{os}_{arch}.gz"
+                platforms = ["linux/amd64", "linux/arm64"]
+                version = "1.2.3"
+                file = "tunneld"
+                note = "It digs."
+            "#,
+        )
+        .unwrap()
     }
 
     fn determine(arch: &str, pairs: &[(&str, &str)]) -> Result<Release, ReleaseError> {
         Release::determine(
             &Settings::parse(&variables(pairs)).unwrap(),
-            &default_agent(),
+            &agents(),
             target(arch),
             Path::new("/app"),
         )
@@ -309,7 +366,44 @@ pub(crate) mod tests {
         assert_eq!(release.pin, None);
         assert!(matches!(
             determine("arm64", &[]),
-            Err(ReleaseError::NoDefaultArchive { target }) if target.arch == "arm64"
+            Err(ReleaseError::NoDefaultArchive { agent, target, platforms })
+                if agent == "backplane" && target.arch == "arm64" && platforms == ["linux/amd64"]
+        ));
+    }
+
+    #[test]
+    fn agent_is_chosen_by_its_name_and_its_version_by_the_user_or_the_buildpack() {
+        let name = ("BACKPLANE_AGENT", "tunnel");
+        let mirror = ("BACKPLANE_AGENT_URL", "https://mirror.example/{version}");
+        let version = ("BACKPLANE_AGENT_VERSION", "v2.0");
+        let (own, of_mirror) = ("https://releases.example", "https://mirror.example");
+        for (variables, url) in [
+            (
+                &[name][..],
+                format!("{own}/v1.2.3/tunnel_1.2.3_linux_arm64.gz"),
+            ),
+            (
+                &[name, version],
+                format!("{own}/v2.0/tunnel_2.0_linux_arm64.gz"),
+            ),
+            (&[name, mirror], format!("{of_mirror}/1.2.3")),
+            (&[name, mirror, version], format!("{of_mirror}/2.0")),
+        ] {
+            let release = determine("arm64", variables).unwrap();
+            assert_eq!(release.source.public_url(), url);
+            assert_eq!((&*release.agent, &*release.program), ("tunnel", "tunneld"));
+            assert_eq!(release.note.as_deref(), Some("It digs."));
+        }
+        let release = determine("arm64", &[mirror, version]).unwrap();
+        assert_eq!(release.source.public_url(), format!("{of_mirror}/2.0"));
+        assert_eq!(release.program, "backplane");
+        assert!(matches!(
+            determine("arm64", &[mirror]),
+            Err(ReleaseError::NoVersion(_))
+        ));
+        assert!(matches!(
+            determine("arm64", &[("BACKPLANE_AGENT", "shovel")]),
+            Err(ReleaseError::UnknownAgent { known, .. }) if known == ["backplane", "tunnel"]
         ));
     }
 
@@ -337,7 +431,7 @@ pub(crate) mod tests {
     #[test]
     fn source_that_cannot_be_used_is_refused() {
         for (url, expected) in [
-            ("https://mirror.example/{version}", "Some(\"version\")"),
+            ("https://mirror.example/{label}", "Some(\"label\")"),
             ("vendor/../../etc/passwd", "OutsideApp"),
             ("/etc/passwd", "AbsolutePath"),
             ("ftp://mirror.example/agent", "UnsupportedScheme"),

@@ -4,7 +4,6 @@ use libcnb::data::sbom::SbomFormat;
 use libcnb::sbom::Sbom;
 use serde_json::{Value, json};
 
-use crate::archive::AGENT;
 use crate::metadata::AgentMetadata;
 
 /// The bill of materials of an installed agent, after [CycloneDX
@@ -31,7 +30,7 @@ pub(crate) fn of_agent(metadata: &AgentMetadata) -> Sbom {
         "components": [{
             "type": "application",
             "bom-ref": format!("agent:{}", metadata.sha256),
-            "name": AGENT,
+            "name": metadata.agent,
             // The agent's version is unknown; the download's checksum identifies it.
             "version": format!("sha256:{}", metadata.sha256),
             "hashes": hashes(&metadata.sha256),

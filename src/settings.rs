@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::archive::AGENT;
 use crate::checksum::{Checksum, NotAChecksum};
 use crate::environment::{self, Environment};
 use crate::redact::Redacted;
@@ -15,6 +16,8 @@ const QUOTATION_MARKS: [char; 7] = ['"', '\'', '`', '“', '”', '‘', '’'];
 /// The variables that a build reads.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Setting {
+    Agent,
+    AgentVersion,
     AgentUrl,
     AgentChannel,
     AgentSha256,
@@ -23,7 +26,9 @@ pub(crate) enum Setting {
 
 impl Setting {
     /// All of them.
-    pub(crate) const ALL: [Self; 4] = [
+    pub(crate) const ALL: [Self; 6] = [
+        Self::Agent,
+        Self::AgentVersion,
         Self::AgentUrl,
         Self::AgentChannel,
         Self::AgentSha256,
@@ -33,6 +38,8 @@ impl Setting {
     /// The variable's name.
     pub(crate) fn name(self) -> &'static str {
         match self {
+            Self::Agent => "BACKPLANE_AGENT",
+            Self::AgentVersion => "BACKPLANE_AGENT_VERSION",
             Self::AgentUrl => "BACKPLANE_AGENT_URL",
             Self::AgentChannel => "BACKPLANE_AGENT_CHANNEL",
             Self::AgentSha256 => "BACKPLANE_AGENT_SHA256",
@@ -44,6 +51,10 @@ impl Setting {
 /// The settings of a build.
 #[derive(Debug, Eq, PartialEq)]
 pub(crate) struct Settings {
+    /// The name of the agent.
+    pub(crate) agent: String,
+    /// The value of `{version}`, without a `v` before it; `None` for that of the buildpack.
+    pub(crate) version: Option<String>,
     /// Where the agent comes from, with placeholders; `None` for the buildpack's default.
     pub(crate) url: Option<String>,
     /// The value of `{channel}`: letters, digits, `.`, `_` and `-`.
@@ -91,9 +102,16 @@ impl Settings {
     pub(crate) fn parse(environment: &Environment) -> Result<Self, SettingsError> {
         let text = |setting| setting_text(environment, setting);
         Ok(Self {
+            agent: text(Setting::Agent)?
+                .map_or_else(|| AGENT.to_owned(), |name| name.to_ascii_lowercase()),
+            version: text(Setting::AgentVersion)?
+                .map(parse_version)
+                .transpose()?,
             url: text(Setting::AgentUrl)?,
-            channel: text(Setting::AgentChannel)?
-                .map_or_else(|| Ok("stable".to_owned()), parse_channel)?,
+            channel: text(Setting::AgentChannel)?.map_or_else(
+                || Ok("stable".to_owned()),
+                |value| word(Setting::AgentChannel, value),
+            )?,
             pin: text(Setting::AgentSha256)?.map_or(Ok(Pin::None), |value| parse_pin(&value))?,
             optional: text(Setting::AgentOptional)?
                 .map_or(Ok(false), |value| parse_switch(&value))?,
@@ -152,13 +170,22 @@ fn setting_text(
     })
 }
 
-fn parse_channel(value: String) -> Result<String, SettingsError> {
+/// A value that can be a part of a URL's path.
+fn word(setting: Setting, value: String) -> Result<String, SettingsError> {
     let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
     if value.bytes().all(is_allowed) && value != "." && value != ".." {
         Ok(value)
     } else {
-        Err(malformed(Setting::AgentChannel, &value))
+        Err(malformed(setting, &value))
     }
+}
+
+/// A version, as projects name it or its tag: `0.61.0` or `v0.61.0`.
+fn parse_version(value: String) -> Result<String, SettingsError> {
+    let version = word(Setting::AgentVersion, value)?;
+    let number = version.strip_prefix('v');
+    let number = number.filter(|rest| rest.starts_with(|first: char| first.is_ascii_digit()));
+    Ok(number.map(str::to_owned).unwrap_or(version))
 }
 
 fn parse_pin(value: &str) -> Result<Pin, SettingsError> {
@@ -231,6 +258,8 @@ pub(crate) mod tests {
     #[test]
     fn empty_and_blank_values_are_like_none() {
         let defaults = Settings {
+            agent: "backplane".to_owned(),
+            version: None,
             url: None,
             channel: "stable".to_owned(),
             pin: Pin::None,
@@ -247,12 +276,16 @@ pub(crate) mod tests {
     #[test]
     fn every_setting_is_read() {
         let settings = Settings::parse(&variables(&[
+            ("BACKPLANE_AGENT", "FRP"),
+            ("BACKPLANE_AGENT_VERSION", "v0.61.0-rc.1"),
             ("BACKPLANE_AGENT_URL", " https://mirror.example/agent.tgz\n"),
             ("BACKPLANE_AGENT_CHANNEL", "beta-2.1"),
             ("BACKPLANE_AGENT_SHA256", SUM),
             ("BACKPLANE_AGENT_OPTIONAL", "Yes"),
         ]));
         let expected = Settings {
+            agent: "frp".to_owned(),
+            version: Some("0.61.0-rc.1".to_owned()),
             url: Some("https://mirror.example/agent.tgz".to_owned()),
             channel: "beta-2.1".to_owned(),
             pin: Pin::Every(SUM.parse().unwrap()),
@@ -312,6 +345,7 @@ pub(crate) mod tests {
             (Setting::AgentChannel, "..", malformed()),
             (Setting::AgentChannel, "a b", malformed()),
             (Setting::AgentChannel, "{arch}", malformed()),
+            (Setting::AgentVersion, "../1", malformed()),
             (Setting::AgentSha256, "abc", malformed()),
             (Setting::AgentSha256, "amd64:abc", malformed()),
             (Setting::AgentSha256, "amd64:", malformed()),
@@ -339,6 +373,8 @@ pub(crate) mod tests {
         for (name, expected) in [
             ("BACKPLANE_AGENT_SHA", Some("BACKPLANE_AGENT_SHA256")),
             ("BACKPLANE_AGENT_SHA_256", Some("BACKPLANE_AGENT_SHA256")),
+            ("BACKPLANE_AGENTS", Some("BACKPLANE_AGENT")),
+            ("BACKPLANE_FRP_SERVER", None),
             ("BACKPLANE_AGENT_URI", Some("BACKPLANE_AGENT_URL")),
             ("backplane_token", Some("BACKPLANE_TOKEN")),
             ("BACKPLAN_TOKEN", Some("BACKPLANE_TOKEN")),

@@ -8,7 +8,7 @@ use libfuzzer_sys::fuzz_target;
 /// What a secret is made of: two letters that no message has, and what has a meaning in a URL.
 const SECRET: [&str; 10] = ["Ω", "ß", "{", "}", ":", "/", "?", "#", "%", "@"];
 
-fuzz_target!(|input: (u8, [&[u8]; 4], &[u8], &[u8], &[u8])| {
+fuzz_target!(|input: (u8, [&[u8]; 6], &[u8], &[u8], &[u8])| {
     let (start, values, user, host, end) = input;
     let log = fuzzing::settings(values);
     assert!(
@@ -27,8 +27,8 @@ fuzz_target!(|input: (u8, [&[u8]; 4], &[u8], &[u8], &[u8])| {
     let user = user.replace("://", "");
     let url = format!("{start}Ω{user}@{host}?{end}");
     let pin = "0".repeat(64);
-    for index in 0..4 {
-        let mut values = [&b""[..], b"", pin.as_bytes(), b""];
+    for index in 0..6 {
+        let mut values = [&b""[..], b"", b"", b"", pin.as_bytes(), b""];
         values[index] = url.as_bytes();
         let log = fuzzing::settings(values);
         assert!(

@@ -13,6 +13,9 @@ use crate::labels::{self, Labels};
 use crate::messages::Message;
 use crate::process_type;
 use crate::settings::Settings;
+use crate::variables::Variables;
+
+const LABELS: &str = "BACKPLANE_LABELS";
 
 /// Everything that the decision depends on.
 pub(crate) struct Inputs<'a> {
@@ -25,13 +28,29 @@ pub(crate) struct Inputs<'a> {
     pub(crate) is_file: &'a dyn Fn(&Path) -> bool,
     /// Reads the checksum of the agent in this layer.
     pub(crate) read_checksum: &'a dyn Fn(&Path) -> Option<String>,
+    /// Reads the variables of the agent in this layer.
+    pub(crate) read_variables: &'a dyn Fn(&Path) -> Variables,
 }
 
 /// Decides by the rules.
 pub(crate) fn decide(inputs: &Inputs) -> Decision {
-    let (settings, problems) = Settings::read(inputs.process.environment);
+    let variables = inputs.process.layer.map(inputs.read_variables);
+    let variables = variables.unwrap_or_default();
+    let environment = variables.complete(inputs.process.environment);
+    let set_labels = inputs.process.environment.get(LABELS).map(OsStr::to_owned);
+    let process = Process {
+        environment: &environment,
+        ..*inputs.process
+    };
+    let inputs = &Inputs {
+        process: &process,
+        ..*inputs
+    };
+    let (mut settings, problems) = Settings::read(&environment);
+    // A binding's labels come before the agent's default.
+    settings.labels = set_labels;
     let mut log: Vec<LogEntry> = problems.iter().map(LogEntry::warning).collect();
-    let start = match plan(inputs, &settings, &mut log) {
+    let start = match plan(inputs, &settings, &variables, &mut log) {
         Ok(spec) => Some(spec),
         Err(Skip { reason, is_silent }) => {
             if is_silent {
@@ -73,7 +92,12 @@ fn skip(reason: LogEntry) -> Skip {
     }
 }
 
-fn plan(inputs: &Inputs, settings: &Settings, log: &mut Vec<LogEntry>) -> Result<Spec, Skip> {
+fn plan(
+    inputs: &Inputs,
+    settings: &Settings,
+    variables: &Variables,
+    log: &mut Vec<LogEntry>,
+) -> Result<Spec, Skip> {
     if settings.disabled {
         return Err(skip_silently(Message::Disabled));
     }
@@ -131,6 +155,10 @@ fn plan(inputs: &Inputs, settings: &Settings, log: &mut Vec<LogEntry>) -> Result
     let path = programs.join("backplane");
     if !(inputs.is_file)(&path) {
         return Err(missing(Message::NoAgent { path }));
+    }
+    let names = variables.missing(inputs.process.environment);
+    if !names.is_empty() {
+        return Err(missing(Message::MissingVariables { names }));
     }
 
     log.push(LogEntry::debug(Message::Starting {
@@ -261,10 +289,10 @@ impl Credentials<'_> {
     }
 
     fn labels(&mut self) -> Option<OsString> {
-        self.settings
-            .labels
-            .clone()
-            .or_else(|| self.binding().labels.clone())
+        let set = self.settings.labels.clone();
+        let default = || self.inputs.process.environment.get(LABELS);
+        set.or_else(|| self.binding().labels.clone())
+            .or_else(|| default().map(OsStr::to_owned))
     }
 
     /// The files that could not be read.

@@ -11,14 +11,19 @@ mod labels;
 mod messages;
 mod process_type;
 mod settings;
+mod variables;
 
 pub use crate::checksum::CHECKSUM_FILE;
 pub use crate::settings::VARIABLES;
+pub use crate::variables::VARIABLES_FILE;
+
+use std::path::Path;
 
 use sidecar::{Connection, Decision, Environment, Hints, Process, Sidecar};
 
 use crate::decision::Inputs;
 use crate::settings::Settings;
+use crate::variables::Variables;
 
 /// The Backplane agent: `<layer>/libexec/backplane connect LABELS URL`.
 #[derive(Clone, Copy, Debug)]
@@ -40,11 +45,13 @@ impl Sidecar for Backplane {
             read_token: &sidecar::read_nonempty_value,
             is_file: &|path| path.is_file(),
             read_checksum: &checksum::read,
+            read_variables: &Variables::read,
         })
     }
 
-    fn connection(&self, environment: &Environment) -> Option<Connection> {
-        let (settings, _) = Settings::read(environment);
+    fn connection(&self, environment: &Environment, layer: Option<&Path>) -> Option<Connection> {
+        let variables = layer.map(Variables::read).unwrap_or_default();
+        let (settings, _) = Settings::read(&variables.complete(environment));
         Some(Connection {
             upstream: settings.upstream()?.ok()?,
             drain: settings.drain,

@@ -36,6 +36,7 @@ pub(crate) enum Message {
     MalformedProxyUrl { url: String, error: UrlError },
     UnknownLayer,
     NoAgent { path: PathBuf },
+    MissingVariables { names: Vec<String> },
     Starting { process_type: String, labels: String, upstream: String },
 }
 
@@ -202,6 +203,13 @@ impl Display for Message {
                 f,
                 "No agent for this process: {} is missing, because the build skipped it. Read the build's warning, and build again.",
                 path.display()
+            ),
+            Self::MissingVariables { names } => write!(
+                f,
+                "No agent for this process: {} {} not set, which the installed agent requires. Set {}, and start the app again.",
+                names.join(" and "),
+                if names.len() == 1 { "is" } else { "are" },
+                if names.len() == 1 { "it" } else { "them" },
             ),
             Self::Starting {
                 process_type,

@@ -1,6 +1,8 @@
 //! The whole exec.d program of a buildpack that runs `<layer>/bin/agent URL` beside each web
 //! process.
 
+use std::path::Path;
+
 use sidecar::{Connection, Decision, Environment, Process, Sidecar, Spec, Upstream, Verbosity};
 
 struct Agent;
@@ -10,7 +12,9 @@ impl Sidecar for Agent {
 
     fn decide(&self, process: &Process<'_>) -> Decision {
         let is_web = process.launcher_type == Some("web");
-        let connection = self.connection(process.environment).filter(|_| is_web);
+        let connection = self
+            .connection(process.environment, process.layer)
+            .filter(|_| is_web);
         let start = connection.zip(process.layer);
         Decision {
             log: Vec::new(),
@@ -19,7 +23,7 @@ impl Sidecar for Agent {
         }
     }
 
-    fn connection(&self, environment: &Environment) -> Option<Connection> {
+    fn connection(&self, environment: &Environment, _: Option<&Path>) -> Option<Connection> {
         Upstream::from_port(environment.get("PORT")?).map(Connection::new)
     }
 }

@@ -16,10 +16,10 @@ use nix::sys::signal::{SigSet, Signal};
 use rustix::io::Errno;
 use rustix::net::RecvFlags;
 
-use crate::environment::Environment;
 use crate::interface::{Definition, Sidecar};
 use crate::limits;
 use crate::lock::{self, LockName, Purpose};
+use crate::own_program;
 use crate::signals;
 
 /// What a supervisor answers at once, and when no agent runs any more.
@@ -170,7 +170,7 @@ impl Arguments {
 }
 
 fn drain<S: Sidecar>(sidecar: &S, timeout: Option<Duration>) -> (String, u8) {
-    let Some(connection) = sidecar.connection(&Environment::of_process()) else {
+    let Some(connection) = own_program::connection(sidecar) else {
         return (
             format!("{}\n", crate::status::program::NO_ADDRESS),
             NO_SUPERVISOR,

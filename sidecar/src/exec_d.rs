@@ -24,6 +24,7 @@ use crate::launcher;
 use crate::lock::{self, LockError, LockName};
 use crate::log::{Level, Log};
 use crate::messages::Message;
+use crate::own_program;
 use crate::signals;
 use crate::stderr;
 
@@ -52,7 +53,7 @@ fn catch_panics(role: impl FnOnce()) {
 
 fn run<S: Sidecar>(sidecar: &S) {
     let environment = Environment::of_process();
-    let program = own_path(env::args_os().next());
+    let program = own_program::path(env::args_os().next());
     let parent = process::getppid();
     let argv0 = parent.and_then(argv0_of);
     let launcher_type = argv0.as_deref().and_then(|argv0| {
@@ -61,7 +62,7 @@ fn run<S: Sidecar>(sidecar: &S) {
     let decision = sidecar.decide(&Process {
         environment: &environment,
         launcher_type: launcher_type.as_deref(),
-        layer: program.as_deref().and_then(layer_of),
+        layer: program.as_deref().and_then(own_program::layer_of),
         is_main: parent.is_some_and(app::is_main),
         has_terminal: io::stderr().is_terminal() || io::stdin().is_terminal(),
     });
@@ -79,19 +80,6 @@ fn run<S: Sidecar>(sidecar: &S) {
     {
         log.log(Level::Warning, &message);
     }
-}
-
-/// This program's full path: the one in its arguments, or else the kernel's.
-fn own_path(argv0: Option<OsString>) -> Option<PathBuf> {
-    argv0
-        .map(PathBuf::from)
-        .filter(|path| path.is_absolute())
-        .or_else(|| fs::read_link("/proc/self/exe").ok())
-}
-
-/// The layer of this program, which is `<layer>/exec.d/<program>`.
-fn layer_of(program: &Path) -> Option<&Path> {
-    program.parent()?.parent()
 }
 
 /// The argv\[0\] of a process, if `/proc` is readable.
@@ -185,22 +173,6 @@ fn take_lock(name: LockName, is_expected: bool, log: Log) -> (Lock, Option<Owned
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn own_path_is_argv0_if_that_is_a_full_path() {
-        let argv0 = |text: &str| own_path(Some(OsString::from(text)));
-        let path = "/layers/agent/exec.d/launch";
-        assert_eq!(argv0(path), Some(PathBuf::from(path)));
-        let executable = env::current_exe().ok();
-        for unusable in [
-            argv0("launch"),
-            argv0("./launch"),
-            argv0(""),
-            own_path(None),
-        ] {
-            assert_eq!(unusable, executable);
-        }
-    }
 
     #[test]
     fn panic_does_not_abort_the_boot() {

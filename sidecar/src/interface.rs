@@ -24,9 +24,9 @@ pub trait Sidecar {
     /// app waits for it: it must not block.
     fn decide(&self, process: &Process<'_>) -> Decision;
 
-    /// How a program beside the supervisor finds it, in a process with this environment. `None` if
-    /// the environment does not determine it.
-    fn connection(&self, environment: &Environment) -> Option<Connection>;
+    /// How a program beside the supervisor finds it, in a process with this environment. The `layer`
+    /// is as in [`Process`]. `None` if the environment does not determine it.
+    fn connection(&self, environment: &Environment, layer: Option<&Path>) -> Option<Connection>;
 }
 
 /// Facts for the programs that talk to a supervisor: those that report its status, drain its agent,

@@ -19,6 +19,7 @@ mod limits;
 mod lock;
 mod log;
 mod messages;
+mod own_program;
 mod ownership;
 mod probe;
 mod procfs;

@@ -22,8 +22,8 @@ pub(crate) enum ArchiveError {
     TooManyEntries { limit: usize },
     /// A path or an extension header in the archive is too long, or all paths together are.
     PathTooLong,
-    /// No regular file in the archive has the agent's name.
-    NoAgent { names: Vec<String> },
+    /// No regular file in the archive has the name of the agent's `program`.
+    NoAgent { program: String, names: Vec<String> },
     /// The agent is a link, and does not lead to a file of the archive.
     AgentIsLink { path: String, target: String },
     /// Several directories of the archive hold an agent, or one holds it twice.
@@ -34,10 +34,10 @@ pub(crate) enum ArchiveError {
     ReservedName(String),
     /// A file beside the agent has a name that is not UTF-8 or has control characters.
     UnusableName(String),
-    /// The agent is neither a program nor a script.
-    NotExecutable(FileKind),
-    /// The agent is a script that cannot be run.
-    MangledScript(Mangling),
+    /// The agent, a file of this name, is neither a program nor a script.
+    NotExecutable(String, FileKind),
+    /// The agent, a file of this name, is a script that cannot be run.
+    MangledScript(String, Mangling),
     /// A file is a pointer of Git LFS.
     LfsPointer(String),
     /// A program is shorter than its own headers indicate.

@@ -52,11 +52,14 @@ pub(crate) struct Unpacked {
     pub(crate) left_out: Vec<String>,
 }
 
-/// Extracts the agent's files from `download` into the empty directory `into`. Other files of an
-/// archive stay in the empty directory `scratch`. Unless `is_complete`, the download may be
+/// Extracts the agent's files from `download` into the empty directory `into`: of an archive, the
+/// file `program`, and, if that is [`AGENT`], the other files of its directory. For any other
+/// program, the buildpack has the files that belong beside it. Other files of an archive stay in the
+/// empty directory `scratch`. Unless `is_complete`, the download may be
 /// truncated, so its content has to mark its end.
 pub(crate) fn unpack(
     download: &Path,
+    program: &str,
     scratch: &Path,
     into: &Path,
     target: &Target,
@@ -65,7 +68,7 @@ pub(crate) fn unpack(
 ) -> Result<Unpacked, ArchiveError> {
     let file = File::open(download).map_err(ArchiveError::Read)?;
     let (kind, wrappings, content) = unwrap(file, limits)?;
-    let mut unpacking = Unpacking::new(scratch, limits);
+    let mut unpacking = Unpacking::new(program, scratch, limits);
     match kind {
         FileKind::Tar => unpacking.archive(content, is_complete)?,
         // The end of a gzip file is checked.
@@ -133,6 +136,7 @@ struct Stored {
 
 /// The entries so far, by directory and name in the archive.
 struct Unpacking<'a> {
+    program: &'a str,
     scratch: &'a Path,
     limits: &'a Limits,
     directories: BTreeMap<Vec<u8>, BTreeMap<Vec<u8>, Stored>>,
@@ -144,8 +148,9 @@ struct Unpacking<'a> {
 }
 
 impl<'a> Unpacking<'a> {
-    fn new(scratch: &'a Path, limits: &'a Limits) -> Self {
+    fn new(program: &'a str, scratch: &'a Path, limits: &'a Limits) -> Self {
         Self {
+            program,
             scratch,
             limits,
             directories: BTreeMap::new(),
@@ -160,7 +165,7 @@ impl<'a> Unpacking<'a> {
     fn bare_file(&mut self, mut content: impl Read) -> Result<(), ArchiveError> {
         let copy = |writer: &mut _| tar_entries::copy(&mut content, u64::MAX, writer).map(drop);
         let stored = self.store(true, copy)?;
-        self.insert((Vec::new(), AGENT.into()), stored);
+        self.insert((Vec::new(), self.program.into()), stored);
         Ok(())
     }
 
@@ -260,7 +265,11 @@ impl<'a> Unpacking<'a> {
     /// Moves the files of the agent's directory to their names.
     fn finish(mut self, into: &Path, target: &Target) -> Result<Unpacked, ArchiveError> {
         let directory = self.agent_directory()?;
-        let chosen = self.directories.remove(&directory).unwrap_or_default();
+        let mut chosen = self.directories.remove(&directory).unwrap_or_default();
+        let has_others = self.program == AGENT;
+        if !has_others {
+            chosen.retain(|name, _| name == self.program.as_bytes());
+        }
         let mut files = Files::new();
         let mut moved: BTreeMap<usize, PathBuf> = BTreeMap::new();
         for (name, stored) in chosen {
@@ -278,7 +287,7 @@ impl<'a> Unpacking<'a> {
                     .map_err(ArchiveError::Write)?;
                 moved.insert(stored.number, path.clone());
             }
-            let kind = check(&name, &path, target)?;
+            let kind = check(&name, self.program, &path, target)?;
             // The archiver or its system may have lost the mode.
             let mode = if stored.is_executable || kind.is_program() {
                 PROGRAM_MODE
@@ -292,7 +301,7 @@ impl<'a> Unpacking<'a> {
         let left_out = self
             .left_out
             .into_iter()
-            .filter(|(other, ..)| *other == directory)
+            .filter(|(other, ..)| has_others && *other == directory)
             .map(|(_, name, _)| join_path(b"", &name))
             .collect();
         Ok(Unpacked { files, left_out })
@@ -304,7 +313,7 @@ impl<'a> Unpacking<'a> {
         let mut holders: Vec<_> = self
             .directories
             .iter()
-            .filter_map(|(directory, names)| Some((directory, names.get(AGENT.as_bytes())?)))
+            .filter_map(|(directory, names)| Some((directory, names.get(self.program.as_bytes())?)))
             .collect();
         // The others may be completion scripts of a shell or pages of a manual.
         let mut programs = Vec::new();
@@ -324,6 +333,7 @@ impl<'a> Unpacking<'a> {
                     names.keys().map(|name| join_path(directory, name))
                 });
                 ArchiveError::NoAgent {
+                    program: self.program.to_owned(),
                     names: names.take(SHOWN).collect(),
                 }
             })),
@@ -333,7 +343,7 @@ impl<'a> Unpacking<'a> {
                     .iter()
                     .cycle()
                     .take(2)
-                    .map(|(directory, _)| join_path(directory, AGENT.as_bytes()))
+                    .map(|(directory, _)| join_path(directory, self.program.as_bytes()))
                     .collect(),
             }),
         }
@@ -342,7 +352,7 @@ impl<'a> Unpacking<'a> {
     fn agent_link(&self) -> Option<ArchiveError> {
         self.left_out
             .iter()
-            .find(|(_, name, target)| name == AGENT.as_bytes() && !target.is_empty())
+            .find(|(_, name, target)| name == self.program.as_bytes() && !target.is_empty())
             .map(|(directory, name, target)| ArchiveError::AgentIsLink {
                 path: join_path(directory, name),
                 target: join_path(b"", target),
@@ -351,12 +361,17 @@ impl<'a> Unpacking<'a> {
 }
 
 /// Checks that the file can be installed under `name`.
-fn check(name: &str, path: &Path, target: &Target) -> Result<FileKind, ArchiveError> {
+fn check(
+    name: &str,
+    program: &str,
+    path: &Path,
+    target: &Target,
+) -> Result<FileKind, ArchiveError> {
     let mut file = File::open(path).map_err(ArchiveError::Read)?;
     let mut head = Vec::with_capacity(HEAD_BYTES);
     read_head(&mut file, &mut head).map_err(ArchiveError::Read)?;
     let kind = FileKind::of(&head);
-    let is_agent = name == AGENT;
+    let is_agent = name == program;
     let name = || name.to_owned();
     Err(match kind {
         FileKind::LfsPointer => ArchiveError::LfsPointer(name()),
@@ -372,8 +387,10 @@ fn check(name: &str, path: &Path, target: &Target) -> Result<FileKind, ArchiveEr
             Ok(false) => ArchiveError::IncompleteProgram(name()),
             Err(error) => ArchiveError::Read(error),
         },
-        FileKind::MangledScript(mangling) if is_agent => ArchiveError::MangledScript(mangling),
-        found if is_agent && !found.is_program() => ArchiveError::NotExecutable(found),
+        FileKind::MangledScript(mangling) if is_agent => {
+            ArchiveError::MangledScript(name(), mangling)
+        }
+        found if is_agent && !found.is_program() => ArchiveError::NotExecutable(name(), found),
         _ => return Ok(kind),
     })
 }

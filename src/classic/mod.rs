@@ -27,9 +27,10 @@ use crate::limits::Limits;
 use crate::messages::{errors, progress, warnings};
 use crate::network::Network;
 use crate::output::{ClassicLog, Log};
-use crate::release::{BuildpackMetadata, DefaultAgent, Release};
+use crate::release::{Agents, BuildpackMetadata, Release};
 use crate::settings::Settings;
 use crate::target::Target;
+use crate::wrapper::Wrapper;
 
 /// The name of this program as a classic buildpack.
 pub(crate) const NAME: &str = "compile";
@@ -66,10 +67,14 @@ fn compile(
     // SSL_CERT_FILE names a file there, and would break a build that worked without it.
     let network = Network::read(&env::vars_os().collect::<Environment>());
     let target = target_of_this_machine();
-    let release = Release::determine(&settings, &default_agent(), target, &app)
-        .map_err(BackplaneError::Release)?;
-    let launch_program = own_launch_program().map_err(BackplaneError::LaunchProgram)?;
+    let package = own_package().map_err(BackplaneError::Package)?;
+    let agents = agents(&package).map_err(BackplaneError::Package)?;
+    let release =
+        Release::determine(&settings, &agents, target, &app).map_err(BackplaneError::Release)?;
+    progress::log_agent(&release, log);
+    let launch_program = package.join(LAUNCH_PROGRAM);
     launch_program::check(&launch_program, &release.target)?;
+    let wrapper = Wrapper::find(&package, &release).map_err(BackplaneError::Package)?;
 
     // The agent is installed into the cache and copied from there into the slug. The cache may be
     // on another file system, so files can't be renamed from one to the other, and each file in it
@@ -98,20 +103,20 @@ fn compile(
     if is_replaced {
         log.warning(&warnings::start_scripts_replaced());
     }
-    slug.put_agent(cache.directory(), metadata.as_ref())
+    slug.put_agent(cache.directory(), metadata.as_ref(), wrapper.as_ref())
         .map_err(BackplaneError::Slug)
 }
 
-/// The default agent of both front ends, from buildpack.toml.
-pub(crate) fn default_agent() -> DefaultAgent {
+/// The agents of both front ends, from the buildpack.toml of a package.
+pub(crate) fn agents(package: &Path) -> io::Result<Agents> {
     #[derive(Deserialize)]
     struct Descriptor {
         metadata: BuildpackMetadata,
     }
-    toml::from_str::<Descriptor>(include_str!("../../buildpack.toml"))
-        .expect("a test reads the same text")
-        .metadata
-        .agent
+    let text = fs_err::read_to_string(package.join("buildpack.toml"))?;
+    toml::from_str::<Descriptor>(&text)
+        .map(|descriptor| descriptor.metadata.agents)
+        .map_err(|error| io::Error::other(format!("buildpack.toml: {}", error.message())))
 }
 
 /// The platform of this machine. Heroku runs the app on the same.
@@ -127,25 +132,45 @@ fn target_of_this_machine() -> Target {
     }
 }
 
-/// The launch program in the archive that contained this program.
-fn own_launch_program() -> io::Result<PathBuf> {
+/// The package that contains this program, as `bin/compile`.
+fn own_package() -> io::Result<PathBuf> {
     let program = env::current_exe()?;
-    let root = program.ancestors().nth(2).unwrap_or(Path::new("/"));
-    fs_err::canonicalize(root.join(LAUNCH_PROGRAM))
+    fs_err::canonicalize(program.ancestors().nth(2).unwrap_or(Path::new("/")))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::environment::tests::variables;
     use crate::release::tests::target;
 
     #[test]
-    fn default_of_the_descriptor_is_found() {
-        let settings = Settings::parse(&Environment::new()).unwrap();
-        let target = target("amd64");
-        let release = Release::determine(&settings, &default_agent(), target, Path::new("/app"));
-        let url = "https://bin.equinox.io/c/jWahGASjoRq/backplane-stable-linux-amd64.tgz";
-        assert_eq!(release.unwrap().source.redacted().to_string(), url);
+    fn agents_of_the_descriptor_are_complete() {
+        let package = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let agents = agents(package).unwrap();
+        for (name, url) in [
+            (
+                "backplane",
+                "https://bin.equinox.io/c/jWahGASjoRq/backplane-stable-linux-amd64.tgz",
+            ),
+            (
+                "chisel",
+                "https://github.com/jpillora/chisel/releases/download/v1.10.1/chisel_1.10.1_linux_amd64.gz",
+            ),
+            (
+                "frp",
+                "https://github.com/fatedier/frp/releases/download/v0.61.0/frp_0.61.0_linux_amd64.tar.gz",
+            ),
+        ] {
+            let environment = variables(&[("BACKPLANE_AGENT", name)]);
+            let settings = Settings::parse(&environment).unwrap();
+            let target = target("amd64");
+            let release = Release::determine(&settings, &agents, target, Path::new("/app"));
+            let release = release.unwrap();
+            assert_eq!(release.source.redacted().to_string(), url);
+            Wrapper::find(package, &release).unwrap();
+        }
+        assert_eq!(agents.len(), 3);
     }
 
     #[test]

@@ -6,11 +6,11 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 
 use super::notice::{Notice, OnNotice};
-use crate::archive::{FileKind, HEAD_BYTES, RESERVED_NAMES};
-use crate::cached_agent::Contents;
+use crate::archive::{FileKind, Files, HEAD_BYTES, RESERVED_NAMES};
 use crate::checksum::Checksum;
 use crate::files::{self, FILE_MODE, Links, PROGRAM_MODE};
 use crate::metadata::AgentMetadata;
+use crate::wrapper::Wrapper;
 
 /// The directory of the agent's files, below the directory of the installation.
 pub(crate) const FILES_DIRECTORY: &str = "libexec";
@@ -35,9 +35,6 @@ pub(crate) fn prepare(directory: &Path, kept: &[&str], on_notice: OnNotice<'_>) 
         let name = entry.file_name();
         if name == FILES_DIRECTORY {
             make_directory(&entry.path())?;
-            for name in RESERVED_NAMES {
-                files::remove(&entry.path().join(name))?;
-            }
         } else if !kept.iter().any(|kept| name == *kept) {
             files::remove(&entry.path())?;
         }
@@ -45,11 +42,13 @@ pub(crate) fn prepare(directory: &Path, kept: &[&str], on_notice: OnNotice<'_>) 
     Ok(())
 }
 
-/// Writes the buildpack's own files to `directory`: links to the launch program, and the checksum
-/// of the agent's download, which that program reads.
+/// Writes the buildpack's own files to `directory`: links to the launch program; the files of the
+/// agent's `wrapper`; and what the launch program reads, the checksum of the agent's download and
+/// its variables.
 pub(crate) fn write_buildpack_files(
     directory: &Path,
     metadata: Option<&AgentMetadata>,
+    wrapper: Option<&Wrapper>,
 ) -> io::Result<()> {
     let agent_files = directory.join(FILES_DIRECTORY);
     files::make_directory(&agent_files)?;
@@ -59,17 +58,44 @@ pub(crate) fn write_buildpack_files(
         fs_err::os::unix::fs::symlink(LAUNCH_PROGRAM, link)?;
     }
     let checksum = metadata.map_or_else(String::new, |agent| format!("{}\n", agent.sha256));
-    files::replace(
-        &directory.join(backplane_launch::CHECKSUM_FILE),
-        checksum.as_bytes(),
-    )
+    let variables = match wrapper.filter(|_| metadata.is_some()) {
+        Some(wrapper) => {
+            wrapper.install(&agent_files)?;
+            wrapper.variables()?
+        }
+        None => Vec::new(),
+    };
+    for (name, content) in [
+        (backplane_launch::CHECKSUM_FILE, checksum.as_bytes()),
+        (backplane_launch::VARIABLES_FILE, &variables),
+    ] {
+        files::replace(&directory.join(name), content)?;
+    }
+    Ok(())
+}
+
+/// Removes from `directory` all files beside the agent's program that no build has recorded: those
+/// of the buildpack, which each build writes, and those of others.
+pub(super) fn remove_unknown(directory: &Path, known: &Files) -> io::Result<()> {
+    let agent_files = directory.join(FILES_DIRECTORY);
+    if !files::is_directory(&agent_files) {
+        return Ok(());
+    }
+    for entry in fs_err::read_dir(agent_files)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        if !name.to_str().is_some_and(|name| known.contains_key(name)) {
+            files::remove(&entry.path())?;
+        }
+    }
+    Ok(())
 }
 
 /// Inspects, file by file, what is in `directory` of the agent that `metadata` describes.
-pub(super) fn inspect(directory: &Path, metadata: &AgentMetadata, max_bytes: u64) -> Contents {
+pub(super) fn inspect(directory: &Path, metadata: &AgentMetadata, max_bytes: u64) -> Files {
     let agent_files = directory.join(FILES_DIRECTORY);
     let mut budget = max_bytes;
-    let mut contents = Contents::default();
+    let mut contents = Files::new();
     for name in metadata.files.keys() {
         let path = agent_files.join(name);
         if fs_err::symlink_metadata(&path).is_ok() {
@@ -77,15 +103,7 @@ pub(super) fn inspect(directory: &Path, metadata: &AgentMetadata, max_bytes: u64
             // stop a build.
             let checksum = checksum_with_mode_set(&path, &mut budget)
                 .unwrap_or_else(|_| Checksum::of_bytes(b"not a readable regular file"));
-            contents.files.insert(name.clone(), checksum);
-        }
-    }
-    let entries = fs_err::read_dir(agent_files);
-    for entry in entries.into_iter().flatten().flatten() {
-        let name = entry.file_name();
-        let is_known = |name| metadata.files.contains_key(name) || RESERVED_NAMES.contains(&name);
-        if !name.to_str().is_some_and(is_known) {
-            contents.unknown.add(&name.to_string_lossy());
+            contents.insert(name.clone(), checksum);
         }
     }
     contents

@@ -11,8 +11,8 @@ use std::path::{Path, PathBuf};
 pub(crate) use self::error::{InstallError, Mismatch};
 pub(crate) use self::layout::{FILES_DIRECTORY, prepare, write_buildpack_files};
 pub(crate) use self::notice::{Notice, OnNotice};
-use crate::archive::{self, FileKind, Unpacked};
-use crate::cached_agent::{self, Contents, Decision, Previous};
+use crate::archive::{self, FileKind, Files, Unpacked};
+use crate::cached_agent::{self, Decision, Previous};
 use crate::fetch::{self, Download, FetchError, Validators};
 use crate::files::{self, DIRECTORY_MODE};
 use crate::limits::Limits;
@@ -52,11 +52,13 @@ impl Installation<'_> {
     ) -> Result<Option<AgentMetadata>, InstallError> {
         let contents = match &previous {
             Previous::Agent(metadata) => {
+                layout::remove_unknown(self.directory, &metadata.files)
+                    .map_err(InstallError::Directory)?;
                 layout::inspect(self.directory, metadata, self.limits.max_unpacked_bytes)
             }
-            Previous::Nothing | Previous::Unreadable(_) => Contents::default(),
+            Previous::Nothing | Previous::Unreadable(_) => Files::new(),
         };
-        match cached_agent::decide(previous, contents, self.release) {
+        match cached_agent::decide(previous, &contents, self.release) {
             Decision::Keep(metadata) => {
                 (self.on_notice)(Notice::UsingPinned(&metadata.sha256));
                 Ok(Some(metadata))
@@ -197,6 +199,7 @@ impl Installation<'_> {
         }
         let Unpacked { files, left_out } = archive::unpack(
             &self.download_path(),
+            &self.release.program,
             &scratch,
             &fresh,
             &self.release.target,
@@ -215,6 +218,7 @@ impl Installation<'_> {
         (self.on_notice)(Notice::Installed(&files));
         Ok(AgentMetadata {
             installer: INSTALLER.to_owned(),
+            agent: self.release.agent.clone(),
             os: self.release.target.os.clone(),
             arch: self.release.target.arch.clone(),
             source: self.release.source.public_url(),

@@ -11,6 +11,7 @@ use crate::checksum::Checksum;
 use crate::files::tests::mode;
 use crate::release::Source;
 use crate::release::tests::target;
+use crate::wrapper::Wrapper;
 
 const OLD: &[u8] = b"#!/bin/sh\n# old\n";
 const NEW: &[u8] = b"#!/bin/sh\n# new\n";
@@ -30,6 +31,9 @@ impl Fixture {
         let fixture = Self {
             directory,
             release: Release {
+                agent: "backplane".to_owned(),
+                program: "backplane".to_owned(),
+                note: None,
                 source,
                 target: target("amd64"),
                 pin: None,
@@ -174,7 +178,7 @@ fn same_source_is_kept_replaced_or_survived() {
 }
 
 #[test]
-fn altered_missing_and_unknown_files_are_replaced() {
+fn altered_and_missing_files_are_replaced_and_unknown_ones_removed() {
     let fixture = Fixture::new();
     let metadata = fixture.install();
     let libexec = fixture.path("layer/libexec");
@@ -194,7 +198,7 @@ fn altered_missing_and_unknown_files_are_replaced() {
         ("Missing, names: Names { first: {\"backplane\"}", &|| {
             fs_err::remove_dir_all(&libexec).unwrap();
         }),
-        ("Unknown, names: Names { first: {\"stranger\"}", &|| {
+        ("UsingSameDownload", &|| {
             fs_err::create_dir(libexec.join("stranger")).unwrap();
         }),
     ];
@@ -252,23 +256,53 @@ fn download_of_unknown_length_is_installed_only_if_it_is_pinned() {
 }
 
 #[test]
-fn buildpack_files_are_left_alone_by_an_installation() {
-    let fixture = Fixture::new();
+fn buildpack_files_are_written_anew_at_each_build() {
+    let mut fixture = Fixture::new();
+    fixture.release.agent = "tunnel".to_owned();
+    fixture.release.program = "tunneld".to_owned();
+    let package = fixture.path("package");
+    let find = || Wrapper::find(&package, &fixture.release);
+    assert!(find().is_err());
+    let of_agent = |name: &str| package.join("agents/tunnel").join(name);
+    fs_err::create_dir_all(of_agent("")).unwrap();
+    for (name, content, mode) in [
+        ("backplane", "#!/bin/sh\nexec tunneld\n", 0o644),
+        ("tunnel.toml", "token = 1", 0o600),
+        ("variables", "BACKPLANE_SERVER\n", 0o600),
+    ] {
+        fs_err::write(of_agent(name), content).unwrap();
+        files::set_mode(&of_agent(name), mode).unwrap();
+    }
+    let wrapper = find().unwrap().unwrap();
+
     let metadata = fixture.install();
     let layer = fixture.path("layer");
-    let checksum = || fs_err::read_to_string(layer.join("agent.sha256")).unwrap();
+    let read = |name: &str| fs_err::read_to_string(layer.join(name)).unwrap();
     for _ in 0..2 {
-        write_buildpack_files(&layer, Some(&metadata)).unwrap();
+        write_buildpack_files(&layer, Some(&metadata), Some(&wrapper)).unwrap();
         for name in ["backplane-drain", "backplane-run", "backplane-status"] {
             let link = fs_err::read_link(layer.join("libexec").join(name)).unwrap();
             assert_eq!(link, Path::new("../exec.d/launch"));
         }
-        assert_eq!(checksum(), format!("{}\n", metadata.sha256));
+        assert_eq!(read("agent.sha256"), format!("{}\n", metadata.sha256));
+        assert_eq!(read("agent.variables"), "BACKPLANE_SERVER\n");
+        for (name, expected) in [
+            ("backplane", 0o755),
+            ("tunneld", 0o755),
+            ("tunnel.toml", 0o644),
+        ] {
+            assert_eq!(mode(&layer.join("libexec").join(name)), expected, "{name}");
+        }
+        assert_eq!(fs_err::read_dir(layer.join("libexec")).unwrap().count(), 6);
     }
-    write_buildpack_files(&layer, None).unwrap();
-    assert_eq!(checksum(), "", "an agent that is gone has none");
+
+    // The next build keeps the program alone, and may know another wrapper.
     let rebuilt = fixture.assert_rebuilt(&metadata, "UsingSameDownload");
     assert_eq!(rebuilt, metadata);
+    assert_eq!(fs_err::read_dir(layer.join("libexec")).unwrap().count(), 1);
+    write_buildpack_files(&layer, None, Some(&wrapper)).unwrap();
+    assert_eq!(read("agent.sha256") + &read("agent.variables"), "");
+    assert_eq!(fixture.installed(), None);
 }
 
 #[test]

@@ -26,6 +26,7 @@ use crate::output::Log;
 use crate::release::Release;
 use crate::sbom;
 use crate::settings::Settings;
+use crate::wrapper::Wrapper;
 
 /// The staging directory, beside the layer: the lifecycle ignores directories without a
 /// description.
@@ -43,6 +44,8 @@ pub(crate) fn install<B: Buildpack<Error = BackplaneError>>(
 ) -> libcnb::Result<Option<AgentMetadata>, BackplaneError> {
     let program = additional_buildpack_binary_path!("launch");
     launch_program::check(&program, &release.target)?;
+    let wrapper =
+        Wrapper::find(&context.buildpack_dir, release).map_err(BackplaneError::Package)?;
 
     let name = layer_name!("agent");
     let limits = Limits::default();
@@ -77,7 +80,7 @@ pub(crate) fn install<B: Buildpack<Error = BackplaneError>>(
         files::set_mode(&layer.path().join(path), PROGRAM_MODE)
             .map_err(BackplaneError::LaunchProgram)?;
     }
-    install::write_buildpack_files(&layer.path(), metadata.as_ref())
+    install::write_buildpack_files(&layer.path(), metadata.as_ref(), wrapper.as_ref())
         .map_err(BackplaneError::LaunchProgram)?;
     layer.write_sboms(&metadata.iter().map(sbom::of_agent).collect::<Vec<_>>())?;
     // Last, so that a build that is killed earlier leaves metadata that does not match, and the

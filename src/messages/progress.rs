@@ -4,14 +4,26 @@ use bytesize::ByteSize;
 
 use super::errors::{self, http};
 use super::warnings;
+use crate::archive::AGENT;
 use crate::cached_agent::{FileProblem, Names, Property, Reason};
 use crate::fetch::Event;
 use crate::install::Notice;
 use crate::output::Log;
+use crate::release::Release;
 
 /// The description of the restored layer is removed.
 pub(crate) const DAMAGED_DESCRIPTION: &str =
     "Removing the cached agent's description because it is damaged";
+
+/// Logs which agent the build installs, unless that is the default one, and its note.
+pub(crate) fn log_agent(release: &Release, log: &dyn Log) {
+    if release.program != AGENT {
+        log.step(&format!("The agent is {}", release.agent));
+    }
+    if let Some(note) = &release.note {
+        log.step(note);
+    }
+}
 
 /// Logs a notice of an installation.
 pub(crate) fn log(notice: &Notice<'_>, log: &dyn Log) {
@@ -97,6 +109,7 @@ fn reason(reason: &Reason) -> String {
         Reason::Changed { property, from, to } => {
             let property = match property {
                 Property::Installer => "installer",
+                Property::Agent => "agent",
                 Property::Os => "operating system",
                 Property::Arch => "architecture",
                 Property::Pin => "pinned checksum",
@@ -108,7 +121,6 @@ fn reason(reason: &Reason) -> String {
             let problem = match problem {
                 FileProblem::Altered => "altered",
                 FileProblem::Missing => "missing",
-                FileProblem::Unknown => "unknown",
             };
             format!("{problem} cached files: {}", list(names))
         }
@@ -189,11 +201,11 @@ mod tests {
             Reason::NothingCached,
             Reason::UnreadableMetadata("missing field `os`".to_owned()),
             changed(Property::Installer),
+            changed(Property::Agent),
             changed(Property::Os),
             changed(Property::Arch),
             problem(FileProblem::Altered, &["backplane"]),
-            problem(FileProblem::Missing, &["frpc", "frpc.toml"]),
-            problem(FileProblem::Unknown, &["a", "b", "c", "d", "e", "f", "g"]),
+            problem(FileProblem::Missing, &["a", "b", "c", "d", "e", "f", "g"]),
         ];
         let notices = [
             Notice::ReplacingByDirectory(Path::new("/layers/agent")),

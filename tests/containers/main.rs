@@ -7,6 +7,7 @@
     reason = "all of this is test code, which clippy only sees of what is inside of a test function"
 )]
 
+mod agents;
 mod build;
 mod contents;
 mod exec;

@@ -15,18 +15,21 @@ for_each_front_end! {
 
 fn malformed_settings_stop_the_build_and_show_no_secret(front_end: FrontEnd) {
     for (name, value, id) in [
-        ("URL", "'https://u:s3cret@x/a'", "settings/agent-url"),
-        ("URL", "https://u:s3cret@[x", "release/malformed-url"),
-        ("URL", "ftp://u:s3cret@x/a", "release/unsupported-scheme"),
-        ("URL", "http://s3cret@x/a", "release/http-without-checksum"),
-        ("URL", "https://x?{s3cret}", "release/unknown-placeholder"),
-        ("URL", "../app/agent?s3cret", "release/outside-app"),
-        ("URL", "x.invalid/a?token=s3cret", "download/read"),
-        ("CHANNEL", "https://u:s3cret@x", "settings/agent-channel"),
-        ("SHA256", "https://x/?s3cret", "settings/agent-sha256"),
-        ("OPTIONAL", "maybe", "settings/agent-optional"),
+        ("", "https://u:s3cret@x", "release/unknown-agent"),
+        ("_VERSION", "https://u:s3cret@x", "settings/agent-version"),
+        ("_URL", "https://x/{version}?s3cret", "release/no-version"),
+        ("_URL", "'https://u:s3cret@x/a'", "settings/agent-url"),
+        ("_URL", "https://u:s3cret@[x", "release/malformed-url"),
+        ("_URL", "ftp://u:s3cret@x/a", "release/unsupported-scheme"),
+        ("_URL", "http://s3cret@x/a", "release/http-without-checksum"),
+        ("_URL", "https://x?{s3cret}", "release/unknown-placeholder"),
+        ("_URL", "../app/agent?s3cret", "release/outside-app"),
+        ("_URL", "x.invalid/a?token=s3cret", "download/read"),
+        ("_CHANNEL", "https://u:s3cret@x", "settings/agent-channel"),
+        ("_SHA256", "https://x/?s3cret", "settings/agent-sha256"),
+        ("_OPTIONAL", "maybe", "settings/agent-optional"),
     ] {
-        let name = format!("BACKPLANE_AGENT_{name}");
+        let name = format!("BACKPLANE_AGENT{name}");
         let build = Build::by(front_end, app()).env(&name, value);
         let (log, _) = build.run_to_failure();
         assert_logs(&log, &name);

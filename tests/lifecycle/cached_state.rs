@@ -53,6 +53,7 @@ fn anything_in_the_place_of_a_cached_file_is_replaced(front_end: FrontEnd) {
             ("agent.staging", ""),
             ("agent.toml", "metadata is unreadable ("),
             ("agent/agent.sha256", ""),
+            ("agent/agent.variables", ""),
             ("agent/env", ""),
             ("agent/exec.d", ""),
             ("agent/exec.d/launch", ""),
@@ -153,13 +154,12 @@ fn read_only_cache_stops_the_build_with_advice(front_end: FrontEnd) {
 }
 
 fn package_of_another_architecture_stops_the_build(front_end: FrontEnd) {
-    let program = program(front_end);
+    let mut program = program(front_end);
     let (own, other, machine_of_other) = match std::env::consts::ARCH {
         "aarch64" => ("arm64", "amd64", elf::abi::EM_X86_64),
         _ => ("amd64", "arm64", elf::abi::EM_AARCH64),
     };
     let mut command = program.command();
-    let directory = test_env().new_directory();
     let (package, image) = match front_end {
         FrontEnd::Cnb => {
             command.env("CNB_TARGET_ARCH", other);
@@ -167,16 +167,11 @@ fn package_of_another_architecture_stops_the_build(front_end: FrontEnd) {
         }
         // It builds for the machine that it runs on, so its package is for the other one.
         FrontEnd::Classic => {
-            let copy = directory.path().join("package");
-            let mut copying = Command::new("cp");
-            copying.arg("-r").arg(test_env().classic_buildpack());
-            assert!(copying.arg(&copy).status().unwrap().success());
-            let mut launch = fs::read(copy.join("lib/launch")).unwrap();
+            let path = program.own_package().join("lib/launch");
+            let mut launch = fs::read(&path).unwrap();
             launch[18..20].copy_from_slice(&machine_of_other.to_le_bytes());
-            fs::write(copy.join("lib/launch"), launch).unwrap();
-            let mut compile = Command::new(copy.join("bin/compile"));
-            compile.args(command.get_args()).env_clear();
-            command = compile;
+            fs::write(path, launch).unwrap();
+            command = program.command();
             (other, own)
         }
     };
@@ -197,6 +192,7 @@ fn files_of_an_app_under_our_names_are_replaced_and_never_written_through() {
     for place in [
         ".backplane",
         ".backplane/agent.sha256",
+        ".backplane/agent.variables",
         ".backplane/exec.d",
         ".backplane/exec.d/launch",
         ".backplane/libexec",
@@ -217,6 +213,7 @@ fn files_of_an_app_under_our_names_are_replaced_and_never_written_through() {
             assert_untouched(outside.path(), &what);
             for (path, begin) in [
                 (".backplane/agent.sha256", &b""[..]),
+                (".backplane/agent.variables", b""),
                 (".backplane/exec.d/launch", &launch),
                 (".backplane/libexec/backplane", PATIENT_AGENT.as_bytes()),
                 (".profile.d/backplane.sh", b"#"),

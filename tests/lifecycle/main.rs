@@ -7,6 +7,7 @@
     reason = "all of this is test code, which clippy only sees of what is inside of a test function"
 )]
 
+mod agents;
 mod boot;
 mod build;
 mod build_settings;
@@ -18,7 +19,6 @@ mod fallbacks;
 mod fixtures;
 mod interrupted_builds;
 mod kills_under_load;
-mod other_agent;
 mod resource_limits;
 mod slug;
 mod terminals;

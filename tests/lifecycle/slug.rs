@@ -97,16 +97,27 @@ fn archive_has_no_trace_of_its_maker() {
         let name = header.path().unwrap().display().to_string();
         let owner = (header.uid().unwrap(), header.gid().unwrap());
         assert_eq!((header.mtime().unwrap(), owner), (0, (0, 0)), "{name}");
-        let mode = if name == "LICENSE" { 0o644 } else { 0o755 };
+        let data = [".toml", "LICENSE", "variables"];
+        let is_data = data.iter().any(|end| name.ends_with(end));
+        let mode = if is_data { 0o644 } else { 0o755 };
         assert_eq!(header.mode().unwrap() & 0o7777, mode, "{name}");
         names.push(name);
     }
     assert_eq!(
         names,
         [
+            "agents/",
+            "agents/chisel/",
+            "agents/chisel/backplane",
+            "agents/chisel/variables",
+            "agents/frp/",
+            "agents/frp/backplane",
+            "agents/frp/frpc.toml",
+            "agents/frp/variables",
             "bin/",
             "bin/compile",
             "bin/detect",
+            "buildpack.toml",
             "lib/",
             "lib/launch",
             "LICENSE"

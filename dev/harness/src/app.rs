@@ -39,7 +39,7 @@ impl App {
     }
 
     /// Makes `directory` the app's directory, with nothing of an earlier one left.
-    pub(super) fn write_to(&self, directory: &Path) {
+    pub fn write_to(&self, directory: &Path) {
         if directory.exists() {
             fs::remove_dir_all(directory).unwrap();
         }

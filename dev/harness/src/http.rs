@@ -35,13 +35,16 @@ pub(crate) fn open_slow(address: &str, endpoint: &str, time: Duration) -> BufRea
 
 /// Returns the status of an answer, and all of it.
 pub(crate) fn get(address: &str, endpoint: &str, path: &str) -> (u16, String) {
+    try_get(address, endpoint, path).expect("the server answers by HTTP")
+}
+
+/// The same for a server that may not be there.
+pub(crate) fn try_get(address: &str, endpoint: &str, path: &str) -> Option<(u16, String)> {
     let mut answer = String::new();
-    open(address, endpoint, path)
-        .read_to_string(&mut answer)
-        .unwrap();
-    let status = answer.split(' ').nth(1).and_then(|code| code.parse().ok());
-    let status = status.unwrap_or_else(|| panic!("no HTTP answer: {answer:?}"));
-    (status, answer)
+    let mut stream = send(address, endpoint, path).ok()?;
+    stream.read_to_string(&mut answer).ok()?;
+    let status = answer.split(' ').nth(1)?.parse().ok()?;
+    Some((status, answer))
 }
 
 /// Waits until the answer to a request for `/` has this status.

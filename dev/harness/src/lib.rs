@@ -5,7 +5,7 @@
 //! - [`containers`] does it by the real pack and a Docker engine.
 //! - [`cluster`] runs their images on a Kubernetes node.
 //! - [`release_server`] serves agents and misbehaves on demand. [`Edge`] is the edge of the
-//!   stand-in, [`FrpServer`] another tunnel's server.
+//!   stand-in, [`TunnelServer`] the real server of a tunnel.
 //!
 //! All of it panics where a test has to fail.
 
@@ -16,7 +16,6 @@ mod command;
 pub mod containers;
 mod edge;
 mod edge_log;
-mod frp;
 mod http;
 pub mod lifecycle;
 mod load;
@@ -29,13 +28,13 @@ pub mod release_server;
 mod server_process;
 mod soak;
 mod terminal;
+mod tunnel;
 mod waiting;
 
 pub use agent_release::{archive, assert_logs, file, sha256};
 pub use app::App;
 pub use edge::Edge;
 pub use edge_log::AgentNumber;
-pub use frp::{DOMAIN, FrpServer};
 pub use load::{Client, Load, Record, Records};
 pub use obstacles::{STRANGE, assert_untouched, put_strange};
 pub use port::{ReservedPort, free_port, listen};
@@ -43,6 +42,7 @@ pub use prebuild::make;
 pub use process::{MARK, Process, zombies_of};
 pub use soak::soak_or;
 pub use terminal::{Key, Terminal};
+pub use tunnel::{DOMAIN, Tunnel, TunnelServer};
 pub use waiting::{DEADLINE, eventually, never_within};
 
 use std::fs;

@@ -1,5 +1,6 @@
 //! The programs that tests run beside an app: of the stand-in, `dev/deny` and `dev/tools`.
 
+use std::env;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -33,6 +34,20 @@ impl Programs {
         let mut command = Command::new(self.path(name));
         command.env(MARK, self.mark(name));
         command
+    }
+
+    /// A shell that finds the programs, for a script that runs the one of this name. The script is
+    /// the next argument.
+    pub(crate) fn shell(&self, name: &str) -> Command {
+        let own = env::var_os("PATH").unwrap_or_default();
+        let directories = self.directories.iter().cloned();
+        let path = env::join_paths(directories.chain(env::split_paths(&own)));
+        let mut shell = Command::new("/bin/sh");
+        shell
+            .arg("-c")
+            .env("PATH", path.unwrap())
+            .env(MARK, self.mark(name));
+        shell
     }
 
     /// The value of [`MARK`] for the processes of this name.

@@ -1,4 +1,4 @@
-// frp, the real tunnel that the tests run as another agent than Backplane's; script/bootstrap builds it from these pins.
+// frp, a tunnel that the buildpack can install as the agent; script/bootstrap builds it from these pins.
 module backplane-buildpack/tools/frp
 
 go 1.24.5

@@ -20,6 +20,7 @@ struct Case {
     token_file: fn() -> io::Result<OsString>,
     layer: Option<&'static str>,
     is_installed: bool,
+    agents_variables: &'static str,
 }
 
 type Variables<'a> = &'a [(&'a str, &'a str)];
@@ -63,6 +64,7 @@ fn with(changes: Variables) -> Case {
         token_file: || Ok("from a file".into()),
         layer: Some("/layers/agent"),
         is_installed: true,
+        agents_variables: "",
     }
 }
 
@@ -79,6 +81,7 @@ impl Case {
             read_binding,
             read_token: &|_| (self.token_file)(),
             is_file: &|_| self.is_installed,
+            read_variables: &|_| crate::variables::Variables::parse(self.agents_variables),
             read_checksum: &|layer| Some(format!("checksum of {}", layer.display())),
         })
     }
@@ -544,4 +547,33 @@ fn unreadable_binding_is_a_warning_of_its_own() {
         });
         assert_eq!(decision.log, [LogEntry::warning(unreadable()), reason]);
     }
+}
+
+#[test]
+fn agents_variables_are_defaults_or_required() {
+    let variables = "BACKPLANE_LABELS=agent=tunnel\nBACKPLANE_DRAIN=stop\nBACKPLANE_SERVER\n";
+    let case = |changes: &[(&str, &str)]| Case {
+        agents_variables: variables,
+        ..with(changes)
+    };
+    case(&[]).assert_skipped(Level::Warning, "BACKPLANE_SERVER is not set");
+    case(&[of_type("worker")]).assert_skipped(Level::Debug, "BACKPLANE_SERVER is not set");
+    case(&[DISABLED]).assert_skipped(Level::Debug, "BACKPLANE_DISABLED");
+
+    let server = ("BACKPLANE_SERVER", "tunnel.example");
+    let (spec, log) = case(&[server, NO_LABELS]).started();
+    assert_eq!(log, []);
+    assert_eq!((&*spec.title, spec.drain), ("agent=tunnel", Drain::Stop));
+    assert_eq!(spec.environment.get(server.0), Some(OsStr::new(server.1)));
+    assert_eq!(case(&[server]).started().0.title, "app=shop");
+
+    // A binding's labels come before the agent's own.
+    let bound = Case {
+        binding: || Binding {
+            labels: Some("app=bound".into()),
+            ..Binding::default()
+        },
+        ..case(&[server, NO_LABELS])
+    };
+    assert_eq!(bound.started().0.title, "app=bound");
 }

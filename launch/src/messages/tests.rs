@@ -37,11 +37,17 @@ fn every_message() -> Vec<(&'static str, Message)> {
                 Message::MalformedProxyUrl { .. } => "malformed proxy URL",
                 Message::UnknownLayer => "unknown layer",
                 Message::NoAgent { .. } => "no agent",
+                Message::MissingVariables { .. } => "missing variables",
                 Message::Starting { .. } => "starting",
             };
             (name, message)
         })
         .collect()
+}
+
+fn missing(names: &[&str]) -> Message {
+    let names = names.iter().map(|name| (*name).to_owned()).collect();
+    Message::MissingVariables { names }
 }
 
 fn messages() -> Vec<Message> {
@@ -133,6 +139,8 @@ fn messages() -> Vec<Message> {
     }));
     messages.extend([
         Message::UnknownLayer,
+        missing(&["BACKPLANE_FRP_SERVER"]),
+        missing(&["BACKPLANE_FRP_SERVER", "BACKPLANE_FRP_DOMAIN"]),
         Message::NoAgent {
             path: PathBuf::from("/layers/backplane_agent/agent/libexec/backplane"),
         },

@@ -23,12 +23,12 @@ use rustix::process::{self, Pid, PidfdFlags, WaitId, WaitIdOptions, WaitOptions}
 
 use self::ending::{Action, Ending, Event, Timeouts};
 use crate::drain::{self, Request};
-use crate::environment::Environment;
 use crate::interface::{Connection, Definition, Sidecar};
 use crate::limits;
 use crate::lock::Purpose;
 use crate::log::{Level, Log, Verbosity};
 use crate::messages::Message;
+use crate::own_program;
 use crate::status::program;
 
 /// The role's name on the command line of the child.
@@ -74,7 +74,7 @@ pub(crate) fn run<S: Sidecar>(sidecar: &S, command: &[OsString]) -> ExitCode {
     }) else {
         return become_command(definition, command);
     };
-    let connection = sidecar.connection(&Environment::of_process());
+    let connection = own_program::connection(sidecar);
     let status = Supervision::new(definition, connection, signals, &child).run();
     ExitCode::from(status)
 }

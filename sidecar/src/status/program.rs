@@ -15,11 +15,11 @@ use rustix::io::Errno;
 use rustix::process::{self, Uid};
 
 use super::{MAX_REPORT, NO_AGENT};
-use crate::environment::Environment;
 use crate::interface::{Definition, Sidecar};
 use crate::limits;
 use crate::lock::{self, LockName, Peer, Purpose};
 use crate::log;
+use crate::own_program;
 use crate::signals;
 
 /// Exit statuses, which scripts and health checks depend on.
@@ -43,7 +43,7 @@ pub(crate) fn run<S: Sidecar>(sidecar: &S, arguments: &[OsString]) -> ExitCode {
     let definition = Definition::of::<S>();
     let (text, status) = match Arguments::parse(arguments) {
         Some(Arguments::Ask { as_json, wait }) => {
-            let connection = sidecar.connection(&Environment::of_process());
+            let connection = own_program::connection(sidecar);
             let answer = connection.map_or(Answer::NoAddress, |connection| {
                 ask_until_running(&connection.lock_name(definition), wait)
             });

@@ -122,6 +122,10 @@ impl Attempt {
     }
 
     fn with(download: &[u8], limits: &Limits, is_complete: bool) -> Self {
+        Self::of(AGENT, download, limits, is_complete)
+    }
+
+    fn of(program: &str, download: &[u8], limits: &Limits, is_complete: bool) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let path = |name| directory.path().join(name);
         fs_err::write(path("download"), download).unwrap();
@@ -129,6 +133,7 @@ impl Attempt {
         fs_err::create_dir(path("into")).unwrap();
         let outcome = unpack(
             &path("download"),
+            program,
             &path("scratch"),
             &path("into"),
             &target("amd64"),
@@ -260,6 +265,30 @@ fn files_beside_the_agent_are_installed_with_the_mode_of_their_kind_and_nothing_
     );
     let left_out = ["link", "hard", "device", "pipe"];
     assert_eq!(attempt.unpacked().left_out, left_out);
+}
+
+/// The files that belong beside such a program are the buildpack's.
+#[test]
+fn program_of_another_name_is_installed_alone() {
+    let release = gzip(&archive(&[
+        empty(b'5', "tunnel_1.0/"),
+        file("tunnel_1.0/LICENSE", 0o644, b"license"),
+        file("tunnel_1.0/tunneld", 0o755, &program()),
+        file("tunnel_1.0/tunneld.toml", 0o644, b"port = 1"),
+        file("tunnel_1.0/backplane-status", 0o755, SCRIPT),
+        link(b'2', "tunnel_1.0/link", "tunneld"),
+    ]));
+    for download in [release.clone(), gzip(&program())] {
+        let attempt = Attempt::of("tunneld", &download, &Limits::default(), false);
+        assert_eq!(attempt.installed(), [executable("tunneld")]);
+        assert_eq!(attempt.unpacked().left_out, [""; 0]);
+    }
+    let attempt = Attempt::of("tunnelc", &release, &Limits::default(), true);
+    let error = format!("{:?}", attempt.outcome.unwrap_err());
+    assert!(
+        error.starts_with("NoAgent { program: \"tunnelc\""),
+        "{error}"
+    );
 }
 
 #[test]

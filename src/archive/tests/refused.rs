@@ -13,8 +13,11 @@ fn archive_without_exactly_one_agent_is_refused() {
     let no_program = |path| file(path, 0o755, b"no program");
     let no_programs = ["a/backplane", "b/backplane"].map(no_program);
     assert_refused([
-        (other, r#"NoAgent { names: ["bin/frpc"] }"#),
-        (directory, "NoAgent { names: [] }"),
+        (
+            other,
+            r#"NoAgent { program: "backplane", names: ["bin/frpc"] }"#,
+        ),
+        (directory, r#"NoAgent { program: "backplane", names: [] }"#),
         (archive(&[link(b'2', "bin/backplane", "other")]), is_link),
         (archive(&[link(b'1', "bin/backplane", "other")]), is_link),
         (agents(["backplane", "./backplane"]), same),
@@ -55,8 +58,14 @@ const LFS_POINTER: &[u8] =
 #[test]
 fn download_that_is_no_program_is_named_by_its_kind() {
     for (content, expected) in [
-        (&b"#!/bin/sh\r\n"[..], "MangledScript(LineEndings)"),
-        (b"\xef\xbb\xbf#!/bin/sh\n", "MangledScript(ByteOrderMark)"),
+        (
+            &b"#!/bin/sh\r\n"[..],
+            r#"MangledScript("backplane", LineEndings)"#,
+        ),
+        (
+            b"\xef\xbb\xbf#!/bin/sh\n",
+            r#"MangledScript("backplane", ByteOrderMark)"#,
+        ),
         (LFS_POINTER, r#"LfsPointer("backplane")"#),
     ] {
         let downloads = [
@@ -71,7 +80,10 @@ fn download_that_is_no_program_is_named_by_its_kind() {
         let found = FileKind::of(content);
         let [plain, zipped] = [false, true]
             .map(|is_zipped| format!("{:?}", ArchiveError::NotAnAgent { found, is_zipped }));
-        let agent = format!("{:?}", ArchiveError::NotExecutable(found));
+        let agent = format!(
+            "{:?}",
+            ArchiveError::NotExecutable("backplane".to_owned(), found)
+        );
         assert_refused([
             (content.to_vec(), &plain),
             (gzip(content), &zipped),

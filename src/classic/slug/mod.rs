@@ -8,6 +8,7 @@ use crate::archive::AGENT;
 use crate::files::{self, PROGRAM_MODE};
 use crate::install::{self, FILES_DIRECTORY};
 use crate::metadata::AgentMetadata;
+use crate::wrapper::Wrapper;
 
 /// Our directory in the app, with the layout of the other front end's layer.
 const DIRECTORY: &str = ".backplane";
@@ -78,6 +79,7 @@ impl Slug<'_> {
         &self,
         installed: &Path,
         metadata: Option<&AgentMetadata>,
+        wrapper: Option<&Wrapper>,
     ) -> io::Result<()> {
         let directory = self.directory().join(FILES_DIRECTORY);
         files::remove(&directory)?;
@@ -89,7 +91,7 @@ impl Slug<'_> {
                 directory.join(name),
             )?;
         }
-        install::write_buildpack_files(&self.directory(), metadata)?;
+        install::write_buildpack_files(&self.directory(), metadata, wrapper)?;
         // The Procfile may name it, whether or not there is an agent.
         self.link_in_bin(RUN)?;
         if metadata.is_some() {

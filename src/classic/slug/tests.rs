@@ -50,7 +50,7 @@ impl Fixture {
         let path = |name| self.directory.path().join(name);
         let slug = Slug { app: &self.app("") };
         let is_replaced = slug.put_launch_program(&path("launch")).unwrap();
-        slug.put_agent(&path("cache"), metadata).unwrap();
+        slug.put_agent(&path("cache"), metadata, None).unwrap();
         is_replaced
     }
 

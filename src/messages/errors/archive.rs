@@ -3,7 +3,7 @@
 use bytesize::ByteSize;
 
 use super::message::{ErrorMessage, FREE_DISK_SPACE, NextStep};
-use crate::archive::{AGENT, ArchiveError, Damage, FileKind, Form, Mangling};
+use crate::archive::{ArchiveError, Damage, FileKind, Form, Mangling};
 use crate::limits::Limits;
 use crate::messages::file_kind::describe;
 use crate::redact::Redacted;
@@ -42,12 +42,12 @@ pub(super) fn clause(error: &ArchiveError) -> String {
         ArchiveError::PathTooLong => {
             "the archive has paths or extension headers that are too long".to_owned()
         }
-        ArchiveError::NoAgent { names } if names.is_empty() => {
+        ArchiveError::NoAgent { names, .. } if names.is_empty() => {
             "the archive contains no regular files".to_owned()
         }
-        ArchiveError::NoAgent { names } => {
+        ArchiveError::NoAgent { program, names } => {
             let names = names.join(", ");
-            format!("the archive contains no regular file '{AGENT}', but {names}")
+            format!("the archive contains no regular file '{program}', but {names}")
         }
         ArchiveError::AgentIsLink { path, target } => {
             format!("'{path}' in the archive is a link to '{target}', not a file")
@@ -67,16 +67,16 @@ pub(super) fn clause(error: &ArchiveError) -> String {
         ArchiveError::UnusableName(name) => {
             format!("the archive contains a file with the invalid name '{name}'")
         }
-        ArchiveError::NotExecutable(found) => {
+        ArchiveError::NotExecutable(name, found) => {
             let found = describe(*found);
-            format!("'{AGENT}' is neither an ELF program nor a script with #!, but {found}")
+            format!("'{name}' is neither an ELF program nor a script with #!, but {found}")
         }
-        ArchiveError::MangledScript(mangling) => match mangling {
+        ArchiveError::MangledScript(name, mangling) => match mangling {
             Mangling::LineEndings => {
-                format!("'{AGENT}' is a script with Windows line endings (CR LF)")
+                format!("'{name}' is a script with Windows line endings (CR LF)")
             }
             Mangling::ByteOrderMark => {
-                format!("'{AGENT}' is a script with a byte-order mark before #!")
+                format!("'{name}' is a script with a byte-order mark before #!")
             }
         },
         ArchiveError::LfsPointer(name) => {
@@ -166,13 +166,13 @@ fn id_and_advice(error: &ArchiveError, kind: SourceKind) -> (&'static str, &'sta
         ArchiveError::TooManyEntries { .. } => ("archive/too-many-entries", OTHER_ARCHIVE),
         ArchiveError::NoAgent { .. } => (
             "archive/no-agent",
-            "The archive must contain the agent's executable by the name 'backplane',\n\
-             in any directory.",
+            "The archive must contain the agent's executable by that name, in any\n\
+             directory.",
         ),
         ArchiveError::AgentIsLink { .. } => (
             "archive/no-agent",
-            "Links aren't installed. Pack the file that it leads to, by the name\n\
-             'backplane': tar -h (--dereference) does that.",
+            "Links aren't installed. Pack the file that it leads to, by the name of\n\
+             the link: tar -h (--dereference) does that.",
         ),
         ArchiveError::SeveralAgents { .. } | ArchiveError::RepeatedName(_) => (
             "archive/ambiguous",
@@ -184,12 +184,12 @@ fn id_and_advice(error: &ArchiveError, kind: SourceKind) -> (&'static str, &'sta
             "archive/name",
             "Publish an archive without that file, or with another name for it.",
         ),
-        ArchiveError::NotExecutable(_) => (
+        ArchiveError::NotExecutable(..) => (
             "archive/not-executable",
-            "Publish an archive in which 'backplane' is a Linux program, or a script\n\
-             that starts with a line such as #!/bin/sh.",
+            "Publish an archive in which it is a Linux program, or a script that\n\
+             starts with a line such as #!/bin/sh.",
         ),
-        ArchiveError::MangledScript(mangling) => ("archive/script", advice_on_script(*mangling)),
+        ArchiveError::MangledScript(_, mangling) => ("archive/script", advice_on_script(*mangling)),
         ArchiveError::LfsPointer(_) => ("archive/lfs-pointer", advice_on_lfs(kind)),
         ArchiveError::WrongArchitecture { .. } => (
             "archive/wrong-architecture",

@@ -93,6 +93,13 @@ pub(crate) fn message_of(error: BackplaneError) -> ErrorMessage {
             "The program that starts the agent at launch can't be put beside the agent.",
         )
         .unexpected(error),
+        BackplaneError::Package(error) => ErrorMessage::new(
+            "package",
+            "This package of the buildpack is incomplete",
+            "A file that belongs to the package is missing or damaged. Use the package\n\
+             of a release, or make it again (script/package).",
+        )
+        .details(error),
         BackplaneError::PackageArchitecture { package, target } => {
             package_architecture(package, &target)
         }

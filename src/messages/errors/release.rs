@@ -9,7 +9,13 @@ use crate::target::Target;
 
 pub(super) fn message(error: ReleaseError) -> ErrorMessage {
     match error {
-        ReleaseError::NoDefaultArchive { target } => no_default_archive(&target),
+        ReleaseError::UnknownAgent { name, known } => unknown_agent(&name, &known),
+        ReleaseError::NoDefaultArchive {
+            agent,
+            target,
+            platforms,
+        } => no_default_archive(&agent, &target, &platforms),
+        ReleaseError::NoVersion(value) => no_version(&value),
         ReleaseError::UnknownPlaceholder { value, placeholder } => {
             unknown_placeholder(&value, placeholder.as_deref())
         }
@@ -82,20 +88,56 @@ fn cannot_be_used(value: &Redacted, problem: &SourceProblem) -> ErrorMessage {
     }
 }
 
-fn no_default_archive(target: &Target) -> ErrorMessage {
+fn unknown_agent(name: &Redacted, known: &[String]) -> ErrorMessage {
+    ErrorMessage::new(
+        "release/unknown-agent",
+        "BACKPLANE_AGENT doesn't name an agent of this buildpack",
+        formatdoc! {"
+            BACKPLANE_AGENT is set to:
+
+            {name}
+
+            Set it to one of these names:
+
+            {known}
+
+            To install another agent, remove BACKPLANE_AGENT, and set
+            BACKPLANE_AGENT_URL to the agent's source.
+        ", known = known.join(", ")},
+    )
+}
+
+fn no_version(value: &Redacted) -> ErrorMessage {
+    ErrorMessage::new(
+        "release/no-version",
+        "There is no value for {version}",
+        formatdoc! {"
+            BACKPLANE_AGENT_URL has the placeholder {{version}}:
+
+            {value}
+
+            The buildpack knows no version of this agent. Set it, for example:
+
+            BACKPLANE_AGENT_VERSION=1.2.3
+        "},
+    )
+}
+
+fn no_default_archive(agent: &str, target: &Target, platforms: &[String]) -> ErrorMessage {
+    let platform = platforms.first().map_or("linux/amd64", String::as_str);
     ErrorMessage::new(
         "release/no-default-archive",
-        "There is no Backplane agent for this platform",
+        "There is no agent for this platform",
         formatdoc! {"
-            The image is built for {target}, for which no agent is published. You
-            have three options:
+            The image is built for {target}, for which no release of the agent
+            {agent} is published. You have three options:
 
             1. If you have an agent for {target} on a server, set
                BACKPLANE_AGENT_URL to the URL of its archive.
             2. If you have one as a file, add it to the app, and set
                BACKPLANE_AGENT_URL to its path, such as vendor/backplane.
-            3. Build the image for linux/amd64, for example with
-               pack build --platform linux/amd64.
+            3. Build the image for {platform}, for example with
+               pack build --platform {platform}.
         "},
     )
 }
@@ -117,7 +159,8 @@ fn unknown_placeholder(value: &Redacted, placeholder: Option<&str>) -> ErrorMess
 
             {value}
 
-            The placeholders are {{channel}}, {{os}} and {{arch}}, for example:
+            The placeholders are {{channel}}, {{version}}, {{os}} and {{arch}}, for
+            example:
 
             BACKPLANE_AGENT_URL=https://mirror.example.com/backplane-{{channel}}-{{os}}-{{arch}}.tgz
         "},

@@ -29,6 +29,17 @@ pub(super) fn message(error: &SettingsError) -> ErrorMessage {
         SettingProblem::RepeatedArch(arch) => format!("It has more than one value for {arch}."),
     };
     let (id, format) = match setting {
+        Setting::Agent => (
+            "settings/agent",
+            "Set it to the name of an agent, for example:\n\n\
+             BACKPLANE_AGENT=frp",
+        ),
+        Setting::AgentVersion => (
+            "settings/agent-version",
+            "Set it to a version of the agent: letters, digits, dots, dashes and\n\
+             underscores, for example:\n\n\
+             BACKPLANE_AGENT_VERSION=0.61.0",
+        ),
         Setting::AgentUrl => (
             "settings/agent-url",
             "Set it to an https:// or file:// URL, or to the path of a file in the\n\

@@ -141,8 +141,12 @@ fn archive_errors() -> Vec<ArchiveError> {
         ArchiveError::TooLarge,
         ArchiveError::TooManyEntries { limit: 10_000 },
         ArchiveError::PathTooLong,
-        ArchiveError::NoAgent { names: vec![] },
         ArchiveError::NoAgent {
+            program: "backplane".to_owned(),
+            names: vec![],
+        },
+        ArchiveError::NoAgent {
+            program: "backplane".to_owned(),
             names: vec!["bin/frpc".into(), "LICENSE".into()],
         },
         ArchiveError::AgentIsLink {
@@ -155,9 +159,9 @@ fn archive_errors() -> Vec<ArchiveError> {
         ArchiveError::RepeatedName("agent.toml".into()),
         ArchiveError::ReservedName("backplane-status".into()),
         ArchiveError::UnusableName("agent\u{7f}.toml".into()),
-        ArchiveError::NotExecutable(FileKind::Other(None)),
-        ArchiveError::MangledScript(Mangling::LineEndings),
-        ArchiveError::MangledScript(Mangling::ByteOrderMark),
+        ArchiveError::NotExecutable("backplane".to_owned(), FileKind::Other(None)),
+        ArchiveError::MangledScript("backplane".to_owned(), Mangling::LineEndings),
+        ArchiveError::MangledScript("backplane".to_owned(), Mangling::ByteOrderMark),
         ArchiveError::LfsPointer("backplane".into()),
         ArchiveError::WrongArchitecture {
             name: "backplane".into(),
@@ -223,7 +227,14 @@ fn release_errors() -> Vec<ReleaseError> {
     let plain = "http://mirror.example.com/backplane.tgz";
     let malformed = SourceProblem::Malformed(url::ParseError::InvalidDomainCharacter);
     vec![
+        ReleaseError::UnknownAgent {
+            name: redacted("shovel"),
+            known: ["backplane", "chisel", "frp"].map(str::to_owned).into(),
+        },
+        ReleaseError::NoVersion(redacted("https://mirror.example.com/{version}.tgz")),
         ReleaseError::NoDefaultArchive {
+            agent: "backplane".to_owned(),
+            platforms: vec!["linux/amd64".to_owned()],
             target: target("arm64"),
         },
         ReleaseError::UnknownPlaceholder {
@@ -247,12 +258,14 @@ fn release_errors() -> Vec<ReleaseError> {
     ]
 }
 
-fn settings_errors() -> [SettingsError; 6] {
+fn settings_errors() -> [SettingsError; 8] {
     let quoted = "\"https://mirror.example.com/backplane.tgz\"";
     let bell = "https://mirror\u{7}";
     let twice = "amd64:e3b0c4…,amd64:9f86d0…";
     let repeated = SettingProblem::RepeatedArch("amd64".to_owned());
     [
+        (Setting::Agent, "'frp'", SettingProblem::Quoted),
+        (Setting::AgentVersion, "0.61/0", SettingProblem::Malformed),
         (Setting::AgentUrl, bell, SettingProblem::NotText),
         (Setting::AgentUrl, quoted, SettingProblem::Quoted),
         (Setting::AgentChannel, "../beta", SettingProblem::Malformed),
@@ -335,6 +348,10 @@ fn messages_of_other_errors() {
     let denied = |text| Error::new(ErrorKind::PermissionDenied, text);
     let own = [
         BackplaneError::LaunchProgram(io_error()),
+        BackplaneError::Package(Error::new(
+            ErrorKind::NotFound,
+            "failed to query metadata of `/cnb/buildpacks/agents/frp/backplane`: No such file or directory (os error 2)",
+        )),
         BackplaneError::LayerDescription(io_error()),
         BackplaneError::Arguments,
         BackplaneError::ConfigVars(io_error()),
@@ -420,7 +437,7 @@ fn lines_are_narrow() {
 proptest! {
     #[test]
     fn no_value_makes_a_build_panic_or_print_a_control_character(
-        values in prop::array::uniform4(prop::collection::vec(any::<u8>(), 0..40)),
+        values in prop::array::uniform6(prop::collection::vec(any::<u8>(), 0..40)),
     ) {
         let log = fuzzing::settings(values.each_ref().map(Vec::as_slice));
         prop_assert!(!log.contains(|char: char| char.is_control() && char != '\n'), "{log}");

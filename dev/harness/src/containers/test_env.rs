@@ -12,7 +12,7 @@ use tempfile::TempDir;
 use super::docker::gateway;
 use crate::prebuild::{copy, make};
 use crate::programs::Programs;
-use crate::{ARCHITECTURE, Edge, root};
+use crate::{ARCHITECTURE, Edge, Tunnel, TunnelServer, root};
 
 /// The variables of `script/engine run`; see its help.
 const BUILDER: &str = "BACKPLANE_TEST_BUILDER";
@@ -61,6 +61,16 @@ impl TestEnv {
         Edge::start(&self.programs, host, token)
     }
 
+    /// Starts the server of a tunnel, for agents in containers with this token.
+    pub fn tunnel_server(&self, tunnel: Tunnel, token: &str) -> TunnelServer {
+        TunnelServer::start(tunnel, &self.programs, &self.gateway, token)
+    }
+
+    /// A release of a tunnel for this machine.
+    pub fn tunnel_release(&self, tunnel: Tunnel) -> Vec<u8> {
+        tunnel.release(&self.programs)
+    }
+
     /// The directory of the buildpack under test.
     pub fn buildpack_under_test(&self) -> PathBuf {
         self.packages.join("backplane_agent")
@@ -91,15 +101,20 @@ impl TestEnv {
     }
 
     /// A name for something on the engine, which is removed at the end.
-    pub(crate) fn new_name(&self) -> String {
+    pub fn new_name(&self) -> String {
         static NUMBER: AtomicU32 = AtomicU32::new(1);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         format!("{}-{}-{number}", self.prefix, std::process::id())
     }
 
     /// The label of containers that are removed at the end.
-    pub(super) fn label(&self) -> &str {
+    pub fn label(&self) -> &str {
         &self.prefix
+    }
+
+    /// A shell in which the commands of documents run. The script is the next argument.
+    pub fn shell(&self) -> Command {
+        self.programs.shell("documented")
     }
 
     /// A directory of a test's own, gone with its handle.

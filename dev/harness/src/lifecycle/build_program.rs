@@ -12,6 +12,7 @@ use super::front_end::FrontEnd;
 use super::test_env::test_env;
 use crate::ARCHITECTURE;
 use crate::command;
+use crate::prebuild::copy;
 
 /// How long one run may take.
 const DEADLINE: Duration = Duration::from_mins(1);
@@ -19,6 +20,8 @@ const DEADLINE: Duration = Duration::from_mins(1);
 /// An app, a directory of layers or a cache, and the program that builds.
 pub struct BuildProgram {
     front_end: FrontEnd,
+    /// The package of the buildpack that contains the program.
+    package: PathBuf,
     directory: TempDir,
     /// The app's directory during a build.
     pub app: PathBuf,
@@ -47,8 +50,13 @@ impl BuildProgram {
                 "a cache/backplane",
             ),
         };
+        let package = match front_end {
+            FrontEnd::Cnb => test_env().buildpack_under_test(),
+            FrontEnd::Classic => test_env().classic_buildpack(),
+        };
         Self {
             front_end,
+            package,
             app: path(app),
             cache: path(cache),
             installed: path(installed).join("libexec/backplane"),
@@ -88,6 +96,14 @@ impl BuildProgram {
         }
     }
 
+    /// Copies the package for the next builds, which may change it, and returns its directory.
+    pub fn own_package(&mut self) -> PathBuf {
+        let copied = self.directory.path().join("package");
+        copy(&self.package, &copied).unwrap();
+        self.package.clone_from(&copied);
+        copied
+    }
+
     /// Sets a variable for the next builds, as a user does.
     pub fn set(&self, name: &str, value: &str) {
         fs::write(self.directory.path().join("platform/env").join(name), value).unwrap();
@@ -103,15 +119,11 @@ impl BuildProgram {
     /// A run under another program, such as one that sets limits and then becomes this one.
     pub fn command_under(&self, wrapper: &[&str]) -> Command {
         let path = |name| self.directory.path().join(name);
-        let buildpack = match self.front_end {
-            FrontEnd::Cnb => test_env().buildpack_under_test(),
-            FrontEnd::Classic => test_env().classic_buildpack(),
-        };
         let (program, arguments) = match self.front_end {
             FrontEnd::Cnb => ("bin/build", ["layers", "platform", "plan.toml"]),
             FrontEnd::Classic => ("bin/compile", ["an app", "a cache", "platform/env"]),
         };
-        let program = buildpack.join(program).into_os_string();
+        let program = self.package.join(program).into_os_string();
         let mut words = wrapper.iter().map(Into::into).chain([program]);
         let mut command = Command::new(words.next().expect("the program at least"));
         command
@@ -130,7 +142,7 @@ impl BuildProgram {
             command.env(name.unwrap(), fs::read_to_string(file).unwrap());
         }
         command
-            .env("CNB_BUILDPACK_DIR", buildpack)
+            .env("CNB_BUILDPACK_DIR", &self.package)
             .env("CNB_LAYERS_DIR", path("layers"))
             .env("CNB_PLATFORM_DIR", path("platform"))
             .env("CNB_BP_PLAN_PATH", path("plan.toml"))

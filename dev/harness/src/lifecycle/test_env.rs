@@ -11,11 +11,10 @@ use std::sync::OnceLock;
 use nix::unistd::{Gid, Uid, chown, geteuid, setgroups, setresgid, setresuid};
 use tempfile::TempDir;
 
-use crate::frp::agent_archive;
 use crate::prebuild::{copy, make};
 use crate::process::MARK;
 use crate::programs::Programs;
-use crate::{Edge, FrpServer, root};
+use crate::{Edge, Tunnel, TunnelServer, root};
 
 /// The user of the tests if root starts them: nobody, on most machines.
 const ORDINARY_ID: u32 = 65534;
@@ -30,7 +29,7 @@ const PROGRAMS: [&str; 5] = [
 ];
 
 /// The programs of dev/tools that tests run beside an app.
-const TOOLS: [&str; 2] = ["frpc", "frps"];
+const TOOLS: [&str; 3] = ["chisel", "frpc", "frps"];
 
 /// The directory of the buildpack under test among all buildpacks, `ID/VERSION`.
 const BUILDPACK: &str = concat!("backplane_agent/", env!("CARGO_PKG_VERSION"));
@@ -75,7 +74,7 @@ impl TestEnv {
     }
 
     /// The directory of the buildpack under test.
-    pub(super) fn buildpack_under_test(&self) -> PathBuf {
+    pub fn buildpack_under_test(&self) -> PathBuf {
         self.buildpacks().join(BUILDPACK)
     }
 
@@ -99,14 +98,14 @@ impl TestEnv {
         Edge::start(&self.programs, "127.0.0.1", token)
     }
 
-    /// Starts a server of frp that takes agents with this token.
-    pub fn frp_server(&self, token: &str) -> FrpServer {
-        FrpServer::start(&self.programs, token)
+    /// Starts the server of a tunnel, for agents with this token.
+    pub fn tunnel_server(&self, tunnel: Tunnel, token: &str) -> TunnelServer {
+        TunnelServer::start(tunnel, &self.programs, "127.0.0.1", token)
     }
 
-    /// The archive of frp's agent, made as in the README.
-    pub fn frp_agent(&self) -> &'static [u8] {
-        agent_archive(&self.programs)
+    /// A release of a tunnel for this machine.
+    pub fn tunnel_release(&self, tunnel: Tunnel) -> Vec<u8> {
+        tunnel.release(&self.programs)
     }
 
     /// A directory of a test's own, gone with its handle.
@@ -123,7 +122,7 @@ impl TestEnv {
         }
         let bin = root.join("target/tools/bin");
         if !TOOLS.iter().all(|tool| bin.join(tool).exists()) {
-            return Err("frp is missing; run script/bootstrap".to_owned());
+            return Err("frp or chisel is missing; run script/bootstrap".to_owned());
         }
         make(Command::new(root.join("script/package")).arg("classic"))?;
         let programs = build_programs(root)?;
