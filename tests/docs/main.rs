@@ -68,6 +68,10 @@ fn what_is_promised_is_proved_by_tests_that_exist() {
             "| case | what the test sees | proved by |\n| --- | --- | --- |\n",
         ),
         (
+            "docs/kubernetes.md",
+            "| case | what the test sees | proved by |\n| --- | --- | --- |\n",
+        ),
+        (
             "docs/proof.md",
             "| case | what the test sees | proved by |\n| --- | --- | --- |\n",
         ),
