@@ -123,10 +123,11 @@ impl Entry {
 /// How many paragraphs all of them begin with.
 fn common_start(texts: &[Paragraphs]) -> usize {
     let is_common = |index: &usize| {
-        let paragraph = texts[0].get(*index);
-        paragraph.is_some() && texts.iter().all(|text| text.get(*index) == paragraph)
+        texts
+            .iter()
+            .all(|text| text.get(*index) == texts[0].get(*index))
     };
-    (0..).take_while(is_common).count()
+    (0..texts[0].len()).take_while(is_common).count()
 }
 
 /// Whether a paragraph is a sentence or a part of one, and not values or commands.
