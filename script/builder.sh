@@ -1,22 +1,32 @@
 # shellcheck shell=bash
 # The CNB builder of the tests on a Docker engine, for script/engine. Scripts source this file, and never run it.
 #
-# Its base images are those of heroku/builder:24, or local ones in the same shape. Its buildpacks are those of the tests, and its lifecycle
-# is the one that dev/tools/ pins. So all tests run on both kinds of base images, and no test needs a network for what an app would need. A
-# second run image has servers of the distribution, such as nginx, for apps that such a server runs.
+# Its base images are those of heroku/builder:24 or heroku/builder:26, or local ones in the same shape. Its buildpacks are those of the
+# tests, and its lifecycle is the one that dev/tools/ pins. So all tests run on all base images, and no test needs a network for what an app
+# would need. A second run image has servers of the distribution, such as nginx, for apps that such a server runs.
 
 # The directory of everything that is kept between runs.
 # shellcheck disable=SC2153 # lib.sh sets it
 STATE="$ROOT/target/docker"
+# The number in the name of Heroku's builder.
+HEROKU=${BACKPLANE_TEST_HEROKU:-24}
+HEROKU_BUILDER=heroku/builder:$HEROKU
+HEROKU_RUN_IMAGE=heroku/heroku:$HEROKU
 # The file that names the base images: `heroku` or `local`.
-CHOICE="$STATE/base-images"
+CHOICE="$STATE/base-images-$HEROKU"
 # The configuration of the builder, for pack and for tests that make another builder. Its paths are absolute.
 BUILDER_CONFIG="$STATE/builder/builder.toml"
-HEROKU_BUILDER=heroku/builder:24
-HEROKU_RUN_IMAGE=heroku/heroku:24
+# The packages of the servers in the second run image.
+SERVERS='busybox dumb-init gunicorn haproxy nginx nodejs puma python3 ruby tini'
 
-# The users of heroku-24 (<https://github.com/heroku/base-images>): one user builds an image, and another one runs it.
-readonly GROUP_ID=1000 RUN_USER_ID=1001 BUILD_USER_ID=1002
+# The users of Heroku's base images (<https://github.com/heroku/base-images>): in heroku-24, one user builds an image, and another one runs
+# it. In heroku-26, one user does both.
+readonly GROUP_ID=1000
+case $HEROKU in
+  24) readonly RUN_USER_ID=1001 BUILD_USER_ID=1002 ;;
+  26) readonly RUN_USER_ID=1000 BUILD_USER_ID=1000 ;;
+  *) die "BACKPLANE_TEST_HEROKU is '$HEROKU', but must be 24 or 26; set it to one of them, or unset it for 24" ;;
+esac
 
 # choose_builder: decides which base images to use, with an engine that answers. It tries a pull only once. With Heroku's
 # images, it also makes servers.tar, because only this engine is sure to have a network.
@@ -39,7 +49,8 @@ has_image() {
   docker image inspect "$1" >/dev/null 2>&1
 }
 
-# make_base: makes base.tar, a file system of the Debian or Ubuntu release that runs here, from this machine's package source.
+# make_base: makes base.tar, a file system of the Debian or Ubuntu release that runs here, from this machine's package source. On an older
+# Debian, it is Debian 13, because the engine of Debian 12 is from 2020, and the engine is installed into this file system too.
 make_base() {
   local release mirror key
   # shellcheck disable=SC1091 # the file is the machine's
@@ -48,12 +59,13 @@ make_base() {
   # shellcheck disable=SC2016 # apt's variables
   mirror=$(apt-get indextargets --format '$(CODENAME) $(REPO_URI)' 'Created-By: Packages' | sed -n "s/^$release //p" | head -n 1)
   [[ $mirror ]] || die "apt has no source for $release, which the builder's base images need; add it to /etc/apt/sources.list.d"
+  [[ $release != @(bullseye|bookworm) ]] || release=trixie
   key="$release $mirror $(declare -f bootstrap_base)"
   [[ -e $STATE/base.tar && $(<"$STATE/base.key") == "$key" ]] && return
   ((EUID == 0)) || die "only root can make a builder; pull $HEROKU_BUILDER and $HEROKU_RUN_IMAGE, and remove $CHOICE, or run this once as root"
 
   apt_install_missing debootstrap debootstrap
-  say "Making base images of $release (a minute or two, once)"
+  say "Making a file system of $release (a minute or two, once)"
   in_namespaces --mount -- bootstrap_base "$release" "$mirror"
   printf '%s\n' "$key" >"$STATE/base.key"
 }
@@ -64,9 +76,15 @@ bootstrap_base() {
   rm -rf "$root"
   debootstrap --variant=minbase --include=ca-certificates "$1" "$root" "$2" >"$STATE/debootstrap.log" 2>&1 ||
     die "debootstrap failed; the reason is in ${STATE#"$ROOT/"}/debootstrap.log"
-  printf 'heroku:x:%s:%s::/app:/bin/bash\n' "$RUN_USER_ID" "$GROUP_ID" >>"$root/etc/passwd"
-  printf 'heroku-build:x:%s:%s::/tmp:/bin/bash\n' "$BUILD_USER_ID" "$GROUP_ID" >>"$root/etc/passwd"
+  # The users of both shapes, so that one file system serves both.
+  cat >>"$root/etc/passwd" <<END
+heroku:x:1001:$GROUP_ID::/app:/bin/bash
+heroku-build:x:1002:$GROUP_ID::/tmp:/bin/bash
+heroku-26:x:1000:$GROUP_ID::/tmp:/bin/bash
+END
   printf 'heroku:x:%s:\n' "$GROUP_ID" >>"$root/etc/group"
+  # Docker 28 takes an absolute link for an escape from the image.
+  ln -sfn ../run "$root/var/run"
   rm -rf "$root"/var/{cache,lib}/apt "$root"/usr/share/{doc,info,locale,man}
   tar --create --file "$STATE/base.tar.new" --numeric-owner --exclude './dev/*' --directory "$root" .
   rm -rf "$root"
@@ -84,7 +102,7 @@ make_archives() {
 make_servers() {
   if has_servers; then return; fi
   say 'Installing servers into a run image (half a minute, once)'
-  "$1" "$(declare -f install_servers); install_servers" >"$STATE/servers.log" 2>&1 ||
+  "$1" "$(declare -f install_packages); install_packages $SERVERS" >"$STATE/servers.log" 2>&1 ||
     die "unable to install the servers; the reason is in ${STATE#"$ROOT/"}/servers.log"
   rm -rf --one-file-system "$STATE/servers"
   mv "$STATE/servers.tar.new" "$STATE/servers.tar"
@@ -97,20 +115,23 @@ has_servers() {
 }
 
 servers_key() {
-  cat "$CHOICE"
-  [[ $(<"$CHOICE") != local ]] || cat "$STATE/base.key"
-  declare -f install_servers
+  if [[ $(<"$CHOICE") == heroku ]]; then
+    echo "$HEROKU_RUN_IMAGE"
+  else
+    cat "$STATE/base.key"
+  fi
+  echo "$SERVERS"
+  declare -f install_packages
 }
 
-# install_servers: installs the servers, as root in a copy of the run image. Packages start no service, because policy-rc.d forbids it.
-install_servers() {
+# install_packages PACKAGE…: installs packages, as root in a copy of an image. They start no service, because policy-rc.d forbids it.
+install_packages() {
   set -euo pipefail
   printf '#!/bin/sh\nexit 101\n' >/usr/sbin/policy-rc.d
   chmod 755 /usr/sbin/policy-rc.d
   export DEBIAN_FRONTEND=noninteractive
   apt-get update
-  apt-get install --yes --no-install-recommends --option Dpkg::Options::=--force-unsafe-io \
-    busybox dumb-init gunicorn haproxy nginx nodejs puma python3 ruby tini
+  apt-get install --yes --no-install-recommends --option Dpkg::Options::=--force-unsafe-io "$@"
   rm -rf /var/{cache,lib}/apt /usr/share/{doc,info,locale,man}
 }
 
@@ -125,12 +146,18 @@ install_with_docker() {
 
 # install_without_docker SCRIPT: runs SCRIPT in the file system of base.tar, without the engine, which may have no network.
 install_without_docker() {
-  in_namespaces --mount -- change_base "$1"
+  change_base "$STATE/servers" "$1" &&
+    tar --create --file "$STATE/servers.tar.new" --numeric-owner --exclude './dev/*' --directory "$STATE/servers" .
 }
 
-# change_base SCRIPT: the part of install_without_docker that runs in its own mount and process namespaces.
+# change_base DIRECTORY SCRIPT: unpacks base.tar into DIRECTORY, and runs SCRIPT there.
 change_base() {
-  local root="$STATE/servers"
+  in_namespaces --mount -- change_base_inside "$@"
+}
+
+# change_base_inside DIRECTORY SCRIPT: the part of change_base that runs in its own mount and process namespaces.
+change_base_inside() {
+  local root=$1
   rm -rf "$root"
   mkdir "$root"
   tar --extract --file "$STATE/base.tar" --numeric-owner --directory "$root"
@@ -139,20 +166,22 @@ change_base() {
   cp /etc/resolv.conf "$root/etc/resolv.conf"
   mount --rbind /dev "$root/dev"
   mount -t proc proc "$root/proc"
-  chroot "$root" bash -c "$1"
-  tar --create --file "$STATE/servers.tar.new" --numeric-owner --one-file-system --exclude './dev/*' --directory "$root" .
+  chroot "$root" bash -c "$2"
 }
 
 # make_builder: makes the builder of KEY and its images, unless the engine has them. Sets BUILDER, RUN_IMAGE_WITHOUT_SHELL and
 # RUN_IMAGE_WITH_SERVERS.
 make_builder() {
-  local build run
+  local build run release
   BUILDER=$PREFIX-base/builder:$KEY
   RUN_IMAGE_WITHOUT_SHELL=$PREFIX-base/run-without-shell:$KEY
   RUN_IMAGE_WITH_SERVERS=$PREFIX-base/run-with-servers:$KEY
   if has_image "$BUILDER" && [[ -e $BUILDER_CONFIG ]]; then return; fi
 
   say 'Making the builder of the tests'
+  release=$(tar --extract --to-stdout --wildcards --file "$STATE/servers.tar" '*usr/lib/os-release')
+  DISTRO=$(sed -n 's/^ID=//p' <<<"$release")
+  DISTRO_VERSION=$(sed -n 's/^VERSION_ID="\(.*\)"$/\1/p' <<<"$release")
   if [[ $(<"$CHOICE") == heroku ]]; then
     build=$HEROKU_BUILDER
     run=$HEROKU_RUN_IMAGE
@@ -170,6 +199,7 @@ make_builder() {
 # builder_key: prints a key that differs between builders with different contents.
 builder_key() {
   {
+    echo "$HEROKU"
     cat "$CHOICE" "$TOOLS"/stamps/{lifecycle,pack}
     if [[ $(<"$CHOICE") == heroku ]]; then
       docker image inspect --format '{{.Id}}' "$HEROKU_BUILDER" "$HEROKU_RUN_IMAGE"
@@ -181,14 +211,15 @@ builder_key() {
   } | sha256sum | cut -c 1-12
 }
 
-# import IMAGE CHANGE…: makes an image from the archive on stdin, with these Dockerfile instructions.
+# import IMAGE CHANGE…: makes an image from the archive on stdin, with these Dockerfile instructions. DISTRO and DISTRO_VERSION are those of
+# the run image.
 import() {
   local image=$1 change changes=()
   shift
   for change in 'ENV PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin' "$@" \
-    'LABEL io.buildpacks.stack.id=heroku-24' \
-    "LABEL io.buildpacks.base.distro.name=$(source /etc/os-release && echo "$ID")" \
-    "LABEL io.buildpacks.base.distro.version=$(source /etc/os-release && echo "$VERSION_ID")"; do
+    "LABEL io.buildpacks.stack.id=heroku-$HEROKU" \
+    "LABEL io.buildpacks.base.distro.name=$DISTRO" \
+    "LABEL io.buildpacks.base.distro.version=$DISTRO_VERSION"; do
     changes+=(--change "$change")
   done
   docker import "${changes[@]}" - "$image" >/dev/null
@@ -218,11 +249,11 @@ platform = "0.7"
 
 [apis.buildpack]
 deprecated = []
-supported = ["0.7", "0.8", "0.9", "0.10", "0.11"]
+supported = ["0.7", "0.8", "0.9", "0.10", "0.11", "0.12"]
 
 [apis.platform]
 deprecated = []
-supported = ["0.7", "0.8", "0.9", "0.10", "0.11", "0.12", "0.13", "0.14"]
+supported = ["0.7", "0.8", "0.9", "0.10", "0.11", "0.12", "0.13", "0.14", "0.15"]
 
 [lifecycle]
 version = "$("$LIFECYCLE/lifecycle" -version | cut -d + -f 1)"
@@ -238,7 +269,7 @@ id = "fixture/processes"
 version = "0.1.0"
 
 [stack]
-id = "heroku-24"
+id = "heroku-$HEROKU"
 
 [build]
 image = "$1"

@@ -369,6 +369,23 @@ pub(crate) mod tests {
     }
 
     #[test]
+    fn each_variable_has_a_row_in_the_readme() {
+        let document = include_str!("../README.md");
+        let rows: Vec<&str> = document
+            .lines()
+            .filter_map(|line| line.strip_prefix("| `BACKPLANE_")?.split('`').next())
+            // Its end is a process type.
+            .filter(|name| *name != "LABELS_<TYPE>")
+            .collect();
+        let at_build = Setting::ALL.map(Setting::name);
+        let names = at_build.into_iter().chain(backplane_launch::VARIABLES);
+        let names: Vec<_> = names
+            .map(|name| name.strip_prefix("BACKPLANE_").unwrap())
+            .collect();
+        assert_eq!(rows, names);
+    }
+
+    #[test]
     fn near_misses_are_found_and_real_names_are_not() {
         for (name, expected) in [
             ("BACKPLANE_AGENT_SHA", Some("BACKPLANE_AGENT_SHA256")),

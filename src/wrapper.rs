@@ -5,7 +5,6 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::archive::{self, AGENT};
-use crate::error::BackplaneError;
 use crate::files::{self, FILE_MODE, Links, PROGRAM_MODE};
 use crate::release::Release;
 
@@ -27,12 +26,12 @@ pub(crate) struct Wrapper {
 impl Wrapper {
     /// Finds the files for the agent of `release` in a `package` of the buildpack. `None` if the
     /// release has them.
-    pub(crate) fn find(package: &Path, release: &Release) -> Result<Option<Self>, BackplaneError> {
+    pub(crate) fn find(package: &Path, release: &Release) -> io::Result<Option<Self>> {
         if release.program == AGENT {
             return Ok(None);
         }
         let directory = package.join(AGENTS).join(&release.agent);
-        fs_err::metadata(directory.join(AGENT)).map_err(BackplaneError::Package)?;
+        fs_err::metadata(directory.join(AGENT))?;
         Ok(Some(Self { directory }))
     }
 

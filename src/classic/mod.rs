@@ -74,7 +74,7 @@ fn compile(
     progress::log_agent(&release, log);
     let launch_program = package.join(LAUNCH_PROGRAM);
     launch_program::check(&launch_program, &release.target)?;
-    let wrapper = Wrapper::find(&package, &release)?;
+    let wrapper = Wrapper::find(&package, &release).map_err(BackplaneError::Package)?;
 
     // The agent is installed into the cache and copied from there into the slug. The cache may be
     // on another file system, so files can't be renamed from one to the other, and each file in it

@@ -8,7 +8,6 @@ use tempfile::TempDir;
 use super::*;
 use crate::archive::file_kind::tests::elf_header;
 use crate::checksum::Checksum;
-use crate::error::BackplaneError;
 use crate::files::tests::mode;
 use crate::release::Source;
 use crate::release::tests::target;
@@ -263,7 +262,7 @@ fn buildpack_files_are_written_anew_at_each_build() {
     fixture.release.program = "tunneld".to_owned();
     let package = fixture.path("package");
     let find = || Wrapper::find(&package, &fixture.release);
-    assert!(matches!(find(), Err(BackplaneError::Package(_))));
+    assert!(find().is_err());
     let of_agent = |name: &str| package.join("agents/tunnel").join(name);
     fs_err::create_dir_all(of_agent("")).unwrap();
     for (name, content, mode) in [

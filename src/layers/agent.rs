@@ -44,7 +44,8 @@ pub(crate) fn install<B: Buildpack<Error = BackplaneError>>(
 ) -> libcnb::Result<Option<AgentMetadata>, BackplaneError> {
     let program = additional_buildpack_binary_path!("launch");
     launch_program::check(&program, &release.target)?;
-    let wrapper = Wrapper::find(&context.buildpack_dir, release)?;
+    let wrapper =
+        Wrapper::find(&context.buildpack_dir, release).map_err(BackplaneError::Package)?;
 
     let name = layer_name!("agent");
     let limits = Limits::default();

@@ -71,11 +71,9 @@ fn two_builds_from_nothing_make_the_same_layer() {
         .without_cache()
         .run();
     assert!(
-        again
-            .stdout
-            .contains("Adding layer 'backplane/agent:agent'\n"),
+        again.log.contains("Adding layer 'backplane/agent:agent'\n"),
         "{}",
-        again.stdout
+        again.log
     );
     assert_eq!(again.checksum_of_layer(), first);
 }

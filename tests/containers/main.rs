@@ -18,6 +18,8 @@ mod order;
 mod orderly_ends;
 mod packages;
 mod pods;
+mod readme;
+mod recipes;
 mod rolling_deploy;
 mod sandboxes;
 mod secrets;

@@ -8,8 +8,9 @@ use harness::{App, Client, Edge, Load, Record, TOKEN, eventually, soak_or};
 use indoc::indoc;
 
 use crate::fixtures::{ENDPOINT, build_with_servers, sample_app};
+use crate::recipes;
 use crate::served_app::GRACE;
-use crate::servers::{GUNICORN_APP, NGINX_CONF};
+use crate::servers::{GUNICORN_APP, nginx_conf};
 
 const REPLICAS: usize = 3;
 
@@ -25,72 +26,78 @@ const SHORT_GRACE: u32 = 2;
 struct Case {
     name: &'static str,
     /// After `RUN`, which is `backplane-run` or nothing.
-    command: &'static str,
-    file: (&'static str, &'static str),
+    command: String,
+    file: (&'static str, String),
     /// The exit status of a container with `backplane-run`.
     status: i32,
 }
 
-const CASES: [Case; 4] = [
-    Case {
-        name: "exits-at-once",
-        command: "exec RUN node server.js",
-        file: (
-            "server.js",
-            indoc! {r#"
-                require("http")
-                  .createServer((request, response) => response.end(`${process.pid}\n`))
-                  .listen(process.env.PORT, "127.0.0.1");
-            "#},
-        ),
-        status: 128 + 15,
-    },
-    Case {
-        name: "ignores-it",
-        command: "exec RUN python3 server.py",
-        file: (
-            "server.py",
-            indoc! {r#"
-                import http.server, os, signal
+fn cases() -> [Case; 4] {
+    let below_run = recipes::command("Procfile");
+    assert!(below_run.starts_with(LIBEXEC), "{below_run}");
+    [
+        Case {
+            name: "exits-at-once",
+            command: "exec RUN node server.js".to_owned(),
+            file: (
+                "server.js",
+                indoc! {r#"
+                    require("http")
+                      .createServer((request, response) => response.end(`${process.pid}\n`))
+                      .listen(process.env.PORT, "127.0.0.1");
+                "#}
+                .to_owned(),
+            ),
+            status: 128 + 15,
+        },
+        Case {
+            name: "ignores-it",
+            command: "exec RUN python3 server.py".to_owned(),
+            file: (
+                "server.py",
+                indoc! {r#"
+                    import http.server, os, signal
 
-                class Handler(http.server.BaseHTTPRequestHandler):
-                    def do_GET(self):
-                        page = f"{os.getpid()}\n".encode()
-                        self.send_response(200)
-                        self.send_header("Content-Length", str(len(page)))
-                        self.end_headers()
-                        self.wfile.write(page)
+                    class Handler(http.server.BaseHTTPRequestHandler):
+                        def do_GET(self):
+                            page = f"{os.getpid()}\n".encode()
+                            self.send_response(200)
+                            self.send_header("Content-Length", str(len(page)))
+                            self.end_headers()
+                            self.wfile.write(page)
 
-                    def log_message(self, *arguments):
-                        pass
+                        def log_message(self, *arguments):
+                            pass
 
-                signal.signal(signal.SIGTERM, signal.SIG_IGN)
-                address = ("127.0.0.1", int(os.environ["PORT"]))
-                http.server.ThreadingHTTPServer(address, Handler).serve_forever()
-            "#},
-        ),
-        status: 128 + 9,
-    },
-    Case {
-        name: "gunicorn",
-        command: "exec RUN gunicorn --bind 127.0.0.1:$PORT --workers 2 app:application",
-        file: GUNICORN_APP,
-        status: 0,
-    },
-    Case {
-        name: "nginx",
-        command: "sed s/PORT/$PORT/ nginx.conf >/tmp/nginx.conf; exec RUN nginx -e stderr -c /tmp/nginx.conf",
-        file: NGINX_CONF,
-        status: 0,
-    },
-];
+                    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+                    address = ("127.0.0.1", int(os.environ["PORT"]))
+                    http.server.ThreadingHTTPServer(address, Handler).serve_forever()
+                "#}
+                .to_owned(),
+            ),
+            status: 128 + 9,
+        },
+        Case {
+            name: "gunicorn",
+            command: below_run.replace(&format!("{LIBEXEC}/backplane-run"), "RUN"),
+            file: (GUNICORN_APP.0, GUNICORN_APP.1.to_owned()),
+            status: 0,
+        },
+        Case {
+            name: "nginx",
+            command: recipes::command("nginx").replace("exec nginx", "exec RUN nginx"),
+            file: nginx_conf(),
+            status: 0,
+        },
+    ]
+}
 
 /// An image with a process type for each case, and one with `backplane-run` in front of it.
 pub(crate) fn image() -> &'static Image {
     static IMAGE: OnceLock<Image> = OnceLock::new();
     IMAGE.get_or_init(|| {
         let run = format!("{LIBEXEC}/backplane-run");
-        let app = CASES.iter().fold(App::new(), |app, case| {
+        let app = cases().into_iter().fold(App::new(), |app, case| {
             app.process(case.name, &case.command.replace("RUN ", ""))
                 .process(
                     &format!("{}-below-run", case.name),
@@ -204,7 +211,7 @@ fn assert_no_request_failed(deployment: Deployment<'_>, name: &str) {
 
 #[test]
 fn no_request_is_lost_below_run_whatever_the_app_does_at_sigterm() {
-    for case in &CASES {
+    for case in cases() {
         let process_type = format!("{}-below-run", case.name);
         let mut deployment = Deployment::start(image(), process_type, "stop", &[Client::Page; 4]);
         let grace = if case.status == 128 + 9 {
@@ -219,7 +226,7 @@ fn no_request_is_lost_below_run_whatever_the_app_does_at_sigterm() {
 
 #[test]
 fn no_request_is_lost_if_the_agent_is_drained_before_the_container_is_stopped() {
-    for case in &CASES {
+    for case in cases() {
         // Process 1 without a handler of SIGTERM, or that ignores it, is killed.
         let (grace, status) = match case.status {
             0 => (GRACE, 0),

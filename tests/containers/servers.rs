@@ -9,6 +9,7 @@ use harness::{App, Client, Load, Record};
 use indoc::indoc;
 
 use crate::fixtures::{ENDPOINT, build_with_servers};
+use crate::recipes;
 use crate::served_app::{GRACE, Served};
 
 /// A server of the run image, and an app for it whose page is the PID of the process that answers.
@@ -17,7 +18,7 @@ struct Server {
     name: &'static str,
     command: &'static str,
     /// A file of the app, and its content.
-    file: (&'static str, &'static str),
+    file: (&'static str, String),
     /// The signals to process 1 that replace all processes that answer.
     reloads: &'static [&'static str],
 }
@@ -35,120 +36,99 @@ pub(crate) const GUNICORN_APP: (&str, &str) = (
     "#},
 );
 
-/// A configuration of nginx, whose command replaces PORT.
-pub(crate) const NGINX_CONF: (&str, &str) = (
-    "nginx.conf",
-    indoc! {r#"
-        daemon off;
-        worker_processes 2;
-        pid /tmp/nginx.pid;
-        error_log stderr;
-        events {}
-        http {
-          access_log off;
-          client_body_temp_path /tmp/client_body;
-          proxy_temp_path /tmp/proxy;
-          fastcgi_temp_path /tmp/fastcgi;
-          uwsgi_temp_path /tmp/uwsgi;
-          scgi_temp_path /tmp/scgi;
-          server {
-            listen 127.0.0.1:PORT;
-            location / { return 200 "$pid\n"; }
-          }
-        }
-    "#},
-);
+/// The recipe's configuration of nginx, for an app without files.
+pub(crate) fn nginx_conf() -> (&'static str, String) {
+    let recipe = recipes::file("nginx", "nginx.conf");
+    let content = replaced(recipe, "root /workspace/public;", r#"return 200 "$pid\n";"#);
+    ("nginx.conf", content)
+}
 
-const SERVERS: [Server; 6] = [
-    // Its upgrade by USR2 is not for containers: in the end, process 1 exits.
-    Server {
-        name: "gunicorn",
-        command: "exec gunicorn --bind 127.0.0.1:$PORT --workers 2 app:application",
-        file: GUNICORN_APP,
-        reloads: &["HUP"],
-    },
-    // The same holds for its upgrade.
-    Server {
-        name: "nginx",
-        command: "sed s/PORT/$PORT/ nginx.conf >/tmp/nginx.conf; exec nginx -e stderr -c /tmp/nginx.conf",
-        file: NGINX_CONF,
-        reloads: &["HUP"],
-    },
-    // By default its workers accept connections before they have a thread for them, and close those
-    // without an answer at a restart.
-    Server {
-        name: "puma",
-        command: "exec puma --config puma.rb",
-        file: (
-            "puma.rb",
-            indoc! {r##"
-                bind "tcp://127.0.0.1:#{ENV.fetch("PORT")}"
-                workers 2
-                preload_app! false
-                queue_requests false
-                app { |_| [200, {}, ["#{Process.pid}\n"]] }
-            "##},
-        ),
-        reloads: &["USR1", "USR2"],
-    },
-    Server {
-        name: "haproxy",
-        command: "exec haproxy -W -f haproxy.cfg",
-        file: (
-            "haproxy.cfg",
-            indoc! {r#"
-                defaults
-                  mode http
-                  timeout connect 5s
-                  timeout client 30s
-                  timeout server 30s
-                frontend app
-                  bind "127.0.0.1:${PORT}"
-                  http-request return status 200 content-type text/plain lf-string "%pid\n"
-            "#},
-        ),
-        reloads: &["USR2"],
-    },
-    Server {
-        name: "node-cluster",
-        command: "exec node cluster.js",
-        file: (
-            "cluster.js",
-            indoc! {r#"
-                const cluster = require("cluster");
-                if (cluster.isPrimary) {
-                  cluster.fork();
-                  cluster.fork();
-                  process.on("SIGHUP", () => {
-                    for (const old of Object.values(cluster.workers))
-                      cluster.fork().once("listening", () => old.disconnect());
-                  });
-                  process.on("SIGTERM", () => cluster.disconnect(() => process.exit()));
-                } else {
-                  require("http")
-                    .createServer((request, response) => response.end(`${process.pid}\n`))
-                    .listen(process.env.PORT, "127.0.0.1");
-                }
-            "#},
-        ),
-        reloads: &["HUP"],
-    },
-    // Without a reload.
-    Server {
-        name: "node",
-        command: "exec node server.js",
-        file: (
-            "server.js",
-            indoc! {r#"
-                const server = require("http")
-                  .createServer((request, response) => response.end(`${process.pid}\n`))
-                  .listen(process.env.PORT, "127.0.0.1");
-                process.on("SIGTERM", () => server.close());
-            "#},
-        ),
-        reloads: &[],
-    },
-];
+/// A recipe with another page.
+fn replaced(recipe: &str, from: &str, to: &str) -> String {
+    assert!(recipe.contains(from), "no {from} in: {recipe}");
+    recipe.replace(from, to)
+}
+
+fn servers() -> [Server; 6] {
+    let app_of_puma = r##"app { |_| [200, {}, ["#{Process.pid}\n"]] }"##;
+    let puma = format!("{}{app_of_puma}\n", recipes::file("puma", "config/puma.rb"));
+    let node = recipes::file("Node.js", "server.js");
+    [
+        Server {
+            name: "gunicorn",
+            command: recipes::command("gunicorn"),
+            file: (GUNICORN_APP.0, GUNICORN_APP.1.to_owned()),
+            reloads: &["HUP"],
+        },
+        // Its upgrade by USR2 is not for containers: in the end, process 1 exits.
+        Server {
+            name: "nginx",
+            command: recipes::command("nginx"),
+            file: nginx_conf(),
+            reloads: &["HUP"],
+        },
+        Server {
+            name: "puma",
+            command: recipes::command("puma"),
+            file: ("config/puma.rb", puma),
+            reloads: &["USR1", "USR2"],
+        },
+        Server {
+            name: "haproxy",
+            command: "exec haproxy -W -f haproxy.cfg",
+            file: (
+                "haproxy.cfg",
+                indoc! {r#"
+                    defaults
+                      mode http
+                      timeout connect 5s
+                      timeout client 30s
+                      timeout server 30s
+                    frontend app
+                      bind "127.0.0.1:${PORT}"
+                      http-request return status 200 content-type text/plain lf-string "%pid\n"
+                "#}
+                .to_owned(),
+            ),
+            reloads: &["USR2"],
+        },
+        Server {
+            name: "node-cluster",
+            command: "exec node cluster.js",
+            file: (
+                "cluster.js",
+                indoc! {r#"
+                    const cluster = require("cluster");
+                    if (cluster.isPrimary) {
+                      cluster.fork();
+                      cluster.fork();
+                      process.on("SIGHUP", () => {
+                        for (const old of Object.values(cluster.workers))
+                          cluster.fork().once("listening", () => old.disconnect());
+                      });
+                      process.on("SIGTERM", () => cluster.disconnect(() => process.exit()));
+                    } else {
+                      require("http")
+                        .createServer((request, response) => response.end(`${process.pid}\n`))
+                        .listen(process.env.PORT, "127.0.0.1");
+                    }
+                "#}
+                .to_owned(),
+            ),
+            reloads: &["HUP"],
+        },
+        // Without a reload.
+        Server {
+            name: "node",
+            command: recipes::command("Node.js"),
+            file: (
+                "server.js",
+                replaced(node, r#""Hello\n""#, r"`${process.pid}\n`"),
+            ),
+            reloads: &[],
+        },
+    ]
+}
 
 /// How much longer than without the buildpack a container may take to exit: 3 s, and some for a
 /// busy machine.
@@ -156,7 +136,7 @@ const LONGER: Duration = Duration::from_secs(4);
 
 /// A build of one app with a process type for each server.
 fn build() -> Build {
-    let app = SERVERS.iter().fold(App::new(), |app, server| {
+    let app = servers().into_iter().fold(App::new(), |app, server| {
         app.process(server.name, server.command)
             .file(server.file.0, server.file.1)
     });
@@ -184,7 +164,7 @@ impl Server {
 
 /// Runs `test` for all servers, two at a time, each in a thread with the server's name.
 fn for_each_server(test: impl Fn(&Server) + Sync) {
-    for servers in SERVERS.chunks(2) {
+    for servers in servers().chunks(2) {
         thread::scope(|scope| {
             for server in servers {
                 let thread = thread::Builder::new().name(server.name.to_owned());

@@ -28,6 +28,23 @@ pub(crate) fn tenths(bytes: u64, unit: u64) -> String {
     format!("{}.{}", tenths / 10, tenths % 10)
 }
 
+/// The rows of the table of that name.
+pub(crate) fn table_of<'a>(document: &'a str, name: &str) -> Option<&'a str> {
+    let (_, rest) = document.split_once(&format!("<!-- begin: script/bench {name} -->\n"))?;
+    Some(rest.split_once("<!-- end: ")?.0)
+}
+
+/// The first number in the cell of a row, by its name, and of a column.
+pub(crate) fn figure_of(table: &str, row: &str, column: usize) -> Option<f64> {
+    let rows = table
+        .lines()
+        .map(|line| line.split('|').skip(1).map(str::trim));
+    let mut cells = rows
+        .into_iter()
+        .find(|cells| cells.clone().next() == Some(row))?;
+    cells.nth(column)?.split(' ').next()?.parse().ok()
+}
+
 /// The document with a table in place of the earlier one of that name, or at the end.
 pub(crate) fn with_table(document: &str, name: &str, table: &str) -> String {
     let begin = format!("<!-- begin: script/bench {name} -->\n");

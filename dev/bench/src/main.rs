@@ -8,13 +8,14 @@ mod document;
 mod install;
 mod launch;
 mod measure;
+mod plot;
 mod rounds;
 mod series;
 
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use clap::{Parser, Subcommand};
 
 use crate::bundle::Bundle;
@@ -25,7 +26,7 @@ use crate::bundle::Bundle;
 struct Arguments {
     /// The directory of the programs to measure, as script/bench makes it; everything else is written there too
     #[arg(long, value_name = "DIRECTORY")]
-    bundle: PathBuf,
+    bundle: Option<PathBuf>,
     /// How often each command is measured; each subject has its own default
     #[arg(long, value_name = "N")]
     runs: Option<NonZeroUsize>,
@@ -46,15 +47,23 @@ enum Subject {
     },
     /// What the launch program adds to a boot, when the agent starts and ends, and what the supervisor costs
     Launch,
+    /// Draws the plots of this Markdown file from its tables, without measuring anything
+    Plots { document: PathBuf },
 }
 
 fn main() -> Result<()> {
     let arguments = Arguments::parse();
-    let bundle = Bundle::open(&arguments.bundle)?;
+    let bundle = || {
+        let directory = arguments.bundle.as_ref().context("--bundle is missing")?;
+        Bundle::open(directory)
+    };
     let runs = |default| arguments.runs.map_or(default, NonZeroUsize::get);
     let tables = match arguments.subject {
-        Subject::Install { soak } => install::run(&bundle, runs(21), soak)?,
-        Subject::Launch => launch::run(&bundle, runs(300))?,
+        Subject::Install { soak } => install::run(&bundle()?, runs(21), soak)?,
+        Subject::Launch => launch::run(&bundle()?, runs(300))?,
+        Subject::Plots { document } => {
+            return plot::write(&document, &fs_err::read_to_string(&document)?);
+        }
     };
     for (name, table) in &tables {
         println!("{name}\n\n{table}\n");
@@ -64,7 +73,8 @@ fn main() -> Result<()> {
         for (name, table) in &tables {
             document = document::with_table(&document, name, table);
         }
-        fs_err::write(path, document)?;
+        fs_err::write(path, &document)?;
+        plot::write(path, &document)?;
     }
     Ok(())
 }

@@ -3,6 +3,7 @@
 //! - [`lifecycle`] builds and launches by the real CNB lifecycle, and by a stand-in for Heroku's
 //!   classic API: plain directories and processes, no container.
 //! - [`containers`] does it by the real pack and a Docker engine.
+//! - [`cluster`] runs their images on a Kubernetes node.
 //! - [`release_server`] serves agents and misbehaves on demand. [`Edge`] is the edge of the
 //!   stand-in, [`TunnelServer`] the real server of a tunnel. [`registry`] has a real registry of
 //!   images.
@@ -11,6 +12,7 @@
 
 mod agent_release;
 mod app;
+pub mod cluster;
 mod command;
 pub mod containers;
 mod edge;

@@ -2,6 +2,9 @@
 
 use std::fmt;
 
+/// The page that explains each error, by its anchor.
+const ERROR_PAGE: &str = concat!(env!("CARGO_PKG_REPOSITORY"), "/blob/main/docs/errors.md#");
+
 /// What to do if a file cannot be written.
 pub(super) const FREE_DISK_SPACE: &str = "Check that the build machine has free disk space.";
 
@@ -72,6 +75,11 @@ impl fmt::Display for ErrorMessage {
                  to the buildpack's maintainers and include this log.\n"
             }
         })?;
-        write!(formatter, "\nError: backplane/{}\n", self.id)
+        let anchor = self.id.replace('/', "-");
+        write!(
+            formatter,
+            "\nError: backplane/{}\n{ERROR_PAGE}{anchor}\n",
+            self.id
+        )
     }
 }

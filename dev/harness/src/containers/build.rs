@@ -119,7 +119,7 @@ impl Build {
     #[track_caller]
     pub fn run(self) -> Image {
         let previous = self.image_id();
-        let (stdout, log) = self.build();
+        let log = self.build();
         let id = self.image_id().expect("it was built");
         if let Some(previous) = previous.filter(|previous| *previous != id) {
             // Without a name by now; a container may still use it.
@@ -128,7 +128,6 @@ impl Build {
         Image {
             build: self,
             id,
-            stdout,
             log,
         }
     }
@@ -140,7 +139,7 @@ impl Build {
     }
 
     #[track_caller]
-    fn build(&self) -> (String, String) {
+    fn build(&self) -> String {
         let app: PathBuf = self.directory.path().join("app");
         self.app.write_to(&app);
         let mut pack = Command::new("pack");
@@ -163,9 +162,9 @@ impl Build {
             pack.args(["--env", &format!("{name}={value}")]);
         }
         pack.args(&self.arguments);
-        let (status, stdout, stderr) = command::run_apart(&mut pack, BUILD_DEADLINE);
-        assert!(status.success(), "the build failed:\n{stdout}\n{stderr}");
-        (stdout, stderr)
+        let (status, log) = command::run(&mut pack, BUILD_DEADLINE);
+        assert!(status.success(), "the build failed:\n{log}");
+        log
     }
 }
 

@@ -20,10 +20,7 @@ pub struct Image {
     pub(super) build: Build,
     /// Its id on the engine.
     pub id: String,
-    /// The output of the lifecycle.
-    pub stdout: String,
-    /// The output of the buildpack under test and the observers. The order between both streams is
-    /// lost on the way out of the container.
+    /// The output of the lifecycle and of all buildpacks.
     pub log: String,
 }
 

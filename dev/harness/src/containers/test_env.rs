@@ -53,7 +53,12 @@ impl TestEnv {
 
     /// Starts an edge that knows one token, for agents in containers.
     pub fn edge(&self, token: &str) -> Edge {
-        Edge::start(&self.programs, &self.gateway, token)
+        self.edge_at(&self.gateway, token)
+    }
+
+    /// Starts an edge that knows one token, for agents that reach this address.
+    pub(crate) fn edge_at(&self, host: &str, token: &str) -> Edge {
+        Edge::start(&self.programs, host, token)
     }
 
     /// Starts the server of a tunnel, for agents in containers with this token.
