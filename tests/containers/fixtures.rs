@@ -3,6 +3,7 @@
 use std::fs;
 
 use harness::containers::{Build, Image, test_env};
+use harness::registry::{Registry, packages_of_both_architectures};
 use harness::release_server::{Authority, ReleaseServer};
 use harness::{App, archive, file, sha256};
 
@@ -63,6 +64,16 @@ pub(crate) fn pinned(agent: &str) -> (ReleaseServer, Build) {
         .env("BACKPLANE_AGENT_URL", server.url("/agent.tgz"))
         .env("BACKPLANE_AGENT_SHA256", sha256(&content));
     (server, build)
+}
+
+/// A registry with the published image, and the image's name there.
+pub(crate) fn published_image() -> (Registry, String) {
+    let registry = Registry::start();
+    // The engine keeps the image under this name until the end.
+    let name = format!("{}:latest", test_env().new_name());
+    registry.publish(packages_of_both_architectures().path(), &[&name]);
+    let name = format!("{}/{name}", registry.address);
+    (registry, name)
 }
 
 /// Our part of a build's log.

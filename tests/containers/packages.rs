@@ -2,14 +2,9 @@
 //! a registry, by its name.
 
 use harness::TOKEN;
-use harness::containers::{Build, docker, test_env};
-use harness::registry::{Registry, packages_of_both_architectures};
-use indoc::formatdoc;
+use harness::containers::{Build, test_env};
 
-use crate::fixtures::{ENDPOINT, order, sample_app, sample_build};
-
-/// The order of a build that has our buildpack behind the builder's own.
-const POST: [&str; 2] = ["fixture/processes", "backplane/agent"];
+use crate::fixtures::{ENDPOINT, order, published_image, sample_build};
 
 /// Asserts that the image of this build has these buildpacks, and serves through the edge.
 #[track_caller]
@@ -28,7 +23,10 @@ fn assert_serves(build: Build, buildpacks: [&str; 2]) {
 #[test]
 fn package_file_serves_behind_the_builders_order() {
     let build = sample_build().without_buildpacks();
-    assert_serves(build.post_buildpack(test_env().package_file()), POST);
+    assert_serves(
+        build.post_buildpack(test_env().package_file()),
+        ["fixture/processes", "backplane/agent"],
+    );
 }
 
 #[test]
@@ -42,51 +40,16 @@ fn package_file_serves_in_an_order_by_hand() {
     );
 }
 
-/// A registry with the image, and the image's name: in this registry, and its last part.
-fn published() -> (Registry, String, String) {
-    let registry = Registry::start();
-    // The engine keeps the image under this name until the end.
-    let name = test_env().new_name();
-    let tagged = format!("{name}:latest");
-    registry.publish(packages_of_both_architectures().path(), &[&tagged]);
-    let full_name = format!("{}/{name}", registry.address);
-    (registry, full_name, name)
-}
-
-/// The other image of the index has programs that cannot run here.
+/// pack takes the image of this machine out of the index: the other one has programs that cannot run
+/// here.
 #[test]
 fn published_image_serves_behind_the_builders_order() {
-    let (_registry, name, _) = published();
+    let (_registry, image) = published_image();
     let build = sample_build().without_buildpacks();
     assert_serves(
         build
             .argument("--pull-policy=if-not-present")
-            .post_buildpack(name),
-        POST,
-    );
-}
-
-/// pack takes no port after `docker://`, so here the image has a name without a registry.
-#[test]
-fn published_image_serves_by_a_project_descriptor() {
-    let (_registry, full_name, name) = published();
-    docker(["pull", &full_name]);
-    docker(["tag", &full_name, &name]);
-    let descriptor = formatdoc! {r#"
-        [_]
-        schema-version = "0.2"
-
-        [[io.buildpacks.post.group]]
-        uri = "docker://{name}"
-
-        [[io.buildpacks.build.env]]
-        name = "BACKPLANE_AGENT_URL"
-        value = "vendor/backplane"
-    "#};
-    assert_serves(
-        Build::new(sample_app().file("project.toml", descriptor))
-            .without_env()
-            .without_buildpacks(),
-        POST,
+            .post_buildpack(image),
+        ["fixture/processes", "backplane/agent"],
     );
 }

@@ -1,9 +1,9 @@
 //! The commands of the README, as a user types them, with the stand-in as Backplane.
 
-use harness::containers::{Container, test_env};
+use harness::containers::{Container, docker, test_env};
 use harness::{DEADLINE, TOKEN, eventually};
 
-use crate::fixtures::sample_app;
+use crate::fixtures::{published_image, sample_app};
 
 const DOCUMENT: &str = include_str!("../../README.md");
 
@@ -52,15 +52,18 @@ fn block(start: &str) -> &'static str {
 fn commands_of_the_readme_serve_an_app() {
     let descriptor = block("[_]");
     let pack = block("pack build my-app --post-buildpack ");
+    // pack takes no port after `docker://`, so the engine has the image under a name without one.
+    let (_registry, image) = published_image();
+    let buildpack = &test_env().new_name();
+    docker(["pull", &image]);
+    docker(["tag", &image, buildpack]);
     for (descriptor, pack) in [(None, pack), (Some(descriptor), "pack build my-app")] {
-        let package = test_env().package_file();
-        let package = package.to_str().unwrap();
         let directory = test_env().new_directory();
         let app = directory.path().join("app");
-        let published = "backplane_agent-VERSION-linux-amd64.cnb";
+        let published = "ghcr.io/backplane/backplane-heroku-buildpack:latest";
         let source = match descriptor {
             Some(descriptor) => {
-                sample_app().file("project.toml", descriptor.replace(published, package))
+                sample_app().file("project.toml", descriptor.replace(published, buildpack))
             }
             None => sample_app(),
         };
@@ -71,7 +74,7 @@ fn commands_of_the_readme_serve_an_app() {
         let run = |commands: &str| {
             let commands = commands
                 .replace("my-app", &image)
-                .replace(published, package)
+                .replace(published, buildpack)
                 .replace('…', TOKEN);
             let output = test_env()
                 .shell()
