@@ -161,6 +161,26 @@ buildpack_field() {
   sed -n "/^$1 = \"\(.*\)\"\$/ { s//\1/p; q }" "$2/buildpack.toml"
 }
 
+# make_branch ARCHIVE REPOSITORY: makes a bare repository whose branch `classic` has the files of the classic buildpack's archive, for Heroku
+# to clone. Both paths are absolute. The same archive makes the same commit, whoever makes it, and however git is configured there.
+make_branch() (
+  files=$2.files
+  unset "${!GIT_@}"
+  export GIT_DIR=$2.new GIT_CONFIG_GLOBAL=/dev/null GIT_CONFIG_NOSYSTEM=1 GIT_ATTR_NOSYSTEM=1 XDG_CONFIG_HOME=/dev/null
+  export GIT_{AUTHOR,COMMITTER}_NAME=Backplane GIT_{AUTHOR,COMMITTER}_EMAIL='' GIT_{AUTHOR,COMMITTER}_DATE='@0 +0000'
+  # Joined, because callers that check the result turn off the shell's own check of each command.
+  rm -rf "$GIT_DIR" "$files" &&
+    mkdir -p "$files" &&
+    tar --extract --file "$1" --directory "$files" --no-same-owner --preserve-permissions &&
+    git init --quiet --bare --template= --initial-branch=classic --object-format=sha1 &&
+    git --work-tree="$files" -C "$files" add --all --force . &&
+    tree=$(git write-tree) &&
+    commit=$(git commit-tree -m "$(buildpack_field id "$files") $(buildpack_field version "$files") for Heroku's classic API" "$tree") &&
+    git update-ref refs/heads/classic "$commit" &&
+    rm -rf "$2" "$files" "$GIT_DIR/index" &&
+    mv "$GIT_DIR" "$2"
+)
+
 # print_help: prints the comment block at the head of the running script, without its marks.
 print_help() {
   sed -n '2,/^[^#]/ { s/^# \{0,1\}//p }' "$SELF"

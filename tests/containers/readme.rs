@@ -57,7 +57,7 @@ fn commands_of_the_readme_serve_an_app() {
         let package = package.to_str().unwrap();
         let directory = test_env().new_directory();
         let app = directory.path().join("app");
-        let published = "backplane_agent-VERSION-linux-amd64.cnb";
+        let published = "docker://ghcr.io/backplane/backplane-heroku-buildpack:latest";
         let source = match descriptor {
             Some(descriptor) => {
                 sample_app().file("project.toml", descriptor.replace(published, package))

@@ -1,7 +1,9 @@
 //! The slug of a classic build: beside other buildpacks, and after the original one.
 
-use std::fs;
+use std::fs::{self, File};
+use std::io::Read as _;
 use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
 use std::process::Command;
 
 use flate2::read::GzDecoder;
@@ -123,6 +125,45 @@ fn archive_has_no_trace_of_its_maker() {
             "LICENSE"
         ]
     );
+}
+
+/// So what all other tests prove with the branch holds for the archive, too.
+#[test]
+fn branch_has_the_files_of_the_archive() {
+    let branch = test_env().classic_buildpack();
+    let archive = File::open(test_env().classic_archive()).unwrap();
+    let mut count = 0;
+    for entry in tar::Archive::new(GzDecoder::new(archive))
+        .entries()
+        .unwrap()
+    {
+        let mut entry = entry.unwrap();
+        if !entry.header().entry_type().is_file() {
+            continue;
+        }
+        let path = branch.join(entry.path().unwrap());
+        let mode = fs::metadata(&path).unwrap().permissions().mode();
+        assert_eq!(mode & 0o7777, entry.header().mode().unwrap(), "{path:?}");
+        let mut content = Vec::new();
+        entry.read_to_end(&mut content).unwrap();
+        assert!(fs::read(&path).unwrap() == content, "{path:?}");
+        count += 1;
+    }
+    let files = git(&branch, &["ls-files"]);
+    assert_eq!(files.lines().count(), count, "{files}");
+    assert_eq!(git(&branch, &["log", "--format=%an"]), "Backplane\n");
+}
+
+#[track_caller]
+fn git(repository: &Path, arguments: &[&str]) -> String {
+    let mut git = Command::new("git");
+    // Root has cloned it, and the tests run as an ordinary user.
+    git.args(["-c", "safe.directory=*", "-C"])
+        .arg(repository)
+        .args(arguments);
+    let output = git.output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    String::from_utf8(output.stdout).unwrap()
 }
 
 #[test]

@@ -21,6 +21,7 @@ use elf::abi::{DT_NEEDED, EM_AARCH64, EM_X86_64, PT_INTERP};
 use elf::endian::AnyEndian;
 use flate2::read::GzDecoder;
 use harness::ARCHITECTURE;
+use harness::registry::{OTHER_ARCHITECTURE, Registry, packages_of_both_architectures};
 
 /// The architectures to package for, separated by spaces; by default this machine's own.
 const ARCHITECTURES: &str = "BACKPLANE_TEST_ARCHITECTURES";
@@ -231,5 +232,153 @@ fn file_of_a_package_has_what_the_package_has_for_its_architecture_alone() {
             "{:?}",
             files.keys()
         );
+    }
+}
+
+#[test]
+fn published_index_has_the_images_of_both_files() {
+    let version = env!("CARGO_PKG_VERSION");
+    let packages = packages_of_both_architectures();
+    let registry = Registry::start();
+    let names = ["backplane/agent:first", "backplane/agent:second"];
+    let name = registry.publish(packages.path(), &names);
+    let digest = name.strip_prefix(&format!("{}/backplane/agent@", registry.address));
+    let index = registry.manifest(names[0]);
+    assert_eq!(
+        digest.unwrap(),
+        format!("sha256:{}", harness::sha256(index.as_bytes()))
+    );
+    assert_eq!(index, registry.manifest(names[1]));
+
+    let index: serde_json::Value = serde_json::from_str(&index).unwrap();
+    assert_eq!(
+        index["mediaType"],
+        "application/vnd.oci.image.index.v1+json"
+    );
+    let manifests = index["manifests"].as_array().unwrap();
+    assert_eq!(manifests.len(), 2, "{index}");
+    for architecture in [ARCHITECTURE, OTHER_ARCHITECTURE] {
+        let platform = serde_json::json!({ "os": "linux", "architecture": architecture });
+        let mut found = manifests
+            .iter()
+            .filter(|manifest| manifest["platform"] == platform);
+        let digest = found.next().unwrap()["digest"].as_str().unwrap();
+        assert!(found.next().is_none(), "{index}");
+
+        let file = format!("backplane_agent-{version}-linux-{architecture}.cnb");
+        let layout = Layout(files_in(File::open(packages.path().join(file)).unwrap()));
+        let manifest = registry.manifest(&format!("backplane/agent@{digest}"));
+        assert_eq!(
+            manifest.as_bytes(),
+            layout.bytes(&format!("blobs/{}", digest.replace(':', "/")))
+        );
+        // What a registry's pages and pack show.
+        let manifest: serde_json::Value = serde_json::from_str(&manifest).unwrap();
+        let config = layout.json(&manifest["config"]);
+        assert_eq!(config["architecture"], architecture);
+        let label = config["config"]["Labels"]["io.buildpacks.buildpackage.metadata"].as_str();
+        let label: serde_json::Value = serde_json::from_str(label.unwrap()).unwrap();
+        assert_eq!(label["id"], "backplane/agent");
+        assert_eq!(label["version"], version);
+        assert_eq!(
+            label["homepage"],
+            "https://github.com/backplane/backplane-heroku-buildpack"
+        );
+        assert!(label["description"].is_string(), "{label}");
+    }
+}
+
+/// Makes the archive and the branch of the classic buildpack, by a command that has been prepared.
+/// Returns the archive, and the id of the branch's commit.
+fn make_classic(prepare: impl FnOnce(&mut Command)) -> (PathBuf, String) {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let suffix = if ARCHITECTURE == "amd64" {
+        ""
+    } else {
+        "-arm64"
+    };
+    let mut script = Command::new(root.join("script/package"));
+    script.arg("classic");
+    prepare(&mut script);
+    harness::make(&mut script).unwrap_or_else(|problem| panic!("{problem}"));
+    let packages = root.join("target/package");
+    let branch = packages.join(format!("classic{suffix}.git/refs/heads/classic"));
+    (
+        packages.join(format!("backplane-buildpack-classic{suffix}.tgz")),
+        fs::read_to_string(branch).unwrap(),
+    )
+}
+
+/// Neither the user's configuration of git nor a repository around it matters.
+#[test]
+fn classic_branch_is_the_same_commit_wherever_it_is_made() {
+    let (_, plain) = make_classic(|_| ());
+    let (_, hostile) = make_classic(|script| {
+        script
+            .env("GIT_DIR", "/nonexistent")
+            .env("GIT_INDEX_FILE", "/nonexistent")
+            .env("GIT_AUTHOR_NAME", "somebody")
+            .env("GIT_CONFIG_COUNT", "1")
+            .env("GIT_CONFIG_KEY_0", "core.fileMode")
+            .env("GIT_CONFIG_VALUE_0", "false");
+    });
+    assert_eq!(plain, hostile);
+}
+
+/// What a release does before it publishes, and what it would publish.
+#[test]
+fn dry_run_of_a_release_assembles_it_and_publishes_nothing() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let version = env!("CARGO_PKG_VERSION");
+    let directory = packages_of_both_architectures();
+    let path = |name: &str| directory.path().join(name);
+    let release = |step: &str| {
+        let mut script = Command::new(root.join("script/release"));
+        script
+            .args([step, directory.path().to_str().unwrap(), "--dry-run"])
+            .env("GITHUB_REPOSITORY", "Somebody/A-Fork")
+            .env("GITHUB_OUTPUT", path("output"));
+        let output = script.output().unwrap();
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        let (stdout, stderr) = (text(output.stdout), text(output.stderr));
+        (output.status.success(), stdout, stderr)
+    };
+    let run = |step| {
+        let (succeeded, stdout, stderr) = release(step);
+        assert!(succeeded, "{stdout}{stderr}");
+        stdout
+    };
+
+    let boms = ["build", "launch"].map(|name| format!("backplane_agent-{version}-{name}.cdx.json"));
+    let (succeeded, _, complaint) = release("assemble");
+    assert!(!succeeded && complaint.contains(&boms[1]), "{complaint}");
+    for bom in &boms {
+        fs::write(path(bom), "{}").unwrap();
+    }
+    let archive = "backplane-buildpack-classic.tgz";
+    let (made, commit) = make_classic(|_| ());
+    fs::copy(made, path(archive)).unwrap();
+    let assembled = run("assemble");
+    assert!(assembled.contains(commit.trim()), "{assembled}");
+    let sums = fs::read_to_string(path("SHA256SUMS")).unwrap();
+    assert_eq!(sums.lines().count(), 5, "{sums}");
+    let sum = harness::sha256(&fs::read(path(archive)).unwrap());
+    assert!(sums.contains(&format!("{sum}  {archive}\n")), "{sums}");
+    assert!(!fs::read_to_string(path("notes.md")).unwrap().is_empty());
+
+    // Not one of the programs that publish has to be there, and no registry.
+    let image = "ghcr.io/somebody/a-fork";
+    let images = run("images");
+    assert!(images.contains(&format!("'{image}@sha256:")), "{images}");
+    let output = fs::read_to_string(path("output")).unwrap();
+    let expected = format!("image={image}\ndigest=sha256:");
+    assert!(output.starts_with(&expected), "{output}");
+    let files = run("files");
+    for part in [
+        "'push' '--force' 'https://github.com/Somebody/A-Fork' 'classic:classic'",
+        "'gh' 'release' 'create'",
+        "issues/new?title=ADD%20backplane%2Fagent%40",
+    ] {
+        assert!(files.contains(part), "{files}");
     }
 }

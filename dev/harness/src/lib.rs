@@ -5,7 +5,8 @@
 //! - [`containers`] does it by the real pack and a Docker engine.
 //! - [`cluster`] runs their images on a Kubernetes node.
 //! - [`release_server`] serves agents and misbehaves on demand. [`Edge`] is the edge of the
-//!   stand-in, [`TunnelServer`] the real server of a tunnel.
+//!   stand-in, [`TunnelServer`] the real server of a tunnel. [`registry`] has a real registry of
+//!   images.
 //!
 //! All of it panics where a test has to fail.
 
@@ -24,6 +25,7 @@ mod port;
 mod prebuild;
 mod process;
 mod programs;
+pub mod registry;
 pub mod release_server;
 mod server_process;
 mod soak;

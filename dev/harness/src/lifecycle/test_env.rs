@@ -34,11 +34,17 @@ const TOOLS: [&str; 3] = ["chisel", "frpc", "frps"];
 /// The directory of the buildpack under test among all buildpacks, `ID/VERSION`.
 const BUILDPACK: &str = concat!("backplane_agent/", env!("CARGO_PKG_VERSION"));
 
-/// The archive of the classic buildpack, as `script/package classic` makes it for this machine.
+/// The archive of the classic buildpack and the repository with its branch, as `script/package
+/// classic` makes them for this machine.
 const CLASSIC_ARCHIVE: &str = if cfg!(target_arch = "aarch64") {
     "backplane-buildpack-classic-arm64.tgz"
 } else {
     "backplane-buildpack-classic.tgz"
+};
+const CLASSIC_REPOSITORY: &str = if cfg!(target_arch = "aarch64") {
+    "classic-arm64.git"
+} else {
+    "classic.git"
 };
 
 /// A directory with everything that tests need, readable by every user.
@@ -78,12 +84,12 @@ impl TestEnv {
         self.buildpacks().join(BUILDPACK)
     }
 
-    /// The directory that the archive of the classic buildpack was unpacked into.
+    /// A clone of the branch of the classic buildpack, as Heroku makes it.
     pub fn classic_buildpack(&self) -> PathBuf {
         self.directory.join("classic buildpack")
     }
 
-    /// That archive.
+    /// The archive of the classic buildpack.
     pub fn classic_archive(&self) -> PathBuf {
         self.directory.join("classic.tgz")
     }
@@ -152,9 +158,12 @@ impl TestEnv {
         ] {
             copy(&root.join(source), &test_env.buildpacks().join(name))?;
         }
-        let archive = root.join("target/package").join(CLASSIC_ARCHIVE);
-        copy(&archive, &test_env.classic_archive())?;
-        unpack(&test_env.classic_archive(), &test_env.classic_buildpack())?;
+        let packages = root.join("target/package");
+        copy(&packages.join(CLASSIC_ARCHIVE), &test_env.classic_archive())?;
+        clone(
+            &packages.join(CLASSIC_REPOSITORY),
+            &test_env.classic_buildpack(),
+        )?;
         let programs_directory = test_env.directory.join("programs");
         for name in PROGRAMS {
             copy(&programs.join(name), &programs_directory.join(name))?;
@@ -193,13 +202,14 @@ fn build_programs(root: &Path) -> Result<PathBuf, String> {
     Ok(profile.to_owned())
 }
 
-/// Unpacks an archive into a directory of its own.
-fn unpack(archive: &Path, directory: &Path) -> Result<(), String> {
-    const SCRIPT: &str = r#"mkdir "$2" && tar -x --no-same-owner -f "$1" -C "$2""#;
+/// Clones the branch `classic`, as Heroku does for a URL that ends with `#classic`.
+fn clone(repository: &Path, directory: &Path) -> Result<(), String> {
+    const SCRIPT: &str =
+        r#"umask 022 && git clone --quiet --depth 1 --branch classic "file://$1" "$2""#;
     make(
         Command::new("sh")
             .args(["-c", SCRIPT, "sh"])
-            .args([archive, directory]),
+            .args([repository, directory]),
     )
 }
 
