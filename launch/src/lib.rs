@@ -18,6 +18,7 @@ pub use crate::settings::VARIABLES;
 pub use crate::variables::VARIABLES_FILE;
 
 use std::path::Path;
+use std::process::ExitCode;
 
 use sidecar::{Connection, Decision, Environment, Hints, Process, Sidecar};
 
@@ -25,9 +26,15 @@ use crate::decision::Inputs;
 use crate::settings::Settings;
 use crate::variables::Variables;
 
+/// The launch program. This function is here because generic code is compiled with the profile of
+/// the package that calls it, and the shipped program is in the package of the build.
+#[must_use = "it is the exit status of the process"]
+pub fn main() -> ExitCode {
+    sidecar::main(&Backplane)
+}
+
 /// The Backplane agent: `<layer>/libexec/backplane connect LABELS URL`.
-#[derive(Clone, Copy, Debug)]
-pub struct Backplane;
+struct Backplane;
 
 impl Sidecar for Backplane {
     const NAME: &'static str = "backplane";

@@ -1,5 +1,5 @@
 //! The exec.d program; all of it is in the `backplane-launch` crate.
 
 fn main() -> std::process::ExitCode {
-    sidecar::main(&backplane_launch::Backplane)
+    backplane_launch::main()
 }

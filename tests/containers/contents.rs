@@ -23,6 +23,7 @@ fn labels_and_bill_of_materials_name_the_agent() {
     assert_eq!(
         own,
         BTreeSet::from([
+            ("io.backplane.agent.name", "backplane"),
             ("io.backplane.agent.sha256", sum.as_str()),
             ("io.backplane.agent.source", url.as_str()),
         ])

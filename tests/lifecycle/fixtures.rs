@@ -141,11 +141,22 @@ pub(crate) fn assert_lines(found: &[String], beginnings: &[&str]) {
     assert!(are_lines, "{found:#?}, not {beginnings:#?}");
 }
 
-/// Asserts that the only line reports a resource that the kernel refused with this error. Its text
-/// differs between C libraries, its number does not.
+/// Whether a line begins with this, and names this error. The text of an error differs between C
+/// libraries, its number does not.
+pub(crate) fn has_error(line: &str, beginning: &str, errno: i32) -> bool {
+    let line = line.strip_prefix("[backplane] ");
+    line.is_some_and(|line| {
+        line.starts_with(beginning) && line.contains(&format!("(os error {errno})"))
+    })
+}
+
+/// Asserts that the only line reports a resource that the kernel refused with this error.
 #[track_caller]
 pub(crate) fn assert_not_started(found: &[String], errno: i32) {
-    assert_lines(found, &["No agent for this process: unable to "]);
-    let reason = format!("(os error {errno})");
-    assert!(found[0].contains(&reason), "{found:?}, not {reason}");
+    let is_refused =
+        |line: &String| has_error(line, "No agent for this process: unable to ", errno);
+    assert!(
+        found.len() == 1 && is_refused(&found[0]),
+        "{found:?}, not {errno}"
+    );
 }

@@ -29,7 +29,12 @@ const SOAK_SIZE: u64 = 1000;
 const MEMORY_RUNS: usize = 3;
 
 /// Measures, and returns the tables.
-pub(crate) fn run(bundle: &Bundle, runs: usize, soak: bool) -> Result<Vec<NamedTable>> {
+pub(crate) fn run(
+    bundle: &Bundle,
+    target: &str,
+    runs: usize,
+    soak: bool,
+) -> Result<Vec<NamedTable>> {
     let releases = bundle.make_work("releases", &[""])?;
     let server = ReleaseServer::http([Answer::Directory(releases.clone())]);
     let mut peaks = Vec::new();
@@ -71,6 +76,7 @@ pub(crate) fn run(bundle: &Bundle, runs: usize, soak: bool) -> Result<Vec<NamedT
     )?;
     let size = |path| Ok::<_, std::io::Error>(tenths(fs_err::metadata(path)?.len(), 1_000_000));
     let conditions = [
+        ("built for", target.to_owned()),
         ("runs", runs.to_string()),
         ("processors", available_parallelism()?.to_string()),
         ("archive, MB", size(&release.archive)?),

@@ -27,12 +27,16 @@ use subreaper::Subreaper;
 const TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Measures, and returns the tables.
-pub(crate) fn run(bundle: &Bundle, runs: usize) -> Result<Vec<NamedTable>> {
+pub(crate) fn run(bundle: &Bundle, target: &str, runs: usize) -> Result<Vec<NamedTable>> {
     let launch = bundle.buildpack(BACKPLANE)?.additional_program("launch");
     let empty = bundle.buildpack(DO_NOTHING)?.additional_program("empty");
     let subreaper = Subreaper::new(TIMEOUT)?;
     let processors = available_parallelism()?.to_string();
-    let conditions = rows([("runs", runs.to_string()), ("processors", processors)]);
+    let conditions = rows([
+        ("built for", target.to_owned()),
+        ("runs", runs.to_string()),
+        ("processors", processors),
+    ]);
     let mut tables = vec![("launch conditions", table(&["launch", ""], conditions))];
     tables.extend(boot::measure(bundle, &launch, &empty, &subreaper, runs)?);
 

@@ -27,6 +27,9 @@ struct Arguments {
     /// The directory of the programs to measure, as script/bench makes it; everything else is written there too
     #[arg(long, value_name = "DIRECTORY")]
     bundle: Option<PathBuf>,
+    /// The target triple that the programs were built for; it names their C library
+    #[arg(long, value_name = "TRIPLE", default_value = "")]
+    target: String,
     /// How often each command is measured; each subject has its own default
     #[arg(long, value_name = "N")]
     runs: Option<NonZeroUsize>,
@@ -58,9 +61,10 @@ fn main() -> Result<()> {
         Bundle::open(directory)
     };
     let runs = |default| arguments.runs.map_or(default, NonZeroUsize::get);
+    let target = &arguments.target;
     let tables = match arguments.subject {
-        Subject::Install { soak } => install::run(&bundle()?, runs(21), soak)?,
-        Subject::Launch => launch::run(&bundle()?, runs(300))?,
+        Subject::Install { soak } => install::run(&bundle()?, target, runs(21), soak)?,
+        Subject::Launch => launch::run(&bundle()?, target, runs(300))?,
         Subject::Plots { document } => {
             return plot::write(&document, &fs_err::read_to_string(&document)?);
         }

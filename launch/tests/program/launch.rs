@@ -1,5 +1,5 @@
 //! The launch program, as the tests of this crate run it.
 
 fn main() -> std::process::ExitCode {
-    sidecar::main(&backplane_launch::Backplane)
+    backplane_launch::main()
 }

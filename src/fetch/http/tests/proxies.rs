@@ -164,7 +164,8 @@ fn problem_on_the_way_to_a_proxy_is_reported_as_its_own() {
     let protected = format!("socks5://{}", socks.authority());
     let unknown = "http://proxy.invalid";
     let (nowhere, no_tls) = (nowhere(), without_tls());
-    let refused = || ProxyProblem::Connection("Connection refused (os error 111)".to_owned());
+    // In the words of the C library that this test is linked with.
+    let refused = || ProxyProblem::Connection(io::Error::from_raw_os_error(111).to_string());
     let tls = ProxyProblem::Tls;
     let refused_by_proxy = ProxyProblem::Refused(None);
     for (proxy, problem, attempts) in [

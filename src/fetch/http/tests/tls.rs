@@ -64,7 +64,7 @@ fn authorities_may_be_in_directories_and_only_in_regular_files() {
         (path("fifo"), "not a regular file"),
         ("/dev/zero".into(), "not a regular file"),
         (empty.path().to_owned(), "not a regular file"),
-        (path("missing"), "No such file"),
+        (path("missing"), "NotFound"),
         (path("text"), "Empty"),
         (path("damaged"), "Damaged"),
         (path("large"), "longer than"),
