@@ -34,10 +34,13 @@ fn debug_launch(image: &Image, port: u16, rules: &[&str]) -> Running {
         .start()
 }
 
-/// Asserts that a supervisor does its work under each of these rules, and logs this once with this
-/// error, or no error.
+/// Rules, and the beginning of a line with the number of its error, if there is one.
+type Case<'a> = (&'a [&'a str], Option<(&'a str, i32)>);
+
+/// Asserts that a supervisor does its work under each of these rules, and logs the line once, or no
+/// error.
 #[track_caller]
-fn assert_serves_under(cases: &[(&[&str], Option<(&str, i32)>)]) {
+fn assert_serves_under(cases: &[Case]) {
     let image = image_with_agent(SCRIPT_AGENT);
     for (rules, logged) in cases {
         let (_listener, port) = listen();
