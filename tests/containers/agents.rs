@@ -55,9 +55,10 @@ fn commands_of_the_document_serve_an_app() {
         let run = |word: &str| {
             let commands = tunnel
                 .documented(word)
+                .replace("--detach --name my-app ", "")
                 .replace("my-app", &image)
                 .replace(
-                    "backplane_agent-VERSION-linux-amd64.cnb",
+                    "docker://ghcr.io/backplane/backplane-heroku-buildpack:latest",
                     package.to_str().unwrap(),
                 )
                 .replace(

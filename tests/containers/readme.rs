@@ -8,7 +8,7 @@ use crate::fixtures::{published_image, sample_app};
 const DOCUMENT: &str = include_str!("../../README.md");
 
 /// What the user has set up: a default builder, a source of the agent, a name server and an account.
-/// Runs the app in the background. Heroku is not here.
+/// Runs the app in the background.
 const SETTING: &str = r#"
     set -eu
     pack() {
@@ -34,9 +34,6 @@ const SETTING: &str = r#"
     backplane() {
         command "$STANDIN" "$@"
     }
-    heroku() {
-        :
-    }
 "#;
 
 /// The block of code that begins with this text.
@@ -51,7 +48,7 @@ fn block(start: &str) -> &'static str {
 #[test]
 fn commands_of_the_readme_serve_an_app() {
     let descriptor = block("[_]");
-    let pack = block("pack build my-app --post-buildpack ");
+    let pack = block("pack build my-app --builder ");
     // pack takes no port after `docker://`, so the engine has the image under a name without one.
     let (_registry, image) = published_image();
     let buildpack = &test_env().new_name();
@@ -73,6 +70,7 @@ fn commands_of_the_readme_serve_an_app() {
         let container = Container { name: container };
         let run = |commands: &str| {
             let commands = commands
+                .replace("--detach --name my-app ", "")
                 .replace("my-app", &image)
                 .replace(published, buildpack)
                 .replace('…', TOKEN);
@@ -98,6 +96,7 @@ fn commands_of_the_readme_serve_an_app() {
 
         run(pack);
         run(block("docker run "));
+        run(block("backplane route "));
         eventually(DEADLINE, "an answer", || {
             (edge.get("myendpoint.com", "/") == 200).then_some(())
         });

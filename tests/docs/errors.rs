@@ -107,7 +107,7 @@ impl Entry {
                 let rest = rest.join("\n\n");
                 if advice.len() == 1 && !rest.is_empty() {
                     write!(text, "\n{rest}\n").unwrap();
-                } else if advice.len() > 1 {
+                } else if advice.len() > 1 && !rest.is_empty() {
                     let item = rest.replace('\n', "\n  ").replace("\n  \n", "\n\n");
                     write!(text, "\n- {item}\n").unwrap();
                 }
