@@ -117,8 +117,9 @@ pub(super) fn advice(error: &HttpError) -> ErrorMessage {
         HttpError::Proxy { proxy, problem } => advice_on_proxy(proxy, problem),
         HttpError::HostNotFound => temporary(
             "download/host-not-found",
-            "Check the name in BACKPLANE_AGENT_URL, and that the build machine can\n\
-             resolve names, or set HTTPS_PROXY if it needs a proxy.",
+            "Check that the build machine can resolve names, or set HTTPS_PROXY if it\n\
+             needs a proxy. Set BACKPLANE_AGENT_URL to a name that exists, or to the\n\
+             path of an agent in the app.",
         ),
         HttpError::Connection(_) | HttpError::Closed => temporary(
             "download/connection",
