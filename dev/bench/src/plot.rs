@@ -9,7 +9,7 @@ use plotters::style::text_anchor::{HPos, Pos, VPos};
 use crate::document;
 
 /// The directory of the plots, beside the document.
-pub(crate) const DIRECTORY: &str = "images";
+const DIRECTORY: &str = "images";
 
 /// Readable on a light and on a dark page; the page shows through everything else.
 const TEXT: RGBColor = RGBColor(128, 128, 128);
@@ -69,10 +69,11 @@ const PLOTS: [Plot; 3] = [
     },
 ];
 
-/// All plots of `document`, by the names of their files.
-pub(crate) fn of_document(document: &str) -> Result<Vec<(&'static str, String)>> {
+/// All plots of tables that `document` has, by the names of their files.
+fn of_document(document: &str) -> Result<Vec<(&'static str, String)>> {
     PLOTS
         .iter()
+        .filter(|plot| document::table_of(document, plot.table).is_some())
         .map(|plot| Ok((plot.file, plot.draw(document)?)))
         .collect()
 }
@@ -162,7 +163,9 @@ mod tests {
             "/../../docs/benchmarks.md"
         ));
         let document = fs_err::read_to_string(path).unwrap();
-        for (file, expected) in of_document(&document).unwrap() {
+        let plots = of_document(&document).unwrap();
+        assert_eq!(plots.len(), PLOTS.len());
+        for (file, expected) in plots {
             let link = format!("({DIRECTORY}/{file})");
             assert!(document.contains(&link), "there is no {link}");
             let svg = fs_err::read_to_string(path.with_file_name(DIRECTORY).join(file)).unwrap();
