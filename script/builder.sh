@@ -182,6 +182,8 @@ make_builder() {
   release=$(tar --extract --to-stdout --wildcards --file "$STATE/servers.tar" '*usr/lib/os-release')
   DISTRO=$(sed -n 's/^ID=//p' <<<"$release")
   DISTRO_VERSION=$(sed -n 's/^VERSION_ID="\(.*\)"$/\1/p' <<<"$release")
+  # A release to come has no number.
+  DISTRO_VERSION=${DISTRO_VERSION:-$(sed -n 's/^VERSION_CODENAME=//p' <<<"$release")}
   if [[ $(<"$CHOICE") == heroku ]]; then
     build=$HEROKU_BUILDER
     run=$HEROKU_RUN_IMAGE
