@@ -55,8 +55,8 @@ pub(crate) struct Unpacked {
 /// Extracts the agent's files from `download` into the empty directory `into`: of an archive, the
 /// file `program`, and, if that is [`AGENT`], the other files of its directory. For any other
 /// program, the buildpack has the files that belong beside it. Other files of an archive stay in the
-/// empty directory `scratch`. Unless `is_complete`, the download may be
-/// truncated, so its content has to mark its end.
+/// empty directory `scratch`. Unless `is_complete`, the download may be truncated, so its content
+/// has to mark its end.
 pub(crate) fn unpack(
     download: &Path,
     program: &str,

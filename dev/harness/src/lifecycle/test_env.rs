@@ -80,7 +80,7 @@ impl TestEnv {
     }
 
     /// The directory of the buildpack under test.
-    pub fn buildpack_under_test(&self) -> PathBuf {
+    pub(super) fn buildpack_under_test(&self) -> PathBuf {
         self.buildpacks().join(BUILDPACK)
     }
 
