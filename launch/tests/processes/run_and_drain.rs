@@ -1,5 +1,6 @@
 //! `backplane-run` and `backplane-drain`: who ends first, and with which status.
 
+use std::fs;
 use std::io::{BufRead as _, BufReader};
 use std::os::unix::fs::symlink;
 use std::path::PathBuf;
@@ -36,6 +37,24 @@ fn launch_below_run<'layer>(layer: &'layer Layer, command: &str) -> App<'layer> 
     // The last word is the shell's `$0`, by which a failed test finds what it has to end.
     let mark = layer.path().display();
     layer.launch_app(&format!("{} {command} {mark}", run.display()))
+}
+
+/// `COPY` of a Dockerfile, for example, copies the program that a link leads to.
+#[test]
+fn copy_of_run_outside_the_layer_runs_the_command_once() {
+    let layer = Layer::new(PATIENT_AGENT, free_port());
+    let copy = layer.path().join("backplane-run");
+    fs::copy(layer.path().join("exec.d/launch"), &copy).unwrap();
+    // The end of a PID namespace also ends what a failure leaves behind.
+    let output = Command::new("timeout")
+        .args(["--signal=KILL", "5", "unshare", "--user", "--map-root-user"])
+        .args(["--pid", "--fork", "--kill-child", "--"])
+        .arg(&copy)
+        .args(["sh", "-c", "echo once; exit 7"])
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(7), "{output:?}");
+    assert_eq!(output.stdout, b"once\n");
 }
 
 /// A shell command that notes SIGTERM beside the agent's notes, and exits with status 7.

@@ -85,7 +85,9 @@ fn spawn(command: &[OsString], shares_group: bool) -> io::Result<Child> {
     // For a process that is not the first of its container.
     let _ = process::set_child_subreaper(Some(process::getpid()));
     let mut child = Command::new(env::current_exe()?);
-    child.arg(ROLE).args(command);
+    // The kernel's path has this role's name if the program is a copy instead of a link. Called by
+    // that name, the child would play this role again, and so would each child of it.
+    child.arg0(ROLE).arg(ROLE).args(command);
     if !shares_group {
         child.process_group(0);
     }
