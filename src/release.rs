@@ -309,6 +309,7 @@ fn fill(
 
 #[cfg(test)]
 pub(crate) mod tests {
+    use harness::documented;
     use proptest::prelude::*;
 
     use super::*;
@@ -449,14 +450,16 @@ pub(crate) mod tests {
     #[test]
     fn pin_of_this_architecture_is_chosen() {
         let other = SUM.replace('e', "f");
-        let pins = format!("amd64:{SUM},arm64:{other}");
+        let pins = documented("docs/installing.md", "BACKPLANE_AGENT_SHA256=");
+        let pins = pins.replacen('…', SUM, 1).replace('…', &other);
+        let (_, pins) = pins.trim_end().split_once('=').unwrap();
         let url = ("BACKPLANE_AGENT_URL", "https://mirror.example/{arch}");
         for (arch, expected) in [("amd64", SUM), ("arm64", other.as_str())] {
-            let release = determine(arch, &[url, ("BACKPLANE_AGENT_SHA256", &pins)]).unwrap();
+            let release = determine(arch, &[url, ("BACKPLANE_AGENT_SHA256", pins)]).unwrap();
             assert_eq!(release.pin.unwrap().to_string(), expected);
         }
         assert!(matches!(
-            determine("riscv64", &[url, ("BACKPLANE_AGENT_SHA256", &pins)]),
+            determine("riscv64", &[url, ("BACKPLANE_AGENT_SHA256", pins)]),
             Err(ReleaseError::NoChecksumForArch { arch, pinned })
                 if arch == "riscv64" && pinned == ["amd64", "arm64"]
         ));

@@ -129,6 +129,8 @@ fn is_part_of_label(value: &str) -> bool {
 mod tests {
     use std::os::unix::ffi::OsStrExt as _;
 
+    use harness::documented;
+
     use super::*;
 
     #[test]
@@ -172,6 +174,15 @@ mod tests {
             let found = join(&[Some(OsStr::from_bytes(source))], false, &|_| None);
             assert_eq!(found, Err(error(label.to_owned())));
         }
+    }
+
+    #[test]
+    fn example_of_the_document_becomes_a_label() {
+        let example = documented("docs/processes.md", "BACKPLANE_LABELS=");
+        let (_, labels) = example.trim_end().split_once('=').unwrap();
+        let value = |name: &str| (name == "HEROKU_RELEASE_VERSION").then_some("v7");
+        let labels = join(&[Some(OsStr::new(labels))], false, &value);
+        assert_eq!(labels.unwrap().unwrap().joined, "app=shop,release=v7");
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::fs;
 use harness::containers::{Build, Image, test_env};
 use harness::registry::{Registry, packages_of_both_architectures};
 use harness::release_server::{Authority, ReleaseServer};
-use harness::{App, archive, file, sha256};
+use harness::{App, archive, documented, file, sha256};
 
 /// The endpoint of the app at the edge.
 pub(crate) const ENDPOINT: &str = "myendpoint.test";
@@ -46,12 +46,18 @@ pub(crate) fn build_with_servers(app: App) -> Build {
 }
 
 /// A server of one archive, and a build from it, over TLS: its certificate is of a private
-/// authority, which the app brings along.
+/// authority, which the app brings along, as the document says.
 pub(crate) fn served(agent: &str) -> (ReleaseServer, Build) {
     let authority = Authority::new();
     let server = ReleaseServer::https(&authority, [file(&archive(agent))]);
+    let command = documented(
+        "docs/installing.md",
+        "pack build my-app --post-buildpack … --env ",
+    );
+    let (_, variable) = command.trim_end().rsplit_once(' ').unwrap();
+    let (name, value) = variable.split_once('=').unwrap();
     let build = Build::new(app().file("ca.pem", authority.pem()))
-        .env("SSL_CERT_FILE", "/workspace/ca.pem")
+        .env(name, value)
         .env("BACKPLANE_AGENT_URL", server.url("/agent.tgz"));
     (server, build)
 }

@@ -10,6 +10,7 @@
 mod agents;
 mod build;
 mod contents;
+mod documented;
 mod exec;
 mod fixtures;
 mod inits;
@@ -19,7 +20,6 @@ mod orderly_ends;
 mod packages;
 mod pods;
 mod readme;
-mod recipes;
 mod rolling_deploy;
 mod sandboxes;
 mod secrets;

@@ -4,13 +4,12 @@
 use std::sync::OnceLock;
 
 use harness::containers::{Build, Container, Image, test_env};
-use harness::{App, Client, Edge, Load, Record, TOKEN, eventually, soak_or};
+use harness::{App, Client, Edge, Load, Record, TOKEN, documented, eventually, soak_or};
 use indoc::indoc;
 
 use crate::fixtures::{ENDPOINT, build_with_servers, sample_app};
-use crate::recipes;
 use crate::served_app::GRACE;
-use crate::servers::{GUNICORN_APP, nginx_conf};
+use crate::servers::{GUNICORN_APP, command, nginx_conf};
 
 const REPLICAS: usize = 3;
 
@@ -33,7 +32,9 @@ struct Case {
 }
 
 fn cases() -> [Case; 4] {
-    let below_run = recipes::command("Procfile");
+    let procfile = documented("docs/recipes.md", "web: /layers/");
+    assert_eq!(procfile, documented("docs/stopping.md", "web: /layers/"));
+    let below_run = command(&procfile);
     assert!(below_run.starts_with(LIBEXEC), "{below_run}");
     [
         Case {
@@ -85,7 +86,8 @@ fn cases() -> [Case; 4] {
         },
         Case {
             name: "nginx",
-            command: recipes::command("nginx").replace("exec nginx", "exec RUN nginx"),
+            command: command(&documented("docs/recipes.md", "web: sed "))
+                .replace("exec nginx", "exec RUN nginx"),
             file: nginx_conf(),
             status: 0,
         },
@@ -234,8 +236,12 @@ fn no_request_is_lost_if_the_agent_is_drained_before_the_container_is_stopped() 
         };
         let process_type = case.name.to_owned();
         let mut deployment = Deployment::start(image(), process_type, "keep", &[Client::Page; 4]);
+        let commands = documented("docs/stopping.md", "docker exec my-app ");
+        let (drain, stop) = commands.split_once(" && ").unwrap();
+        assert_eq!(stop, "docker stop my-app\n");
+        let drain = drain.strip_prefix("docker exec my-app ").unwrap();
         let drain = |container: &Container| {
-            let (code, output, errors) = container.exec(&[&format!("{LIBEXEC}/backplane-drain")]);
+            let (code, output, errors) = container.exec(&[drain]);
             assert_eq!(code, Some(0), "{output}{errors}");
         };
         deployment.replace(grace, drain, status);

@@ -1,5 +1,4 @@
-//! What is published: the file, behind a builder's order and in an order by hand; and the image in
-//! a registry, by its name.
+//! What is published: the file, in an order by hand; and the image in a registry, by its name.
 
 use harness::TOKEN;
 use harness::containers::{Build, test_env};
@@ -18,15 +17,6 @@ fn assert_serves(build: Build, buildpacks: [&str; 2]) {
     edge.wait_for_status(ENDPOINT, 200);
     container.stop(10);
     assert_eq!(container.wait(), 0, "{}", container.stderr());
-}
-
-#[test]
-fn package_file_serves_behind_the_builders_order() {
-    let build = sample_build().without_buildpacks();
-    assert_serves(
-        build.post_buildpack(test_env().package_file()),
-        ["fixture/processes", "backplane/agent"],
-    );
 }
 
 #[test]

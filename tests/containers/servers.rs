@@ -5,18 +5,17 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use harness::containers::{Build, Container, Image, Run};
-use harness::{App, Client, Load, Record};
+use harness::{App, Client, Load, Record, documented};
 use indoc::indoc;
 
 use crate::fixtures::{ENDPOINT, build_with_servers};
-use crate::recipes;
 use crate::served_app::{GRACE, Served};
 
 /// A server of the run image, and an app for it whose page is the PID of the process that answers.
 struct Server {
     /// Its process type.
     name: &'static str,
-    command: &'static str,
+    command: String,
     /// A file of the app, and its content.
     file: (&'static str, String),
     /// The signals to process 1 that replace all processes that answer.
@@ -38,9 +37,19 @@ pub(crate) const GUNICORN_APP: (&str, &str) = (
 
 /// The recipe's configuration of nginx, for an app without files.
 pub(crate) fn nginx_conf() -> (&'static str, String) {
-    let recipe = recipes::file("nginx", "nginx.conf");
-    let content = replaced(recipe, "root /workspace/public;", r#"return 200 "$pid\n";"#);
+    let recipe = documented("docs/recipes.md", "daemon off;");
+    let content = replaced(
+        &recipe,
+        "root /workspace/public;",
+        r#"return 200 "$pid\n";"#,
+    );
     ("nginx.conf", content)
+}
+
+/// The command of a Procfile with one process.
+pub(crate) fn command(procfile: &str) -> String {
+    let command = procfile.trim_end().strip_prefix("web: ");
+    command.expect("it is a web process").to_owned()
 }
 
 /// A recipe with another page.
@@ -51,31 +60,31 @@ fn replaced(recipe: &str, from: &str, to: &str) -> String {
 
 fn servers() -> [Server; 6] {
     let app_of_puma = r##"app { |_| [200, {}, ["#{Process.pid}\n"]] }"##;
-    let puma = format!("{}{app_of_puma}\n", recipes::file("puma", "config/puma.rb"));
-    let node = recipes::file("Node.js", "server.js");
+    let puma = documented("docs/recipes.md", "bind ");
+    let node = documented("docs/recipes.md", "const server ");
     [
         Server {
             name: "gunicorn",
-            command: recipes::command("gunicorn"),
+            command: command(&documented("docs/recipes.md", "web: gunicorn ")),
             file: (GUNICORN_APP.0, GUNICORN_APP.1.to_owned()),
             reloads: &["HUP"],
         },
         // Its upgrade by USR2 is not for containers: in the end, process 1 exits.
         Server {
             name: "nginx",
-            command: recipes::command("nginx"),
+            command: command(&documented("docs/recipes.md", "web: sed ")),
             file: nginx_conf(),
             reloads: &["HUP"],
         },
         Server {
             name: "puma",
-            command: recipes::command("puma"),
-            file: ("config/puma.rb", puma),
+            command: command(&documented("docs/recipes.md", "web: puma ")),
+            file: ("config/puma.rb", format!("{puma}{app_of_puma}\n")),
             reloads: &["USR1", "USR2"],
         },
         Server {
             name: "haproxy",
-            command: "exec haproxy -W -f haproxy.cfg",
+            command: "exec haproxy -W -f haproxy.cfg".to_owned(),
             file: (
                 "haproxy.cfg",
                 indoc! {r#"
@@ -94,7 +103,7 @@ fn servers() -> [Server; 6] {
         },
         Server {
             name: "node-cluster",
-            command: "exec node cluster.js",
+            command: "exec node cluster.js".to_owned(),
             file: (
                 "cluster.js",
                 indoc! {r#"
@@ -120,10 +129,10 @@ fn servers() -> [Server; 6] {
         // Without a reload.
         Server {
             name: "node",
-            command: recipes::command("Node.js"),
+            command: command(&documented("docs/recipes.md", "web: node ")),
             file: (
                 "server.js",
-                replaced(node, r#""Hello\n""#, r"`${process.pid}\n`"),
+                replaced(&node, r#""Hello\n""#, r"`${process.pid}\n`"),
             ),
             reloads: &[],
         },
@@ -137,7 +146,7 @@ const LONGER: Duration = Duration::from_secs(4);
 /// A build of one app with a process type for each server.
 fn build() -> Build {
     let app = servers().into_iter().fold(App::new(), |app, server| {
-        app.process(server.name, server.command)
+        app.process(server.name, &server.command)
             .file(server.file.0, server.file.1)
     });
     build_with_servers(app)

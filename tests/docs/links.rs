@@ -1,29 +1,11 @@
-//! The links of all documents, and the scripts that they name.
+//! The links of all documents.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::path::{Component, Path, PathBuf};
 
+use harness::documents;
+
 use crate::{read, root};
-
-/// The directories of documents.
-const DIRECTORIES: [&str; 3] = ["", "docs", "sidecar"];
-
-/// The documents, relative to the root.
-fn documents() -> Vec<String> {
-    let mut documents = Vec::new();
-    for directory in DIRECTORIES {
-        for entry in fs::read_dir(root().join(directory)).unwrap() {
-            let path = entry.unwrap().path();
-            if path.extension().is_some_and(|extension| extension == "md") {
-                let path = path.strip_prefix(root()).unwrap();
-                documents.push(path.to_str().unwrap().to_owned());
-            }
-        }
-    }
-    assert!(documents.len() > 10, "{documents:?}");
-    documents
-}
 
 /// The lines of a document that are not in a block of code.
 fn lines_of_text(text: &str) -> impl Iterator<Item = &str> {
@@ -117,23 +99,6 @@ fn links_lead_to_files_and_headings() {
         for line in lines_of_text(&read(&document)) {
             for target in targets(line) {
                 assert_exists(&document, target);
-            }
-        }
-    }
-}
-
-#[test]
-fn scripts_that_documents_name_exist() {
-    for document in documents() {
-        let text = read(&document);
-        for (before, rest) in text
-            .match_indices("script/")
-            .map(|(at, _)| text.split_at(at))
-        {
-            let end = rest.find(|char: char| !(char.is_alphanumeric() || "/-_.".contains(char)));
-            let name = rest[..end.unwrap_or(rest.len())].trim_end_matches('.');
-            if !before.ends_with(|char: char| char.is_alphanumeric() || "/.-".contains(char)) {
-                assert!(root().join(name).exists(), "{document}: {name}");
             }
         }
     }

@@ -1,9 +1,10 @@
-//! The documents: their links, their references to tests and log lines, and the parts that are made from other files.
+//! The documents: their links, their commands, their references to tests and log lines, and the parts that are made from other files.
 #![expect(
     clippy::unwrap_used,
     reason = "all of this is test code, which clippy only sees of what is inside of a test function"
 )]
 
+mod commands;
 mod errors;
 mod generated;
 mod links;
@@ -22,27 +23,35 @@ fn read(file: &str) -> String {
     fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-/// The names of all test functions in the Rust files below a directory.
-fn tests_below(directory: &Path) -> BTreeSet<String> {
-    let mut tests = BTreeSet::new();
+/// The contents of all Rust files below a directory.
+fn code_below(directory: &Path) -> Vec<String> {
+    let mut code = Vec::new();
     for entry in fs::read_dir(directory).unwrap() {
         let path = entry.unwrap().path();
         if path.is_dir() {
-            tests.append(&mut tests_below(&path));
+            code.append(&mut code_below(&path));
         } else if path.extension().is_some_and(|extension| extension == "rs") {
-            let code = fs::read_to_string(path).unwrap();
-            let after_marks = code.split("#[test]\n").skip(1);
-            tests.extend(after_marks.filter_map(|rest| {
-                let (_, name) = rest.split_once("fn ")?;
-                Some(name.split_once('(')?.0.to_owned())
-            }));
-            // Those that `for_each_front_end!` makes tests of.
-            let marks = code.split("(front_end: FrontEnd) {\n");
-            tests.extend(marks.filter_map(|before| {
-                let name = before.rsplit_once("fn ")?.1;
-                Some(name.to_owned())
-            }));
+            code.push(fs::read_to_string(path).unwrap());
         }
+    }
+    code
+}
+
+/// The names of all test functions in the Rust files below a directory.
+fn tests_below(directory: &Path) -> BTreeSet<String> {
+    let mut tests = BTreeSet::new();
+    for code in code_below(directory) {
+        let after_marks = code.split("#[test]\n").skip(1);
+        tests.extend(after_marks.filter_map(|rest| {
+            let (_, name) = rest.split_once("fn ")?;
+            Some(name.split_once('(')?.0.to_owned())
+        }));
+        // Those that `for_each_front_end!` makes tests of.
+        let marks = code.split("(front_end: FrontEnd) {\n");
+        tests.extend(marks.filter_map(|before| {
+            let name = before.rsplit_once("fn ")?.1;
+            Some(name.to_owned())
+        }));
     }
     tests
 }

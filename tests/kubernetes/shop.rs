@@ -1,12 +1,11 @@
 //! The Deployment of docs/kubernetes.md, with the sample app behind an edge.
 
 use std::fs;
-use std::path::Path;
 use std::sync::OnceLock;
 
 use harness::cluster::{self, Namespace};
 use harness::containers::{Build, test_env};
-use harness::{App, Edge, TOKEN};
+use harness::{App, Edge, TOKEN, documented};
 use serde_json::{Value, json};
 
 /// The endpoint of the app at the edge.
@@ -40,11 +39,8 @@ fn image() -> &'static str {
 
 /// The manifest of the document, filled in as it says.
 fn manifest(image: &str, edge: &Edge) -> String {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/kubernetes.md");
-    let document = fs::read_to_string(path).unwrap();
-    let (_, block) = document.split_once("```yaml\n").unwrap();
-    let (manifest, _) = block.split_once("```\n").unwrap();
-    let mut filled = manifest.to_owned();
+    let manifest = documented("docs/kubernetes.md", "apiVersion: ");
+    let mut filled = manifest.clone();
     for (placeholder, value) in [
         ("IMAGE", image),
         ("TOKEN", TOKEN),

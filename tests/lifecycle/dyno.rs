@@ -8,7 +8,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use harness::lifecycle::{FrontEnd, Image, test_env};
-use harness::{TOKEN, listen};
+use harness::{TOKEN, documented, listen};
 use rustix::process::Signal;
 
 use crate::fixtures::{
@@ -140,6 +140,25 @@ fn sigterm_to_every_process_lets_a_request_in_flight_finish() {
     assert!(rest.contains("10/10\n"), "{rest}");
     assert!(running.wait().success());
     running.wait_for_nothing_left();
+}
+
+#[test]
+fn documented_command_shows_the_agent_of_a_dyno() {
+    let image = slug_with(PATIENT_AGENT);
+    let (_listener, port) = listen();
+    let running = image.launch("web").connect(port).start();
+    running.wait_for_agent();
+    let commands = documented("docs/heroku.md", "heroku ps:exec ");
+    let (_, command) = commands.split_once('\n').unwrap();
+    let output = Command::new("bash")
+        .args(["-c", &command.replace('…', &port.to_string())])
+        .current_dir(image.agent_layer().join(".."))
+        .output()
+        .unwrap();
+    assert!(
+        output.stdout.starts_with(b"The agent is running"),
+        "{output:?}"
+    );
 }
 
 #[test]

@@ -8,6 +8,8 @@
 //!   stand-in, [`TunnelServer`] the real server of a tunnel. [`registry`] has a real registry of
 //!   images.
 //!
+//! Tests take commands and examples out of the documents by [`documented`].
+//!
 //! All of it panics where a test has to fail.
 
 mod agent_release;
@@ -15,6 +17,7 @@ mod app;
 pub mod cluster;
 mod command;
 pub mod containers;
+mod documents;
 mod edge;
 mod edge_log;
 mod http;
@@ -35,6 +38,7 @@ mod waiting;
 
 pub use agent_release::{archive, assert_logs, file, sha256};
 pub use app::App;
+pub use documents::{Block, blocks, documented, documents};
 pub use edge::Edge;
 pub use edge_log::AgentNumber;
 pub use load::{Client, Load, Record, Records};

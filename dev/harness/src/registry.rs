@@ -9,7 +9,7 @@ use tempfile::TempDir;
 
 use crate::prebuild::{copy, make};
 use crate::server_process::ServerProcess;
-use crate::{ARCHITECTURE, command, root};
+use crate::{ARCHITECTURE, command, documented, root};
 
 /// How long a push or a request may take.
 const DEADLINE: Duration = Duration::from_mins(2);
@@ -69,12 +69,16 @@ impl Registry {
         }
     }
 
-    /// Publishes the packages of a directory under names in this registry, by `script/publish`.
-    /// Returns the name with a digest that the script prints.
+    /// Publishes the packages of a directory under names in this registry, by the document's
+    /// command. Returns the name with a digest that it prints.
     #[track_caller]
     pub fn publish(&self, packages: &Path, names: &[&str]) -> String {
-        let mut script = Command::new(root().join("script/publish"));
-        script.arg("--from").arg(packages);
+        let command = documented("docs/installing.md", "script/publish --from DIRECTORY ");
+        let (command, _name) = command.rsplit_once(' ').unwrap();
+        let command = command.replace("DIRECTORY", r#""$0""#);
+        let mut script = Command::new("/bin/sh");
+        script.args(["-c", &format!(r#"{command} "$@""#)]);
+        script.arg(packages).current_dir(root());
         script.args(names.iter().map(|name| format!("{}/{name}", self.address)));
         let (status, stdout, stderr) = command::run_apart(&mut script, DEADLINE);
         assert!(status.success(), "{stdout}{stderr}");

@@ -12,10 +12,7 @@ use flate2::write::GzEncoder;
 use crate::port::free_port;
 use crate::programs::Programs;
 use crate::server_process::ServerProcess;
-use crate::{ARCHITECTURE, DEADLINE, eventually, http, read_toml, root};
-
-/// Contains the commands of users, which the tests run.
-const DOCUMENT: &str = include_str!("../../../docs/agents.md");
+use crate::{ARCHITECTURE, DEADLINE, documented, eventually, http, read_toml, root};
 
 /// How often the start of a server is tried on other ports.
 const TRIES: u32 = 5;
@@ -104,17 +101,32 @@ impl Tunnel {
         }
     }
 
-    /// The block of commands in the document's section that begins with this word.
-    pub fn documented(self, word: &str) -> &'static str {
-        let (_, section) = DOCUMENT
-            .split_once(&format!("\n## {}\n", self.name()))
-            .expect("the document has a section for it");
-        let section = section.split("\n## ").next().unwrap();
-        let blocks = section.split("```sh\n").skip(1);
-        blocks
-            .map(|rest| rest.split("```").next().unwrap())
-            .find(|block| block.starts_with(&format!("{word} ")))
-            .expect("the section has such a block")
+    /// The document's command for the server.
+    fn server_command(self) -> String {
+        match self {
+            Self::Chisel => documented("docs/agents.md", "chisel server "),
+            Self::Frp => documented("docs/agents.md", "frps "),
+        }
+    }
+
+    /// The document's commands for the app: its build and its run, and a request.
+    pub fn app_commands(self) -> [String; 2] {
+        match self {
+            Self::Chisel => [
+                documented(
+                    "docs/agents.md",
+                    "pack build my-app --builder heroku/builder:24 --env BACKPLANE_AGENT=chisel ",
+                ),
+                documented("docs/agents.md", "curl http://chisel.example.com"),
+            ],
+            Self::Frp => [
+                documented(
+                    "docs/agents.md",
+                    "pack build my-app --builder heroku/builder:24 --env BACKPLANE_AGENT=frp ",
+                ),
+                documented("docs/agents.md", "curl http://shop.example.com"),
+            ],
+        }
     }
 
     fn table(self) -> toml::Table {
@@ -186,7 +198,8 @@ impl TunnelServer {
                 "frps started successfully",
             ),
         };
-        let documented = self.tunnel.documented(program).trim_end();
+        let documented = self.tunnel.server_command();
+        let documented = documented.trim_end();
         // Both outputs are one, because each server has its log on another.
         let mut command = self.programs.shell(program);
         command
