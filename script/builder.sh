@@ -17,7 +17,7 @@ CHOICE="$STATE/base-images-$HEROKU"
 # The configuration of the builder, for pack and for tests that make another builder. Its paths are absolute.
 BUILDER_CONFIG="$STATE/builder/builder.toml"
 # The packages of the servers in the second run image.
-SERVERS='busybox dumb-init gunicorn haproxy nginx nodejs puma python3 ruby tini'
+SERVERS='busybox default-jre-headless dumb-init gunicorn haproxy nginx nodejs puma python3 ruby tini'
 
 # The users of Heroku's base images (<https://github.com/heroku/base-images>): in heroku-24, one user builds an image, and another one runs
 # it. In heroku-26, one user does both.
@@ -122,6 +122,18 @@ servers_key() {
   fi
   echo "$SERVERS"
   declare -f install_packages
+}
+
+# make_spring_boot_app: builds the app of the recipe for Spring Boot, from packages of Maven Central.
+make_spring_boot_app() {
+  local source=tests/fixtures/apps/spring-boot key
+  key=$(cat "$source"/*)
+  [[ -e $STATE/spring-boot/app.jar && $(<"$STATE/spring-boot.key") == "$key" ]] && return
+  apt_install_missing mvn maven javac default-jdk-headless
+  say 'Building an app for Spring Boot (half a minute, once)'
+  mvn --batch-mode --file "$source/pom.xml" "-Doutput=$STATE/spring-boot" package >"$STATE/spring-boot.log" 2>&1 ||
+    die "Maven failed; the reason is in ${STATE#"$ROOT/"}/spring-boot.log"
+  printf '%s\n' "$key" >"$STATE/spring-boot.key"
 }
 
 # install_packages PACKAGE…: installs packages, as root in a copy of an image. They start no service, because policy-rc.d forbids it.

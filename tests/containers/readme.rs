@@ -1,7 +1,7 @@
 //! The commands of the README and the documents that explain it, with the stand-in as Backplane.
 
 use harness::containers::{docker, test_env};
-use harness::{DEADLINE, TOKEN, documented, eventually};
+use harness::{TOKEN, documented};
 
 use crate::documented::User;
 use crate::fixtures::{published_image, sample_app};
@@ -61,7 +61,7 @@ fn commands_of_the_documents_serve_an_app() {
 
         user.run(pack);
         user.run(run);
-        eventually(DEADLINE, "an answer", || {
+        user.container.eventually("an answer", || {
             (edge.get("myendpoint.com", "/") == 200).then_some(())
         });
         let status = documented("README.md", "docker exec my-app ");

@@ -4,8 +4,12 @@ use std::io::{BufRead as _, Read as _};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::fixtures::ENDPOINT;
-use crate::served_app::{GRACE, Served, image};
+use harness::containers::test_env;
+use harness::{App, documented, eventually};
+
+use crate::fixtures::{ENDPOINT, build_with_servers};
+use crate::orderly_ends::LIBEXEC;
+use crate::served_app::{GRACE, Served, edge, image};
 
 /// How long the request takes that is in flight when a container is stopped.
 const SLOW: Duration = Duration::from_secs(3);
@@ -14,14 +18,47 @@ const SLOW: Duration = Duration::from_secs(3);
 /// time.
 const NOTICED: Duration = Duration::from_secs(2);
 
+/// A JVM takes seconds on a free machine, and many of them on a busy one.
+const JVM_START: Duration = Duration::from_mins(2);
+
 /// The app gets SIGTERM alone, and the agent goes on until the app has ended.
 #[test]
 fn request_in_flight_is_finished_when_the_container_is_stopped() {
     let served = Served::start_run(|edge| image().process("lingering").connect(edge));
-    let mut answer = served.edge.open_slow(ENDPOINT, SLOW);
+    assert_finishes_when_stopped(&served, 0);
+}
+
+/// The recipe's settings, and an app that has the recipe's plugin.
+#[test]
+fn spring_boot_app_finishes_a_request_in_flight_below_run() {
+    let app = App::new()
+        .process(
+            "web",
+            &format!("exec {LIBEXEC}/backplane-run java -jar app.jar"),
+        )
+        .file("app.jar", test_env().spring_boot_app())
+        .file(
+            "application.properties",
+            documented("docs/recipes.md", "server.address="),
+        );
+    let image = build_with_servers(app).run();
+    let ready = documented("docs/recipes.md", "BACKPLANE_READY_PATH=");
+    let (name, path) = ready.trim_end().split_once('=').unwrap();
+    let edge = edge();
+    let container = image.container().connect(&edge).env(name, path).start();
+    eventually(JVM_START, "the start of the app", || {
+        container.stdout().contains("Started App").then_some(())
+    });
+    edge.wait_for_status(ENDPOINT, 200);
+    let served = Served { container, edge };
+    assert_finishes_when_stopped(&served, 128 + 15);
+}
+
+fn assert_finishes_when_stopped(Served { container, edge }: &Served, status: i32) {
+    let mut answer = edge.open_slow(ENDPOINT, SLOW);
     let start = Instant::now();
     thread::scope(|scope| {
-        scope.spawn(|| served.container.stop(GRACE));
+        scope.spawn(|| container.stop(GRACE));
         let mut rest = String::new();
         answer.read_to_string(&mut rest).unwrap();
         // The last piece, and the end of a body that comes in pieces (RFC 9112, section 7.1).
@@ -29,7 +66,7 @@ fn request_in_flight_is_finished_when_the_container_is_stopped() {
         assert!(rest.ends_with("\r\n0\r\n\r\n"), "{rest}");
     });
     let end = start.elapsed();
-    assert_eq!(served.container.wait(), 0, "{}", served.container.stderr());
+    assert_eq!(container.wait(), status, "{}", container.stderr());
     // Else the request was over before anything was stopped.
     assert!(end > SLOW / 2, "{end:?}");
 }

@@ -88,6 +88,11 @@ impl TestEnv {
         ))
     }
 
+    /// The program of an app for Spring Boot.
+    pub fn spring_boot_app(&self) -> Vec<u8> {
+        fs::read(root().join("target/docker/spring-boot/app.jar")).unwrap()
+    }
+
     /// A buildpack that prints what it sees, under an id of its own: `fixture/NAME`.
     pub fn observer(&self, name: &str) -> PathBuf {
         let fixture = root().join("tests/fixtures/buildpacks/observer");
