@@ -1,6 +1,7 @@
 //! A user of the documents, who types their commands.
 
 use std::ffi::OsString;
+use std::path::Path;
 
 use harness::App;
 use harness::containers::{Container, test_env};
@@ -49,6 +50,11 @@ impl User {
         }
     }
 
+    /// The directory in which the user types.
+    pub(crate) fn directory(&self) -> &Path {
+        self.directory.path()
+    }
+
     /// A variable of the user's shell.
     pub(crate) fn env(mut self, name: &'static str, value: impl Into<OsString>) -> Self {
         self.variables.push((name, value.into()));
@@ -81,6 +87,7 @@ impl User {
             .env("APP", "app")
             .env("BUILDER", &test_env().builder)
             .env("NAME", &self.container.name)
+            .env("COMPOSE_PROJECT_NAME", &self.container.name)
             .env("LABEL", test_env().label())
             .envs(self.variables.iter().map(|(name, value)| (name, value)))
             .output()

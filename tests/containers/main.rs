@@ -9,6 +9,7 @@
 
 mod agents;
 mod build;
+mod compose;
 mod contents;
 mod documented;
 mod exec;
