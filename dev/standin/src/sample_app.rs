@@ -51,6 +51,8 @@ pub struct WebConfig {
     pub listen_after: Duration,
     /// How long it lives on when the last request is done.
     pub linger: Duration,
+    /// Whether SIGTERM and SIGINT end it at once.
+    pub exit_at_once: bool,
     /// The `server` header of its answers; see [`server`].
     pub server: HeaderValue,
 }
@@ -66,9 +68,9 @@ pub fn server(release: Option<&str>) -> Result<HeaderValue, InvalidHeaderValue> 
     HeaderValue::try_from(format!("{PROGRAM}{release} (process {})", process::id()))
 }
 
-/// Serves requests until SIGTERM or SIGINT, and then those in flight. SIGUSR1 makes it stop
-/// listening, SIGUSR2 listen again. Each time that it listens it prints `listening ADDRESS` to
-/// stdout.
+/// Serves requests until SIGTERM or SIGINT, and then those in flight, unless it is to exit at once.
+/// SIGUSR1 makes it stop listening, SIGUSR2 listen again. Each time that it listens it prints
+/// `listening ADDRESS` to stdout.
 ///
 /// # Errors
 ///
@@ -100,6 +102,9 @@ pub async fn web(config: WebConfig) -> Result<()> {
                 listener = Some(again);
             },
             signal = &mut stop => {
+                if config.exit_at_once {
+                    return Ok(());
+                }
                 log::line(PROGRAM, format_args!("{signal}: finishing the requests in flight"));
                 break;
             }

@@ -6,13 +6,15 @@ use backplane_standin::labels::Labels;
 use backplane_standin::{endpoint, log, signals};
 use clap::{Parser, Subcommand};
 use std::env;
+use std::future::pending;
 use std::process::ExitCode;
 
 /// Connects an app to a Backplane edge. This is a stand-in, to try things on one machine: it is not
 /// for production, and talks to the stand-in edge only.
 ///
 /// The environment has the rest: in `BACKPLANE_EDGE` the edge's address for agents, as host:port,
-/// and in `BACKPLANE_TOKEN` the token.
+/// and in `BACKPLANE_TOKEN` the token. With `BACKPLANE_STANDIN_EXIT_AT_ONCE`, the agent exits at once
+/// at SIGTERM or SIGINT, as many agents do, and not when the requests in flight are done.
 #[derive(Parser)]
 #[command(name = "backplane", version)]
 struct Arguments {
@@ -65,7 +67,14 @@ async fn run(command: Command) -> Result<()> {
     match command {
         Command::Connect { labels, url } => {
             let stop = signals::stop()?;
-            edge.connect(token()?, labels, url, stop).await?;
+            if env::var_os("BACKPLANE_STANDIN_EXIT_AT_ONCE").is_some() {
+                tokio::select! {
+                    ended = edge.connect(token()?, labels, url, pending()) => ended?,
+                    _ = stop => {}
+                }
+            } else {
+                edge.connect(token()?, labels, url, stop).await?;
+            }
         }
         Command::Route { endpoint, selector } => {
             let route = format!("{endpoint} now leads to agents with {selector}");

@@ -30,6 +30,9 @@ struct Arguments {
     /// its answers time to get out before its container ends with it
     #[arg(long, value_name = "MS", default_value_t = 0)]
     linger: u64,
+    /// Exit at once at SIGTERM, whatever is in flight
+    #[arg(long, conflicts_with = "linger")]
+    exit_at_once: bool,
     /// What to call this release of the app in the header of its answers, as in `server:
     /// sample-app/2.0 (process 1)`
     #[arg(long, value_name = "NAME")]
@@ -59,6 +62,7 @@ async fn run(arguments: Arguments) -> Result<()> {
         listen,
         listen_after: Duration::from_millis(arguments.listen_after),
         linger: Duration::from_millis(arguments.linger),
+        exit_at_once: arguments.exit_at_once,
         server: sample_app::server(arguments.release.as_deref())?,
     };
     sample_app::web(config).await
