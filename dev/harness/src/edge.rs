@@ -2,6 +2,7 @@
 
 use std::io::BufReader;
 use std::net::TcpStream;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use crate::edge_log::{AgentNumber, EdgeLog};
@@ -22,6 +23,15 @@ pub struct Edge {
 }
 
 impl Edge {
+    /// Starts an edge on this host that knows one token, by the stand-in's programs in a directory.
+    pub fn run(programs: &Path, token: &str) -> Self {
+        let programs = Programs {
+            directories: vec![programs.to_owned()],
+            mark: programs.to_owned(),
+        };
+        Self::start(&programs, "127.0.0.1", token)
+    }
+
     /// Starts an edge that knows one token and listens for agents on this host.
     pub(crate) fn start(programs: &Programs, host: &str, token: &str) -> Self {
         let log = EdgeLog::default();

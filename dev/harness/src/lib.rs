@@ -45,7 +45,7 @@ pub use load::{Client, Load, Record, Records};
 pub use obstacles::{STRANGE, assert_untouched, put_strange};
 pub use port::{ReservedPort, free_port, listen};
 pub use prebuild::make;
-pub use process::{MARK, Process, zombies_of};
+pub use process::{MARK, Process, processes_marked, zombies_of};
 pub use soak::soak_or;
 pub use terminal::{Key, Terminal};
 pub use tunnel::{DOMAIN, Tunnel, TunnelServer};

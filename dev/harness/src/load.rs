@@ -203,6 +203,13 @@ impl Records {
         self.answered().filter_map(|record| record.app).collect()
     }
 
+    /// Whether this release has a whole answer.
+    pub fn has_answer_of(&self, release: &str) -> bool {
+        // Most likely one of the last.
+        let mut records = self.0.iter().rev();
+        records.any(|record| record.failure.is_none() && record.release.as_deref() == Some(release))
+    }
+
     /// The releases with whole answers.
     pub fn releases(&self) -> BTreeSet<&str> {
         let releases = self.answered().map(|record| record.release.as_deref());

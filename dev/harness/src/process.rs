@@ -20,7 +20,7 @@ pub struct Process(procfs::process::Process);
 
 /// All live processes that were started in the launch with this mark: they, or a process that
 /// started them, had it in their environment.
-pub(super) fn processes_marked(mark: &OsStr) -> Vec<Process> {
+pub fn processes_marked(mark: &OsStr) -> Vec<Process> {
     all_processes()
         .expect("/proc is readable")
         .filter_map(|process| Some(Process(process.ok()?)))
