@@ -5,6 +5,7 @@ mod app_run;
 mod app_runs;
 mod baseline;
 mod boot;
+pub(crate) mod deploy;
 mod idle;
 mod image;
 mod subreaper;

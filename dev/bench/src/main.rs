@@ -50,6 +50,8 @@ enum Subject {
     },
     /// What the launch program adds to a boot, when the agent starts and ends, and what the supervisor costs
     Launch,
+    /// How many requests are lost while the instances of an app are replaced one by one
+    Deploy,
     /// Draws the plots of this Markdown file from its tables, without measuring anything
     Plots { document: PathBuf },
 }
@@ -65,6 +67,7 @@ fn main() -> Result<()> {
     let tables = match arguments.subject {
         Subject::Install { soak } => install::run(&bundle()?, target, runs(21), soak)?,
         Subject::Launch => launch::run(&bundle()?, target, runs(300))?,
+        Subject::Deploy => launch::deploy::run(&bundle()?, target, runs(30))?,
         Subject::Plots { document } => {
             return plot::write(&document, &fs_err::read_to_string(&document)?);
         }

@@ -30,7 +30,7 @@ struct Plot {
     rows: &'static [(&'static str, bool)],
 }
 
-const PLOTS: [Plot; 3] = [
+const PLOTS: [Plot; 4] = [
     Plot {
         file: "bench-install.svg",
         title: "Installing the agent, ms",
@@ -65,6 +65,24 @@ const PLOTS: [Plot; 3] = [
         rows: &[
             ("the same with the loop in bash", false),
             ("agent's SIGKILL to next agent", true),
+        ],
+    },
+    Plot {
+        file: "bench-deploy.svg",
+        title: "Requests lost at each stop of an app that finishes its requests",
+        table: "deploy finishes",
+        column: 3,
+        rows: &[
+            ("container: started once", false),
+            ("container: loop in bash", false),
+            ("container: ours", true),
+            ("container: ours, run keep", true),
+            ("container: ours, run stop", true),
+            ("dyno: started once", false),
+            ("dyno: loop in bash", false),
+            ("dyno: ours", true),
+            ("dyno: started once, drains", false),
+            ("dyno: ours, drains", true),
         ],
     },
 ];

@@ -11,9 +11,21 @@ use crate::bundle::{AGENT, Bundle};
 /// The process type that every image has.
 const PROCESS_TYPE: &str = "web";
 
+/// The directory of the agent, and the exec.d program beside it.
+const LIBEXEC: &str = "layers/backplane_agent/agent/libexec";
+const EXEC_D: &str = "layers/backplane_agent/agent/exec.d";
+
 /// An image with one buildpack, which has one layer, as a directory.
 #[derive(Debug)]
 pub(super) struct Image(PathBuf);
+
+/// Runs its arguments as process 1 of a PID namespace. It needs a user namespace, because the benchmark is an ordinary user.
+pub(super) fn container() -> Command {
+    let mut command = Command::new("unshare");
+    command.args(["--user", "--map-current-user", "--mount-proc", "--pid"]);
+    command.args(["--fork", "--kill-child"]);
+    command
+}
 
 /// An exec.d program.
 #[derive(Clone, Copy, Debug)]
@@ -32,8 +44,6 @@ impl Image {
         process: &Path,
         exec_d: Option<ExecD>,
     ) -> Result<Self> {
-        const LIBEXEC: &str = "layers/backplane_agent/agent/libexec";
-        const EXEC_D: &str = "layers/backplane_agent/agent/exec.d";
         let directories = ["app", "layers/config", "cnb/process", LIBEXEC, EXEC_D];
         let image = Self(bundle.make_work(&format!("images/{name}"), &directories)?);
         fs_err::copy(
@@ -49,22 +59,51 @@ impl Image {
                 fs_err::set_permissions(&launch, PermissionsExt::from_mode(0o755))?;
             }
         }
-        fs_err::write(
-            image.0.join("layers/config/metadata.toml"),
-            format!(
-                "[[buildpacks]]\napi = \"0.10\"\nid = \"backplane/agent\"\nversion = \"0.1.0\"\n\n\
-                 [[processes]]\ntype = \"{PROCESS_TYPE}\"\ncommand = [{:?}]\nargs = []\ndirect = true\n\
-                 buildpack-id = \"backplane/agent\"\n",
-                process.display().to_string()
-            ),
-        )?;
+        image.write_command(&[process])?;
         symlink(bundle.lifecycle("launcher"), image.link())?;
         Ok(image)
     }
 
+    /// The image with another agent.
+    pub(super) fn with_agent(self, agent: &Path) -> Result<Self> {
+        fs_err::copy(agent, self.0.join(LIBEXEC).join(AGENT))?;
+        Ok(self)
+    }
+
+    /// The image with `backplane-run`, a link to the exec.d program, in front of its process.
+    pub(super) fn below_run(self, process: &Path) -> Result<Self> {
+        let run = self.0.join(LIBEXEC).join("backplane-run");
+        symlink("../exec.d/launch", &run)?;
+        self.write_command(&[&run, process])?;
+        Ok(self)
+    }
+
+    fn write_command(&self, command: &[&Path]) -> Result<()> {
+        fs_err::write(
+            self.0.join("layers/config/metadata.toml"),
+            format!(
+                "[[buildpacks]]\napi = \"0.10\"\nid = \"backplane/agent\"\nversion = \"0.1.0\"\n\n\
+                 [[processes]]\ntype = \"{PROCESS_TYPE}\"\ncommand = {command:?}\nargs = []\ndirect = true\n\
+                 buildpack-id = \"backplane/agent\"\n"
+            ),
+        )?;
+        Ok(())
+    }
+
     /// A launch of the image's process, with all that it takes to get an agent for this port.
     pub(super) fn launch(&self, port: u16) -> Command {
-        let mut command = Command::new(self.link());
+        self.launch_by(Command::new(self.link()), port)
+    }
+
+    /// The same below a command that has the process as process 1 of its own PID namespace: when that exits, the kernel kills all
+    /// others of the namespace.
+    pub(super) fn launch_in_container(&self, port: u16) -> Command {
+        let mut command = container();
+        command.arg(self.link());
+        self.launch_by(command, port)
+    }
+
+    fn launch_by(&self, mut command: Command, port: u16) -> Command {
         command
             .env_clear()
             .env("PATH", "/usr/local/bin:/usr/bin:/bin")
