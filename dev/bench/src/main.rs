@@ -69,7 +69,7 @@ fn main() -> Result<()> {
         Subject::Launch => launch::run(&bundle()?, target, runs(300))?,
         Subject::Deploy => launch::deploy::run(&bundle()?, target, runs(30))?,
         Subject::Plots { document } => {
-            return plot::write(&document, &fs_err::read_to_string(&document)?);
+            return plot::write(&document, &fs_err::read_to_string(&document)?, |_| true);
         }
     };
     for (name, table) in &tables {
@@ -81,7 +81,9 @@ fn main() -> Result<()> {
             document = document::with_table(&document, name, table);
         }
         fs_err::write(path, &document)?;
-        plot::write(path, &document)?;
+        // Rows of other tables may still have the names of an earlier version.
+        let is_new = |name: &str| tables.iter().any(|table| table.0 == name);
+        plot::write(path, &document, is_new)?;
     }
     Ok(())
 }

@@ -7,7 +7,6 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use fs_err::File;
-use procfs::process::Process;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use wait4::Wait4 as _;
@@ -22,8 +21,6 @@ pub(crate) struct Measurement {
     pub(crate) wall: Duration,
     /// Of user and system, with that of the children that it waited for.
     pub(crate) cpu: Duration,
-    /// The most memory that was resident at once, in bytes; `None` if this program's own peak hides it.
-    pub(crate) peak: Option<u64>,
 }
 
 /// Runs `command` to its end, with no input, and with its output in the file `log`.
@@ -58,7 +55,6 @@ fn run_for(command: &mut Command, log: &Path, timeout: Duration) -> Result<Measu
     Ok(Measurement {
         wall,
         cpu: used.rusage.utime + used.rusage.stime,
-        peak: peak_of_child(used.rusage.maxrss)?,
     })
 }
 
@@ -67,19 +63,6 @@ pub(crate) fn is_ready(source: &impl AsFd, timeout: Duration) -> Result<bool> {
     let timeout = Timespec::try_from(timeout)?;
     // Without a signal handler in this program nothing interrupts it.
     Ok(poll(&mut [PollFd::new(source, PollFlags::IN)], Some(&timeout))? > 0)
-}
-
-/// The peak of a child with this `ru_maxrss`, in bytes.
-///
-/// Until its execve(2) a child has the memory of the process that starts it, whose peak counts as its own (Linux,
-/// fs/exec.c, `exec_mmap`). So a peak is the child's only if it is above this program's own.
-fn peak_of_child(maxrss: u64) -> Result<Option<u64>> {
-    let own = Process::myself()?
-        .status()?
-        .vmhwm
-        .context("this kernel counts no peak")?;
-    // In KiB, see proc(5).
-    Ok((maxrss > own * 1024).then_some(maxrss))
 }
 
 #[cfg(test)]
@@ -114,14 +97,5 @@ mod tests {
             let error = shell(script, Duration::from_secs(5)).unwrap_err();
             assert_eq!(error.to_string(), expected);
         }
-    }
-
-    #[test]
-    fn peak_is_the_childs_own_or_unknown() {
-        // A string of 64 MB, made by doubling.
-        let large = "x=x; i=0; while [ $i -lt 26 ]; do x=$x$x; i=$((i + 1)); done";
-        let peak = shell(large, TIMEOUT).unwrap().peak.unwrap();
-        assert!(peak > 64_000_000, "{peak}");
-        assert_eq!(peak_of_child(1).unwrap(), None);
     }
 }

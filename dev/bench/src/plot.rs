@@ -82,25 +82,28 @@ const PLOTS: [Plot; 4] = [
             ("dyno: loop in bash", false),
             ("dyno: ours", true),
             ("dyno: started once, drains", false),
-            ("dyno: ours, drains", true),
+            ("dyno: ours, drain stop", true),
         ],
     },
 ];
 
-/// All plots of tables that `document` has, by the names of their files.
-fn of_document(document: &str) -> Result<Vec<(&'static str, String)>> {
+/// The plots of those tables of `document` whose names are `wanted`, by the names of their files.
+fn of_document(
+    document: &str,
+    wanted: impl Fn(&str) -> bool,
+) -> Result<Vec<(&'static str, String)>> {
     PLOTS
         .iter()
-        .filter(|plot| document::table_of(document, plot.table).is_some())
+        .filter(|plot| wanted(plot.table) && document::table_of(document, plot.table).is_some())
         .map(|plot| Ok((plot.file, plot.draw(document)?)))
         .collect()
 }
 
-/// Writes the plots beside the document at `path`.
-pub(crate) fn write(path: &Path, document: &str) -> Result<()> {
+/// Writes the plots of the `wanted` tables beside the document at `path`.
+pub(crate) fn write(path: &Path, document: &str, wanted: impl Fn(&str) -> bool) -> Result<()> {
     let directory = path.with_file_name(DIRECTORY);
     fs_err::create_dir_all(&directory)?;
-    for (file, svg) in of_document(document)? {
+    for (file, svg) in of_document(document, wanted)? {
         fs_err::write(directory.join(file), svg)?;
     }
     Ok(())
@@ -181,7 +184,7 @@ mod tests {
             "/../../docs/benchmarks.md"
         ));
         let document = fs_err::read_to_string(path).unwrap();
-        let plots = of_document(&document).unwrap();
+        let plots = of_document(&document, |_| true).unwrap();
         assert_eq!(plots.len(), PLOTS.len());
         for (file, expected) in plots {
             let link = format!("({DIRECTORY}/{file})");

@@ -41,12 +41,6 @@ impl Measurements {
     pub(crate) fn cpu(&self) -> Series {
         self.runs.iter().map(|run| milliseconds(run.cpu)).collect()
     }
-
-    /// The highest peak of all runs, in bytes; `None` if one of them is unknown.
-    pub(crate) fn peak(&self) -> Option<u64> {
-        let peaks: Option<Vec<u64>> = self.runs.iter().map(|run| run.peak).collect();
-        peaks?.into_iter().max()
-    }
 }
 
 pub(crate) fn milliseconds(duration: Duration) -> f64 {

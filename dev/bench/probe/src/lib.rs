@@ -1,4 +1,5 @@
-//! Timestamps of the benchmark's app and agent, by the clock that all processes of a machine share.
+//! What the benchmark and its probe agree on: timestamps of the app and the agent, by the clock that all processes of a machine
+//! share, and the line with a command's peak.
 
 use std::io::{self, Write as _};
 use std::time::Duration;
@@ -9,6 +10,9 @@ use serde::{Deserialize, Serialize};
 
 /// How long after its start the app begins to listen, in milliseconds: a variable.
 pub const LISTEN_AFTER: &str = "BENCH_LISTEN_AFTER_MS";
+
+/// Before the most memory that a command had resident at once, in bytes: the beginning of a line on stdout.
+pub const PEAK: &str = "Peak memory: ";
 
 /// A process that prints timestamps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,16 +1,26 @@
-//! The benchmark's agent if the first argument is `connect`, otherwise its app. SIGTERM ends either at once.
+//! What the benchmark runs beside what it measures. SIGTERM ends the agent and the app at once.
+//!
+//! | first argument | role |
+//! | --- | --- |
+//! | `connect` | the agent |
+//! | `peak` | runs the command that follows, and prints how much memory it needed |
+//! | none | the app |
 
+use std::ffi::OsString;
+use std::process::{Command, ExitCode};
 use std::time::Duration;
 use std::{env, io, thread};
 
-use backplane_bench_probe::{LISTEN_AFTER, Timestamp, Who};
+use backplane_bench_probe::{LISTEN_AFTER, PEAK, Timestamp, Who};
 use rustix::process::{Signal, set_parent_process_death_signal};
+use wait4::Wait4 as _;
 
-fn main() -> io::Result<()> {
-    if env::args().nth(1).as_deref() == Some("connect") {
-        Timestamp::take(Who::Agent).print()?;
-    } else {
-        listen()?;
+fn main() -> io::Result<ExitCode> {
+    let mut arguments = env::args_os().skip(1);
+    match arguments.next() {
+        Some(role) if role == "peak" => return measure_peak(arguments),
+        Some(role) if role == "connect" => Timestamp::take(Who::Agent).print()?,
+        _ => listen()?,
     }
     loop {
         thread::park();
@@ -27,4 +37,16 @@ fn listen() -> io::Result<()> {
     let timestamp = Timestamp::take(Who::App);
     rustix::net::listen(rustix::stdio::stdin(), 1)?;
     timestamp.print()
+}
+
+/// Runs a command, and prints the most memory that was resident at once.
+///
+/// Until its execve(2), a child has the memory of the process that starts it, whose peak counts as its own (Linux, fs/exec.c,
+/// `exec_mmap`). So a process that needs next to none has to start it.
+fn measure_peak(mut command: impl Iterator<Item = OsString>) -> io::Result<ExitCode> {
+    let program = command.next().ok_or(io::ErrorKind::InvalidInput)?;
+    let child = Command::new(program).args(command).spawn()?;
+    let used = child.wait4()?;
+    println!("{PEAK}{}", used.rusage.maxrss);
+    Ok(ExitCode::from(u8::from(!used.status.success())))
 }

@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 use std::process::Command;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
+use backplane_bench_probe::PEAK;
 
 use super::release::Release;
 use super::target_architecture;
@@ -21,6 +22,10 @@ pub(super) struct Build<'a> {
     is_cold: bool,
     requests: usize,
     log: PathBuf,
+    /// Runs the build, and prints how much memory it needed.
+    weighed_by: Option<PathBuf>,
+    /// The most memory that was resident at once in a build that was weighed, in bytes.
+    pub(super) peak: u64,
 }
 
 impl<'a> Build<'a> {
@@ -42,6 +47,21 @@ impl<'a> Build<'a> {
             is_cold: true,
             requests: 1,
             log: bundle.work("log"),
+            weighed_by: None,
+            peak: 0,
+        })
+    }
+
+    /// A build that finds nothing in the cache, and whose memory is measured.
+    pub(super) fn weighed(
+        bundle: &Bundle,
+        name: &'static str,
+        release: &'a Release<'a>,
+        variables: &[(&'static str, String)],
+    ) -> Result<Self> {
+        Ok(Self {
+            weighed_by: Some(bundle.program("bench-probe")),
+            ..Self::cold(bundle, name, release, variables)?
         })
     }
 
@@ -91,7 +111,14 @@ impl Subject for Build<'_> {
     /// own.
     fn command(&self) -> Command {
         let path = |name| self.directory.join(name);
-        let mut command = Command::new(self.buildpack.directory.join("bin/build"));
+        let program = self.buildpack.directory.join("bin/build");
+        let mut command = match &self.weighed_by {
+            Some(probe) => Command::new(probe),
+            None => Command::new(&program),
+        };
+        if self.weighed_by.is_some() {
+            command.arg("peak").arg(&program);
+        }
         command
             .args([path("layers"), path("platform"), path("plan.toml")])
             .current_dir(path("app"))
@@ -115,6 +142,11 @@ impl Subject for Build<'_> {
             is_cached != self.is_cold,
             "the cache is not what it should be"
         );
+        if self.weighed_by.is_some() {
+            let peak = output.lines().find_map(|line| line.strip_prefix(PEAK));
+            let peak = peak.context("the probe prints it")?.parse()?;
+            self.peak = self.peak.max(peak);
+        }
         self.release.check(&self.installed(), self.requests)
     }
 }

@@ -156,9 +156,10 @@ fn cases<'a>(once: &'a Image, again: &'a Image, ours: &'a Image, run: &'a Image)
             ..case("dyno: started once, drains", Dyno, once)
         },
         Case {
+            drain: "stop",
             agent: Finishes,
             promises: [Promise::Nothing, Promise::Responses],
-            ..case("dyno: ours, drains", Dyno, ours)
+            ..case("dyno: ours, drain stop", Dyno, ours)
         },
     ]
 }
