@@ -2,18 +2,15 @@
 # The part of script/demo for the classic buildpack only. script/demo sources it. The variables in capitals belong to both files.
 
 WHAT_IS_BUILT='the classic buildpack'
-TOOLS_OF_FRONT_END=(cargo-libcnb)
-PACKAGE_ARGUMENTS=(classic)
+TOOLS_OF_FRONT_END=()
 # The directory of the app's config vars, with one file for each, as Heroku passes it to a build.
 VARIABLES=config-vars
 AGENT_DIRECTORY=dyno/app/.backplane
 WHERE_THE_AGENT_IS='in the slug, and in the cache for the next build'
 
 make_front_end() {
-  local archive=backplane-buildpack-classic.tgz
-  [[ $(uname -m) == x86_64 ]] || archive=backplane-buildpack-classic-arm64.tgz
-  mkdir buildpack cache dyno config-vars
-  tar --extract --no-same-owner --file "$ROOT/target/package/$archive" --directory buildpack
+  mkdir cache dyno config-vars
+  assemble_classic bin buildpack
   grep --invert-match '^#' app/processes >app/Procfile
   rm app/processes
   # The commands that a dyno's shell runs before the process.

@@ -2,8 +2,7 @@
 # The part of script/demo for the Cloud Native Buildpack only. script/demo sources it. The variables in capitals belong to both files.
 
 WHAT_IS_BUILT='the lifecycle (which pack runs during a build), the buildpack'
-TOOLS_OF_FRONT_END=(lifecycle cargo-libcnb)
-PACKAGE_ARGUMENTS=()
+TOOLS_OF_FRONT_END=(lifecycle)
 # The directory of a build's variables, with one file for each, as pack makes it from --env.
 VARIABLES=platform/env
 AGENT_DIRECTORY=layers/backplane_agent/agent
@@ -13,7 +12,8 @@ make_front_end() {
   mkdir --parents buildpacks layers platform/env
   cp --recursive "$LIFECYCLE" lifecycle
   add_buildpack "$ROOT/tests/fixtures/buildpacks/processes"
-  add_buildpack "$ROOT/target/package/backplane_agent"
+  assemble_buildpack bin backplane_agent
+  add_buildpack backplane_agent
 }
 
 # add_buildpack DIRECTORY: copies a buildpack to the place where the lifecycle looks for it, and adds it at the end of the order.

@@ -137,22 +137,60 @@ static_target() {
   fi
 }
 
-# package_static TARGET DIRECTORY: packages the buildpack of the working directory, with static programs. The package is below DIRECTORY.
-package_static() {
-  local target=$1 assistance=()
-  # If the target is this machine's own, the machine's linker is right, and cargo libcnb must not assist with cross compiling.
-  [[ $target != "$(uname -m)"-* ]] || assistance+=(--no-cross-compile-assistance)
-  # It prints the directory of the package on stdout.
-  static "$target" libcnb package --release --package-dir "$2" "${assistance[@]}" >/dev/null
-}
-
-# static TARGET SUBCOMMAND ARGUMENT…: runs a subcommand of cargo that builds static programs for TARGET.
-static() {
-  local target=$1 subcommand=$2
-  shift 2
+# build_static TARGET PACKAGE PROFILE: builds the programs of a package of the workspace, static and for TARGET. They are in the directory that
+# static_programs prints.
+build_static() {
+  local target=$1 machine=${1%%-*} variable=${1//-/_}
   # musl is static by default. Only this call gets the flag: as a setting for all of cargo, it breaks every call without --target.
   [[ $target == *-musl ]] || local -x RUSTFLAGS="${RUSTFLAGS:-} -C target-feature=+crt-static"
-  cargo "$subcommand" "$@" --target "$target"
+  if [[ $machine != "$(uname -m)" ]]; then
+    # The linker, and the compiler of the TLS library's C code.
+    local -x "CARGO_TARGET_${variable^^}_LINKER=$machine-linux-gnu-gcc" "CC_$variable=$machine-linux-gnu-gcc"
+  fi
+  cargo build --locked --package "$2" --bins --profile "$3" --target "$target"
+}
+
+# static_programs TARGET PROFILE: prints the directory in which build_static leaves programs.
+static_programs() {
+  printf '%s\n' "$CARGO_TARGET_DIR/$1/$2"
+}
+
+# assemble_buildpack PROGRAMS DIRECTORY: puts the Cloud Native Buildpack together in DIRECTORY, from its programs in PROGRAMS.
+assemble_buildpack() {
+  assemble "$1" "$ROOT" "$2" backplane-buildpack launch
+  install_agents "$2"
+}
+
+# assemble PROGRAMS SOURCE DIRECTORY NAME OTHER: puts a buildpack together in DIRECTORY, in the layout of `cargo libcnb package`: with the
+# descriptor in SOURCE, the program NAME, which is both detect and build, and the program OTHER, which libcnb looks for below .libcnb-cargo.
+assemble() {
+  rm -rf "$3"
+  install -D --mode=755 "$1/$4" "$3/bin/build"
+  ln -s build "$3/bin/detect"
+  install -D --mode=755 "$1/$5" "$3/.libcnb-cargo/additional-bin/$5"
+  install --mode=644 "$2/buildpack.toml" "$3"
+}
+
+# assemble_classic PROGRAMS DIRECTORY: puts the classic buildpack together in DIRECTORY, from the same programs.
+assemble_classic() {
+  rm -rf "$2"
+  mkdir -p "$2/bin" "$2/lib"
+  install --mode=755 "$ROOT"/classic/bin/* "$2/bin"
+  install --mode=755 "$1/backplane-buildpack" "$2/bin/compile"
+  install --mode=755 "$1/launch" "$2/lib"
+  install_agents "$2"
+  # compile reads there where each agent comes from.
+  install --mode=644 "$ROOT/buildpack.toml" "$ROOT/LICENSE" "$2"
+}
+
+# install_agents DIRECTORY: copies the agents that are installed by name into DIRECTORY.
+install_agents() {
+  local file mode
+  for file in "$ROOT"/agents/*/*; do
+    mode=644
+    [[ $file != */backplane ]] || mode=755
+    install -D --mode="$mode" "$file" "$1/${file#"$ROOT/"}"
+  done
 }
 
 # buildpack_field NAME DIRECTORY: prints the id or the version of the buildpack in DIRECTORY. They are at the beginning of its descriptor, and
