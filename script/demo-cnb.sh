@@ -12,7 +12,7 @@ make_front_end() {
   mkdir --parents buildpacks layers platform/env
   cp --recursive "$LIFECYCLE" lifecycle
   add_buildpack "$ROOT/tests/fixtures/buildpacks/processes"
-  assemble_buildpack bin backplane_agent
+  assemble_backplane bin backplane_agent
   add_buildpack backplane_agent
 }
 

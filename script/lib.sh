@@ -137,8 +137,7 @@ static_target() {
   fi
 }
 
-# build_static TARGET PACKAGE PROFILE: builds the programs of a package of the workspace, static and for TARGET. They are in the directory that
-# static_programs prints.
+# build_static TARGET PACKAGE PROFILE: builds the programs of a package of the workspace, static and for TARGET, and prints their directory.
 build_static() {
   local target=$1 machine=${1%%-*} variable=${1//-/_}
   # musl is static by default. Only this call gets the flag: as a setting for all of cargo, it breaks every call without --target.
@@ -147,23 +146,18 @@ build_static() {
     # The linker, and the compiler of the TLS library's C code.
     local -x "CARGO_TARGET_${variable^^}_LINKER=$machine-linux-gnu-gcc" "CC_$variable=$machine-linux-gnu-gcc"
   fi
-  cargo build --locked --package "$2" --bins --profile "$3" --target "$target"
+  cargo build --locked --package "$2" --bins --profile "$3" --target "$target" && printf '%s\n' "$CARGO_TARGET_DIR/$target/$3"
 }
 
-# static_programs TARGET PROFILE: prints the directory in which build_static leaves programs.
-static_programs() {
-  printf '%s\n' "$CARGO_TARGET_DIR/$1/$2"
-}
-
-# assemble_buildpack PROGRAMS DIRECTORY: puts the Cloud Native Buildpack together in DIRECTORY, from its programs in PROGRAMS.
-assemble_buildpack() {
-  assemble "$1" "$ROOT" "$2" backplane-buildpack launch
+# assemble_backplane PROGRAMS DIRECTORY: puts the Cloud Native Buildpack together in DIRECTORY, from its programs in PROGRAMS.
+assemble_backplane() {
+  assemble_cnb "$1" "$ROOT" "$2" backplane-buildpack launch
   install_agents "$2"
 }
 
-# assemble PROGRAMS SOURCE DIRECTORY NAME OTHER: puts a buildpack together in DIRECTORY, in the layout of `cargo libcnb package`: with the
+# assemble_cnb PROGRAMS SOURCE DIRECTORY NAME OTHER: puts a buildpack together in DIRECTORY, in the layout of `cargo libcnb package`: with the
 # descriptor in SOURCE, the program NAME, which is both detect and build, and the program OTHER, which libcnb looks for below .libcnb-cargo.
-assemble() {
+assemble_cnb() {
   rm -rf "$3"
   install -D --mode=755 "$1/$4" "$3/bin/build"
   ln -s build "$3/bin/detect"

@@ -10,7 +10,7 @@ use std::env::consts::ARCH;
 use std::ops::Div as _;
 use std::thread::available_parallelism;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use harness::release_server::{Answer, Authority, ReleaseServer};
 
 use crate::bundle::{BACKPLANE, Bundle, DO_NOTHING};
@@ -103,7 +103,7 @@ fn measure_peak(bundle: &Bundle, server: &ReleaseServer, size: u64) -> Result<u6
     for path in [&release.archive, &agent, &cold.installed()] {
         fs_err::remove_file(path)?;
     }
-    Ok(cold.peak)
+    cold.peak.context("the probe has printed no peak")
 }
 
 fn times(taken: &[Measurements]) -> String {

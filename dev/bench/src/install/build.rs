@@ -1,9 +1,10 @@
 //! The build program alone, without the lifecycle around it.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::Command;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Result, ensure};
 use backplane_bench_probe::PEAK;
 
 use super::release::Release;
@@ -22,10 +23,10 @@ pub(super) struct Build<'a> {
     is_cold: bool,
     requests: usize,
     log: PathBuf,
-    /// Runs the build, and prints how much memory it needed.
-    weighed_by: Option<PathBuf>,
-    /// The most memory that was resident at once in a build that was weighed, in bytes.
-    pub(super) peak: u64,
+    /// The command that runs the build program, in front of it. Empty, or that of a probe, which also prints a peak.
+    runner: Vec<OsString>,
+    /// The most memory that was resident at once in a build that a probe has run, in bytes.
+    pub(super) peak: Option<u64>,
 }
 
 impl<'a> Build<'a> {
@@ -47,8 +48,8 @@ impl<'a> Build<'a> {
             is_cold: true,
             requests: 1,
             log: bundle.work("log"),
-            weighed_by: None,
-            peak: 0,
+            runner: Vec::new(),
+            peak: None,
         })
     }
 
@@ -60,7 +61,7 @@ impl<'a> Build<'a> {
         variables: &[(&'static str, String)],
     ) -> Result<Self> {
         Ok(Self {
-            weighed_by: Some(bundle.program("bench-probe")),
+            runner: vec![bundle.program("bench-probe").into(), "peak".into()],
             ..Self::cold(bundle, name, release, variables)?
         })
     }
@@ -111,15 +112,11 @@ impl Subject for Build<'_> {
     /// own.
     fn command(&self) -> Command {
         let path = |name| self.directory.join(name);
-        let program = self.buildpack.directory.join("bin/build");
-        let mut command = match &self.weighed_by {
-            Some(probe) => Command::new(probe),
-            None => Command::new(&program),
-        };
-        if self.weighed_by.is_some() {
-            command.arg("peak").arg(&program);
-        }
+        let program = self.buildpack.directory.join("bin/build").into();
+        let mut words = self.runner.iter().chain([&program]);
+        let mut command = Command::new(words.next().expect("the last one is the program"));
         command
+            .args(words)
             .args([path("layers"), path("platform"), path("plan.toml")])
             .current_dir(path("app"))
             .env_clear()
@@ -142,10 +139,8 @@ impl Subject for Build<'_> {
             is_cached != self.is_cold,
             "the cache is not what it should be"
         );
-        if self.weighed_by.is_some() {
-            let peak = output.lines().find_map(|line| line.strip_prefix(PEAK));
-            let peak = peak.context("the probe prints it")?.parse()?;
-            self.peak = self.peak.max(peak);
+        if let Some(peak) = output.lines().find_map(|line| line.strip_prefix(PEAK)) {
+            self.peak = self.peak.max(Some(peak.parse()?));
         }
         self.release.check(&self.installed(), self.requests)
     }
