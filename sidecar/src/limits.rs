@@ -83,6 +83,9 @@ pub(crate) const CLIENTS_PER_TURN: u32 = 32;
 pub(crate) const CLIENTS_INTERVAL: Duration = Duration::from_millis(10);
 /// How many clients at a time wait for the end of the agent.
 pub(crate) const MAX_DRAIN_CLIENTS: usize = 32;
+/// From how long on an agent counts as running steadily. One that its server refuses has exited by
+/// then, as a rule.
+pub(crate) const STEADY: Duration = Duration::from_secs(5);
 /// How often the status program asks while it waits for the agent to run.
 pub(crate) const STATUS_INTERVAL: Duration = Duration::from_millis(100);
 /// How long the status program waits for an answer.

@@ -388,6 +388,22 @@ fn run_of_another_app_cannot_end_the_agent() {
     app.finish();
 }
 
+/// As an edge that refuses the token does it.
+#[test]
+fn agent_that_exits_again_and_again_is_not_what_status_waits_for() {
+    let (_listener, port) = listen("127.0.0.1");
+    let layer = Layer::new("#!/bin/sh\nsleep 0.3\nexit 1\n", port);
+    let app = layer.launch();
+    let status = layer.status().args(["--wait", "3"]).output().unwrap();
+    assert_eq!(status.status.code(), Some(1), "{status:?}");
+    let words = String::from_utf8(status.stdout).unwrap();
+    assert!(
+        words.contains(" Last time it exited with status 1: see the app's log."),
+        "{words}"
+    );
+    app.finish();
+}
+
 #[test]
 fn status_waits_for_the_agent() {
     let port = free_port();
@@ -403,9 +419,11 @@ fn status_waits_for_the_agent() {
         .args(["--json", "--wait", "60"])
         .spawn()
         .unwrap();
+    let listening = Instant::now();
     let _listener = std::net::TcpListener::bind(("127.0.0.1", port)).unwrap();
     let status = eventually("the agent runs", || waiting.try_wait().unwrap());
     assert_eq!(status.code(), Some(0));
+    assert!(listening.elapsed() >= Duration::from_secs(5));
     app.finish();
     let started = Instant::now();
     let status = layer.status().args(["--wait", "1"]).status().unwrap();

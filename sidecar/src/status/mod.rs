@@ -8,6 +8,7 @@ use std::fmt::{self, Display, Formatter, Write as _};
 
 use rustix::process::Pid;
 
+use crate::limits;
 use crate::log;
 use crate::state_machine::{AgentState, AgentStatus, Health};
 
@@ -29,6 +30,47 @@ pub(crate) struct Report<'a> {
     pub(crate) upstream: String,
     pub(crate) info: &'a [(String, Option<String>)],
     pub(crate) agent_pid: Option<Pid>,
+}
+
+/// How surely the agent runs: the first line of a report, which the exit status follows from.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Running {
+    No,
+    /// Only since a moment ago, after an exit: it may exit again in the next moment.
+    Again,
+    /// Only since a moment ago, and it has not exited before.
+    New,
+    /// For [`limits::STEADY`] at least.
+    Steady,
+}
+
+impl Running {
+    const ALL: [Self; 4] = [Self::No, Self::Again, Self::New, Self::Steady];
+
+    fn of(agent: &AgentStatus) -> Self {
+        if agent.state != AgentState::Running || agent.health == Some(Health::Failing) {
+            Self::No
+        } else if agent.for_seconds >= limits::STEADY.as_secs() {
+            Self::Steady
+        } else if agent.last_exit.is_some() {
+            Self::Again
+        } else {
+            Self::New
+        }
+    }
+
+    fn word(self) -> &'static str {
+        match self {
+            Self::No => "no",
+            Self::Again => "again",
+            Self::New => "new",
+            Self::Steady => "steady",
+        }
+    }
+
+    fn from_word(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|running| running.word() == word)
+    }
 }
 
 /// The name of each state in JSON, which stays as it is, and the words for people.
@@ -59,12 +101,11 @@ fn health_word(health: Health) -> &'static str {
 }
 
 impl Report<'_> {
-    /// The answer to a client: whether the agent runs, the JSON and the words for people, each on a
+    /// The answer to a client: how surely the agent runs, the JSON and the words for people, each on a
     /// line of its own.
     pub(crate) fn render(&self) -> String {
-        let is_running =
-            self.agent.state == AgentState::Running && self.agent.health != Some(Health::Failing);
-        format!("{is_running}\n{}\n{self}\n", self.to_json())
+        let running = Running::of(&self.agent).word();
+        format!("{running}\n{}\n{self}\n", self.to_json())
     }
 
     /// A JSON object (RFC 8259) on one line.
@@ -135,7 +176,7 @@ impl Display for Report<'_> {
         }
         write!(f, " Restarts: {}.", agent.restarts)?;
         if let Some(exit) = &agent.last_exit {
-            write!(f, " Last time it {}.", shortened(exit))?;
+            write!(f, " Last time it {}: see the app's log.", shortened(exit))?;
         }
         write!(f, " Target: {}", shortened(&self.upstream))?;
         for (name, value) in self.info {
@@ -181,11 +222,11 @@ mod tests {
         assert_eq!(
             render(agent(), "web"),
             format!(
-                "false\n\
+                "no\n\
                  {{\"state\":\"restarting\",\"for_seconds\":3,\"restarts\":7,\"last_exit\":\"exited with status 1\",\
                  \"health\":null,\"next_try_seconds\":4,\"target\":\"port 8080\",\"agent_pid\":null,\"supervisor_pid\":{pid},\
                  \"process_type\":\"web\",\"agent_sha256\":null}}\n\
-                 The agent is being restarted (3 s). Next try in 4 s. Restarts: 7. Last time it exited with status 1. \
+                 The agent is being restarted (3 s). Next try in 4 s. Restarts: 7. Last time it exited with status 1: see the app's log. \
                  Target: port 8080, process type: web.\n"
             )
         );
@@ -196,7 +237,7 @@ mod tests {
             ..agent()
         };
         let text = render(running, "web");
-        assert!(text.starts_with("true\n{\"state\":\"running\","), "{text}");
+        assert!(text.starts_with("new\n{\"state\":\"running\","), "{text}");
         let words =
             "\nThe agent is running (3 s). Restarts: 7. Target: port 8080, process type: web.\n";
         assert!(text.ends_with(words), "{text}");
@@ -204,10 +245,10 @@ mod tests {
 
     #[test]
     fn agent_that_fails_its_health_checks_does_not_count_as_running() {
-        for (health, is_running, words) in [
-            (Health::Unknown, true, " Health: unknown."),
-            (Health::Healthy, true, " Health: healthy."),
-            (Health::Failing, false, " Health: failing."),
+        for (health, first, words) in [
+            (Health::Unknown, "again\n", " Health: unknown."),
+            (Health::Healthy, "again\n", " Health: healthy."),
+            (Health::Failing, "no\n", " Health: failing."),
         ] {
             let agent = AgentStatus {
                 state: AgentState::Running,
@@ -215,8 +256,32 @@ mod tests {
                 ..agent()
             };
             let text = render(agent, "web");
-            assert!(text.starts_with(&format!("{is_running}\n")), "{text}");
+            assert!(text.starts_with(first), "{text}");
             assert!(text.contains(words), "{text}");
+        }
+    }
+
+    #[test]
+    fn agent_runs_steadily_from_the_fifth_second_on() {
+        for (for_seconds, last_exit, running) in [
+            (4, None, Running::New),
+            (4, Some("exited with status 1".to_owned()), Running::Again),
+            (5, Some("exited with status 1".to_owned()), Running::Steady),
+            (5, None, Running::Steady),
+        ] {
+            let agent = AgentStatus {
+                state: AgentState::Running,
+                for_seconds,
+                last_exit,
+                ..agent()
+            };
+            assert_eq!(Running::of(&agent), running, "{agent:?}");
+            assert_eq!(Running::from_word(running.word()), Some(running));
+            let restarting = AgentStatus {
+                state: AgentState::Restarting,
+                ..agent
+            };
+            assert_eq!(Running::of(&restarting), Running::No);
         }
     }
 

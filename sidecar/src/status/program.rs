@@ -14,7 +14,7 @@ use nix::sys::signal::{SigSet, Signal};
 use rustix::io::Errno;
 use rustix::process::{self, Uid};
 
-use super::{MAX_REPORT, NO_AGENT};
+use super::{MAX_REPORT, NO_AGENT, Running};
 use crate::interface::{Definition, Sidecar};
 use crate::limits;
 use crate::lock::{self, LockName, Peer, Purpose};
@@ -45,12 +45,10 @@ pub(crate) fn run<S: Sidecar>(sidecar: &S, arguments: &[OsString]) -> ExitCode {
         Some(Arguments::Ask { as_json, wait }) => {
             let connection = own_program::connection(sidecar);
             let answer = connection.map_or(Answer::NoAddress, |connection| {
-                ask_until_running(&connection.lock_name(definition), wait)
+                ask_until_steady(&connection.lock_name(definition), wait)
             });
-            let (text, status) = answer.render(as_json, definition);
-            // Whatever kept it from running in time.
-            let is_late = wait.is_some() && status != RUNNING;
-            (text, if is_late { NOT_RUNNING } else { status })
+            let status = answer.exit_status(wait.is_some());
+            (answer.render(as_json, definition), status)
         }
         Some(Arguments::Help) => (help(definition), RUNNING),
         None => (help(definition), NO_SUPERVISOR),
@@ -65,11 +63,13 @@ fn help(definition: Definition) -> String {
 Usage: {} [--json] [--wait SECONDS]
 
 Reports the state of the agent of this container's app. With --json, as a JSON object on one line. With --wait, as soon as the
-agent is running, or after this time.
+agent has been running for {steady} s, or after this time.
 
-Exit status: 0 the agent is running, 1 it is not (with --wait, not in time), 2 no supervisor is here.
+Exit status: 0 the agent is running, 1 it is not, 2 no supervisor is here. With --wait, 1 also if no supervisor is here in time,
+or if the agent has exited before and is not running for {steady} s yet.
 ",
-        program(definition)
+        program(definition),
+        steady = limits::STEADY.as_secs(),
     )
 }
 
@@ -78,7 +78,7 @@ enum Arguments {
     Help,
     Ask {
         as_json: bool,
-        /// How long to wait for the agent to run.
+        /// How long to wait for an agent that runs steadily.
         wait: Option<Duration>,
     },
 }
@@ -112,7 +112,7 @@ impl Arguments {
 #[derive(Clone, Debug, Eq, PartialEq)]
 enum Answer {
     Report {
-        is_running: bool,
+        running: Running,
         json: String,
         words: String,
     },
@@ -136,50 +136,59 @@ impl Answer {
     fn parse(text: &str) -> Self {
         let mut lines = text.lines();
         match (lines.next(), lines.next(), lines.next(), lines.next()) {
-            (Some(is_running @ ("true" | "false")), Some(json), Some(words), None) => {
-                Self::Report {
-                    is_running: is_running == "true",
+            (Some(first), Some(json), Some(words), None) => {
+                Running::from_word(first).map_or(Self::NoSupervisor, |running| Self::Report {
+                    running,
                     json: log::plain(json),
                     words: log::plain(words),
-                }
+                })
             }
             _ => Self::NoSupervisor,
         }
     }
 
-    /// The text, empty if there is no JSON for this, and the exit status.
-    fn render(self, as_json: bool, definition: Definition) -> (String, u8) {
-        let no_json = String::new();
-        let (words, json, status) = match self {
-            Self::Report {
-                is_running,
-                json,
-                words,
-            } => (words, json, if is_running { RUNNING } else { NOT_RUNNING }),
+    /// The exit status. It differs if the program `has_waited`.
+    fn exit_status(&self, has_waited: bool) -> u8 {
+        match self {
+            Self::Report { running, .. } => match running {
+                Running::Steady | Running::New => RUNNING,
+                Running::Again if !has_waited => RUNNING,
+                Running::Again | Running::No => NOT_RUNNING,
+            },
             // An agent whose supervisor does not work does not count as running.
+            Self::Timeout { .. } => NOT_RUNNING,
+            _ if has_waited => NOT_RUNNING,
+            Self::OfUser { .. } | Self::NoSupervisor | Self::NoAddress => NO_SUPERVISOR,
+        }
+    }
+
+    /// The text, empty if there is no JSON for this.
+    fn render(self, as_json: bool, definition: Definition) -> String {
+        let no_json = String::new();
+        let (words, json) = match self {
+            Self::Report { json, words, .. } => (words, json),
             Self::Timeout { address } => (
                 format!("The agent's supervisor does not answer ({address})."),
                 format!("{{\"state\":\"unknown\",\"target\":\"{address}\"}}"),
-                NOT_RUNNING,
             ),
             Self::OfUser { address, user } => {
                 let program = program(definition);
                 let words = format!(
                     "A process of user ID {user} holds the lock of {address}. Run {program} as that user."
                 );
-                (words, no_json, NO_SUPERVISOR)
+                (words, no_json)
             }
             Self::NoSupervisor => {
                 let words = "No supervisor runs an agent here. The app's log says why.";
-                (words.to_owned(), no_json, NO_SUPERVISOR)
+                (words.to_owned(), no_json)
             }
-            Self::NoAddress => (NO_ADDRESS.to_owned(), no_json, NO_SUPERVISOR),
+            Self::NoAddress => (NO_ADDRESS.to_owned(), no_json),
         };
         let mut text = if as_json { json } else { words };
         if !text.is_empty() {
             text.push('\n');
         }
-        (text, status)
+        text
     }
 }
 
@@ -191,19 +200,19 @@ pub(crate) fn agent_lives(name: &LockName) -> bool {
     }
 }
 
-/// Asks again and again until the agent runs or the time is up.
-fn ask_until_running(name: &LockName, wait: Option<Duration>) -> Answer {
+/// Asks again and again until the agent runs steadily or the time is up.
+fn ask_until_steady(name: &LockName, wait: Option<Duration>) -> Answer {
     let end = wait.map(|wait| Instant::now() + wait);
     loop {
         let answer = ask(name, limits::STATUS_TIMEOUT);
-        let is_running = matches!(
+        let is_steady = matches!(
             answer,
             Answer::Report {
-                is_running: true,
+                running: Running::Steady,
                 ..
             }
         );
-        if is_running || end.is_none_or(|end| Instant::now() >= end) {
+        if is_steady || end.is_none_or(|end| Instant::now() >= end) {
             return answer;
         }
         thread::sleep(limits::STATUS_INTERVAL);
@@ -278,18 +287,22 @@ mod tests {
         let timeout = Answer::Timeout { address: address() };
         let unknown = "{\"state\":\"unknown\",\"target\":\"localhost:1\"}\n";
         let its_lock = "user ID 1000 holds the lock of localhost:1. Run sidecar-status as";
-        for (answer, status, words, json) in [
-            (Answer::parse("true\n{}\nYes.\n"), 0, "Yes.\n", "{}\n"),
-            (Answer::parse("false\n{}\nNo.\n"), 1, "No.\n", "{}\n"),
-            (timeout, 1, "does not answer (localhost:1)", unknown),
-            (of_user, 2, its_lock, ""),
-            (Answer::NoSupervisor, 2, "No supervisor", ""),
-            (Answer::NoAddress, 2, "PORT", ""),
+        // The exit status, and the one with --wait.
+        for (answer, statuses, words, json) in [
+            (Answer::parse("steady\n{}\nA.\n"), [0, 0], "A.\n", "{}\n"),
+            (Answer::parse("new\n{}\nA.\n"), [0, 0], "A.\n", "{}\n"),
+            (Answer::parse("again\n{}\nA.\n"), [0, 1], "A.\n", "{}\n"),
+            (Answer::parse("no\n{}\nA.\n"), [1, 1], "A.\n", "{}\n"),
+            (timeout, [1, 1], "does not answer (localhost:1)", unknown),
+            (of_user, [2, 1], its_lock, ""),
+            (Answer::NoSupervisor, [2, 1], "No supervisor", ""),
+            (Answer::NoAddress, [2, 1], "PORT", ""),
         ] {
-            let (text, found) = answer.clone().render(false, DEFINITION);
+            let found = [false, true].map(|has_waited| answer.exit_status(has_waited));
+            assert_eq!(found, statuses, "{answer:?}");
+            let text = answer.clone().render(false, DEFINITION);
             assert!(text.contains(words) && text.ends_with('\n'), "{text}");
-            assert_eq!(found, status, "{answer:?}");
-            assert_eq!(answer.render(true, DEFINITION), (json.to_owned(), status));
+            assert_eq!(answer.render(true, DEFINITION), json);
         }
     }
 
@@ -298,15 +311,15 @@ mod tests {
         for text in [
             "",
             "HTTP/1.1 400 Bad Request\r\n\r\n",
-            "true\n",
-            "true\na\nb\nc\n",
+            "steady\n",
+            "steady\na\nb\nc\n",
             "maybe\na\nb\n",
         ] {
             assert_eq!(Answer::parse(text), Answer::NoSupervisor, "{text}");
         }
-        let hostile = Answer::parse("true\n\u{1b}[2J\n\u{202e}\u{7}\n");
+        let hostile = Answer::parse("steady\n\u{1b}[2J\n\u{202e}\u{7}\n");
         for as_json in [false, true] {
-            let (text, _) = hostile.clone().render(as_json, DEFINITION);
+            let text = hostile.clone().render(as_json, DEFINITION);
             let line = text.trim_end();
             assert_eq!(line, log::plain(line));
         }
