@@ -158,11 +158,12 @@ assemble_backplane() {
 # assemble_cnb PROGRAMS SOURCE DIRECTORY NAME OTHER: puts a buildpack together in DIRECTORY, in the layout of `cargo libcnb package`: with the
 # descriptor in SOURCE, the program NAME, which is both detect and build, and the program OTHER, which libcnb looks for below .libcnb-cargo.
 assemble_cnb() {
-  rm -rf "$3"
-  install -D --mode=755 "$1/$4" "$3/bin/build"
-  ln -s build "$3/bin/detect"
-  install -D --mode=755 "$1/$5" "$3/.libcnb-cargo/additional-bin/$5"
-  install --mode=644 "$2/buildpack.toml" "$3"
+  local programs=$1 source=$2 directory=$3 name=$4 other=$5
+  rm -rf "$directory"
+  install -D --mode=755 "$programs/$name" "$directory/bin/build"
+  ln -s build "$directory/bin/detect"
+  install -D --mode=755 "$programs/$other" "$directory/.libcnb-cargo/additional-bin/$other"
+  install --mode=644 "$source/buildpack.toml" "$directory"
 }
 
 # assemble_classic PROGRAMS DIRECTORY: puts the classic buildpack together in DIRECTORY, from the same programs.

@@ -72,7 +72,7 @@ impl Bundle {
 }
 
 impl Buildpack {
-    /// A program of the buildpack's package other than the buildpack's own, where libcnb-cargo puts it.
+    /// A program of the buildpack's package other than the buildpack's own, where libcnb looks for it.
     pub(crate) fn additional_program(&self, name: &str) -> PathBuf {
         self.directory
             .join(format!(".libcnb-cargo/additional-bin/{name}"))

@@ -98,7 +98,7 @@ fn measure_peak(bundle: &Bundle, server: &ReleaseServer, size: u64) -> Result<u6
     let agent = bundle.work("random-agent");
     release::write_random_agent(&agent, size * 1_000_000)?;
     let release = Release::publish(bundle, server, "random.tgz", &agent)?;
-    let mut cold = Build::weighed(bundle, "memory", &release, &release.pinned())?;
+    let mut cold = Build::cold(bundle, "memory", &release, &release.pinned())?.weighed(bundle);
     rounds::take_turns([&mut cold], 0, MEMORY_RUNS, &bundle.work("log"))?;
     for path in [&release.archive, &agent, &cold.installed()] {
         fs_err::remove_file(path)?;

@@ -394,6 +394,7 @@ fn agent_that_exits_again_and_again_is_not_what_status_waits_for() {
     let (_listener, port) = listen("127.0.0.1");
     let layer = Layer::new("#!/bin/sh\nsleep 0.3\nexit 1\n", port);
     let app = layer.launch();
+    app.log_has("The agent exited with status 1.");
     let status = layer.status().args(["--wait", "3"]).output().unwrap();
     assert_eq!(status.status.code(), Some(1), "{status:?}");
     let words = String::from_utf8(status.stdout).unwrap();

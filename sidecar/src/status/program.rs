@@ -66,7 +66,7 @@ Reports the state of the agent of this container's app. With --json, as a JSON o
 agent has been running for {steady} s, or after this time.
 
 Exit status: 0 the agent is running, 1 it is not, 2 no supervisor is here. With --wait, 1 also if no supervisor is here in time,
-or if the agent has exited before and is not running for {steady} s yet.
+or if the agent has exited before and has not been running for {steady} s again.
 ",
         program(definition),
         steady = limits::STEADY.as_secs(),

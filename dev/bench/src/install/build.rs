@@ -53,17 +53,12 @@ impl<'a> Build<'a> {
         })
     }
 
-    /// A build that finds nothing in the cache, and whose memory is measured.
-    pub(super) fn weighed(
-        bundle: &Bundle,
-        name: &'static str,
-        release: &'a Release<'a>,
-        variables: &[(&'static str, String)],
-    ) -> Result<Self> {
-        Ok(Self {
+    /// The same build, run by a probe that measures its memory.
+    pub(super) fn weighed(self, bundle: &Bundle) -> Self {
+        Self {
             runner: vec![bundle.program("bench-probe").into(), "peak".into()],
-            ..Self::cold(bundle, name, release, variables)?
-        })
+            ..self
+        }
     }
 
     /// A build that finds the agent in the cache, and makes this number of requests.
